@@ -1,0 +1,109 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Core targets are pure: they may use no unsafe construct without saying so.
+let core: [SwiftSetting] = [
+  .strictMemorySafety(), .enableUpcomingFeature("ExistentialAny"), .enableExperimentalFeature("Lifetimes"),
+]
+let shell: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"), .enableExperimentalFeature("Lifetimes"),
+]
+
+func coreTarget(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/Core/\(name)", swiftSettings: core)
+}
+func shellTarget(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, path: "Sources/Shell/\(name)", swiftSettings: shell)
+}
+func systemLibrary(_ name: String, _ pkgConfig: String?, _ package: String) -> Target {
+  .systemLibrary(name: name, path: "Sources/System/\(name)", pkgConfig: pkgConfig, providers: [.apt([package])])
+}
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: shell)
+}
+
+let package = Package(
+  name: "starling",
+  products: [
+    .library(name: "Starling", targets: ["Starling"]),
+    .executable(name: "starling", targets: ["StarlingCLI"]),
+    .executable(name: "interop-peer", targets: ["InteropPeer"]),
+  ],
+  targets: [
+    // Core: pure machines. A core target imports only core targets.
+    coreTarget("Wire"),
+    coreTarget("Identity", ["Wire"]),
+    coreTarget("SecureChannel", ["Wire", "Identity"]),
+    coreTarget("Peering", ["Wire", "Identity"]),
+    coreTarget("Discovery", ["Wire", "Identity"]),
+    coreTarget("Gossip", ["Wire", "Identity"]),
+    coreTarget("HostCore", ["Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip"]),
+    coreTarget("Ledger", ["Wire", "Identity"]),
+    coreTarget("Sync", ["Wire", "Identity", "Ledger"]),
+    coreTarget("Healing", ["Wire", "Identity"]),
+    coreTarget("NodeCore", ["Wire", "Identity", "HostCore", "Ledger", "Sync", "Healing"]),
+
+    // Shell: I/O round the core.
+    shellTarget("Crypto", ["Wire", "Identity", "CSodium", "CCrypto", "CSecp256k1"]),
+    shellTarget("EventLoop", ["Wire", "CUV"]),
+    shellTarget("Store", ["Wire", "CLMDB"]),
+    shellTarget("Metrics", ["Wire"]),
+    shellTarget("HTTPAPI", ["Wire", "CMicrohttpd"]),
+    shellTarget("Dashboard", ["Wire"]),
+    shellTarget("Swarm", ["Wire", "Identity", "SecureChannel", "HostCore", "EventLoop", "Crypto"]),
+    shellTarget("Starling", ["Wire", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "EventLoop", "Crypto", "Swarm"]),
+    shellTarget(
+      "Node",
+      [
+        "Wire", "Identity", "SecureChannel", "HostCore", "Peering", "Gossip", "Ledger", "Sync", "NodeCore", "EventLoop", "Crypto",
+        "Store", "Metrics", "HTTPAPI", "Dashboard", "Swarm", "CTOML", "CFYAML",
+      ]),
+
+    // Apps.
+    .executableTarget(
+      name: "StarlingCLI", dependencies: ["Node", "Starling", "Dashboard", "HTTPAPI"], path: "Sources/Apps/StarlingCLI", swiftSettings: shell),
+    .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),
+
+    // Kit: never imported by the shell or the node.
+    .target(
+      name: "Simulator", dependencies: ["Wire", "Identity", "HostCore", "NodeCore", "Ledger", "Store"], path: "Sources/Kit/Simulator",
+      swiftSettings: core),
+    .target(
+      name: "Conformance", dependencies: ["Wire", "Identity", "SecureChannel", "Ledger"], path: "Sources/Kit/Conformance",
+      swiftSettings: shell),
+
+    // System: one module map for each C library.
+    systemLibrary("CUV", "libuv", "libuv1-dev"),
+    systemLibrary("CSodium", "libsodium", "libsodium-dev"),
+    systemLibrary("CCrypto", "libcrypto", "libssl-dev"),
+    systemLibrary("CSecp256k1", "libsecp256k1", "libsecp256k1-dev"),
+    systemLibrary("CLMDB", "lmdb", "liblmdb-dev"),
+    systemLibrary("CMicrohttpd", "libmicrohttpd", "libmicrohttpd-dev"),
+    systemLibrary("CFYAML", "libfyaml", "libfyaml-dev"),
+    .target(name: "CTOML", path: "Sources/System/CTOML"),
+
+    // Tests.
+    tests("Wire", ["Wire"]),
+    tests("Identity", ["Wire", "Identity", "Crypto"]),
+    tests("SecureChannel", ["Wire", "Identity", "SecureChannel", "Crypto", "Conformance"]),
+    tests("Peering", ["Wire", "Identity", "Peering", "Crypto"]),
+    tests("Discovery", ["Wire", "Identity", "Discovery", "Crypto"]),
+    tests("Gossip", ["Wire", "Identity", "Gossip", "Crypto"]),
+    tests("HostCore", ["Wire", "Identity", "HostCore", "Crypto"]),
+    tests("Ledger", ["Wire", "Identity", "Ledger", "Crypto", "Store"]),
+    tests("Sync", ["Wire", "Identity", "Sync", "Ledger"]),
+    tests("Healing", ["Wire", "Identity", "Healing"]),
+    tests("NodeCore", ["Wire", "Identity", "NodeCore", "Simulator", "Crypto", "Store"]),
+    tests("Crypto", ["Wire", "Identity", "Crypto"]),
+    tests("EventLoop", ["Wire", "EventLoop"]),
+    tests("Store", ["Wire", "Store", "Conformance"]),
+    tests("HTTPAPI", ["Wire", "HTTPAPI"]),
+    tests("Metrics", ["Wire", "Metrics"]),
+    tests("Dashboard", ["Wire", "Dashboard"]),
+    tests("Starling", ["Starling", "Swarm", "Crypto"]),
+    tests("Node", ["Node", "Crypto"]),
+    tests("Interop", ["Wire"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,87 @@
+/// A 32-byte digest, kept as four words so that hashing and comparing it cost next to nothing.
+public struct Hash256: Hashable, Comparable, Sendable, CustomStringConvertible {
+  private let a: UInt64
+  private let b: UInt64
+  private let c: UInt64
+  private let d: UInt64
+
+  /// 32 zero bytes.
+  public static let zero = Hash256(a: 0, b: 0, c: 0, d: 0)
+
+  private init(a: UInt64, b: UInt64, c: UInt64, d: UInt64) {
+    self.a = a
+    self.b = b
+    self.c = c
+    self.d = d
+  }
+
+  /// Makes a digest of exactly 32 bytes; `nil` for any other count.
+  public init?(_ bytes: some Collection<UInt8>) {
+    guard bytes.count == 32 else { return nil }
+    var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    var index = 0
+    for byte in bytes {
+      switch index >> 3 {
+      case 0: words.0 = words.0 << 8 | UInt64(byte)
+      case 1: words.1 = words.1 << 8 | UInt64(byte)
+      case 2: words.2 = words.2 << 8 | UInt64(byte)
+      default: words.3 = words.3 << 8 | UInt64(byte)
+      }
+      index += 1
+    }
+    self.init(a: words.0, b: words.1, c: words.2, d: words.3)
+  }
+
+  /// Makes a digest from a span of exactly 32 bytes; `nil` for any other count.
+  public init?(_ span: RawSpan) {
+    guard span.byteCount == 32 else { return nil }
+    func word(_ offset: Int) -> UInt64 { unsafe span.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self).bigEndian }
+    self.init(a: word(0), b: word(8), c: word(16), d: word(24))
+  }
+
+  /// Makes a digest from 64 hexadecimal digits.
+  public init?(hex: String) {
+    guard let bytes = Base16.decode(hex) else { return nil }
+    self.init(bytes)
+  }
+
+  /// The 32 bytes.
+  public var bytes: [UInt8] {
+    var result: [UInt8] = []
+    result.reserveCapacity(32)
+    append(to: &result)
+    return result
+  }
+
+  /// Appends the 32 bytes to `buffer`.
+  public func append(to buffer: inout [UInt8]) {
+    for word in [a, b, c, d] { buffer.appendBigEndian(word) }
+  }
+
+  /// The first eight bytes as a number; a ready-made hash value.
+  public var prefix: UInt64 { a }
+
+  /// The bit at `index`, counted from the most significant bit of the first byte.
+  public func bit(_ index: Int) -> Bool {
+    let word = index < 64 ? a : index < 128 ? b : index < 192 ? c : d
+    return word >> UInt64(63 - index & 63) & 1 == 1
+  }
+
+  /// The four-bit digit at `index` in 0..<64, counted from the front.
+  public func nibble(_ index: Int) -> Int {
+    let word = index < 16 ? a : index < 32 ? b : index < 48 ? c : d
+    return Int(word >> UInt64(60 - (index & 15) * 4) & 15)
+  }
+
+  /// 64 hexadecimal digits.
+  public var hex: String { Base16.encode(bytes) }
+
+  /// The first eight hexadecimal digits, for people.
+  public var short: String { String(hex.prefix(8)) }
+
+  public var description: String { hex }
+
+  public static func < (left: Hash256, right: Hash256) -> Bool {
+    (left.a, left.b, left.c, left.d) < (right.a, right.b, right.c, right.d)
+  }
+}
