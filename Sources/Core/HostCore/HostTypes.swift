@@ -1,0 +1,194 @@
+import Discovery
+import Gossip
+import Identity
+import Peering
+import SecureChannel
+import Wire
+
+/// One stream of one link, as the core and the shell name it to each other.
+public struct StreamRef: Hashable, Sendable, Comparable, CustomStringConvertible {
+  /// The link.
+  public let connection: ConnectionID
+  /// The stream in it.
+  public let stream: StreamID
+
+  /// Makes a reference.
+  public init(connection: ConnectionID, stream: StreamID) {
+    self.connection = connection
+    self.stream = stream
+  }
+
+  public static func < (left: StreamRef, right: StreamRef) -> Bool {
+    (left.connection, left.stream) < (right.connection, right.stream)
+  }
+  public var description: String { "\(connection)/\(stream)" }
+}
+
+/// The number of a request that this side sent; its answer echoes it.
+public struct RequestID: Hashable, Sendable, Comparable {
+  /// The number.
+  public let rawValue: UInt64
+  /// Makes an ID.
+  public init(rawValue: UInt64) { self.rawValue = rawValue }
+  public static func < (left: RequestID, right: RequestID) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// A request that a peer sent and that waits for this side's answer. Its stream is its name.
+public struct InboundRequest: Sendable {
+  /// The stream that the answer goes out on.
+  public let stream: StreamRef
+  /// Who asks; proven.
+  public let peer: PeerID
+  /// What is asked for.
+  public let protocolID: ProtocolID
+  /// The whole request message.
+  public let payload: [UInt8]
+}
+
+/// Why a request brought no answer.
+public enum RequestError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// No link to the peer.
+  case notConnected
+  /// Too many requests to this peer wait already.
+  case tooManyInFlight
+  /// No answer in time.
+  case timeout
+  /// The peer does not speak the protocol, reset the stream, or the link was lost.
+  case failed(ChannelError)
+  /// The peer closed the stream without an answer.
+  case noAnswer
+
+  public var description: String {
+    switch self {
+    case .notConnected: "not connected"
+    case .tooManyInFlight: "too many requests in flight"
+    case .timeout: "no answer in time"
+    case .failed(let error): "failed: \(error)"
+    case .noAnswer: "closed without an answer"
+    }
+  }
+}
+
+extension HostCore {
+  /// What the shell (or the simulator) tells the host.
+  public enum Input: Sendable {
+    /// The addresses that are now listened on.
+    case listening([Multiaddr])
+    /// A transport connection was accepted; nothing is proven yet.
+    case accepted(ConnectionID, remote: Multiaddr)
+    /// A dial, or the set-up of a dialled or accepted link, failed; the link is gone.
+    case failed(ConnectionID, ChannelError)
+    /// The handshake proved the remote. The shell holds the remote's streams back until `admit`.
+    case established(ConnectionID, RemoteIdentity, remote: Multiaddr)
+    /// An established link ended; its streams are gone without further word.
+    case closed(ConnectionID, ChannelError)
+    /// The remote opened a stream that the core serves.
+    case streamOpened(StreamRef, ProtocolID)
+    /// The remote agreed to a stream that this side opened.
+    case streamAccepted(StreamRef, ProtocolID)
+    /// A whole message.
+    case message(StreamRef, [UInt8])
+    /// The remote will send no more on the stream.
+    case streamFinished(StreamRef)
+    /// The stream is gone: `nil` when both sides had finished.
+    case streamEnded(StreamRef, ChannelError?)
+    /// The stream's queue has room again after `blocked`.
+    case writable(StreamRef)
+    /// The stream's queue is over its high watermark; sends are still accepted up to the connection's limit.
+    case blocked(StreamRef)
+    /// What the embedding program or operator asks for.
+    case command(Command)
+    /// `nextDeadline` may have passed; harmless when it has not.
+    case timer
+  }
+
+  /// What the host wants done.
+  public enum Output: Sendable {
+    /// Connect to the address and run the handshake; answer with `established` or `failed`.
+    case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
+    /// The link may be used: deliver its streams.
+    case admit(ConnectionID)
+    /// Send what is queued, at most for a second, then close the link or give up the dial. `closed` or `failed` follows.
+    case close(ConnectionID, Reason)
+    /// Open a stream under the given name; framing is the first protocol's entry in the table.
+    case open(StreamRef, [ProtocolID])
+    /// Open a stream for the application that waits under the token.
+    case openApplication(StreamRef, [ProtocolID], token: UInt64)
+    /// An application's stream cannot be opened.
+    case applicationRefused(token: UInt64, RequestError)
+    /// Queue one message, or raw bytes.
+    case send(StreamRef, [UInt8])
+    /// This side will send no more on the stream.
+    case finish(StreamRef)
+    /// Give the stream up at once.
+    case reset(StreamRef)
+    /// The protocols that this host answers have changed.
+    case protocols(ProtocolTable)
+    /// Changes to the peer book, to be made durable some time soon.
+    case book(WriteBatch)
+    /// Something that the embedding program may want to know.
+    case event(Event)
+  }
+
+  /// What the embedding program asks the host for.
+  public enum Command: Sendable {
+    /// Dial a peer; with `mustKeep`, again and for ever when the link is lost.
+    case dial(Multiaddr, mustKeep: Bool)
+    /// Tell of addresses from a source that has not been proven.
+    case learned([Multiaddr], AddressSource)
+    /// Close the link to a peer.
+    case disconnect(PeerID, Reason)
+    /// Send a request; the answer is the event `response` with the same ID.
+    case request(RequestID, PeerID, ProtocolID, [UInt8], timeout: Duration)
+    /// Answer a peer's request.
+    case respond(StreamRef, [UInt8])
+    /// Refuse a peer's request: its stream is reset.
+    case decline(StreamRef)
+    /// The application wants a stream of one of these protocols, by preference.
+    case openApplicationStream(token: UInt64, PeerID, [ProtocolID])
+    /// The application answers this protocol, or no longer does (`nil`).
+    case serve(ProtocolID, ProtocolTable.Entry?)
+    /// Take part in a topic.
+    case subscribe(Topic, TopicConfiguration)
+    /// Leave a topic.
+    case unsubscribe(Topic)
+    /// Publish to a topic.
+    case publish(Topic, [UInt8])
+    /// The application's verdict on a message that it was asked to validate.
+    case validated(MessageID, ValidationVerdict)
+    /// A peer passed the chain's own handshake.
+    case introduce(PeerID)
+    /// A peer failed the chain's own handshake.
+    case refuse(PeerID, Reason)
+    /// A peer did something that counts against it.
+    case report(PeerID, Offence)
+    /// Say goodbye to everyone and dial no more.
+    case stop
+  }
+
+  /// What the host tells the embedding program.
+  public enum Event: Sendable {
+    /// The host listens on these addresses.
+    case listening([Multiaddr])
+    /// A peer is proven and its link is chosen; the chain's handshake may begin.
+    case peerProven(PeerID, ConnectionID, Direction, remote: Multiaddr)
+    /// A peer is active: introduced, or proven where no introduction is needed.
+    case peerActive(PeerID)
+    /// The link to a peer ended.
+    case peerGone(PeerID, Reason)
+    /// What a peer says of itself.
+    case identified(PeerID, IdentifyInfo)
+    /// A peer asks; answer with `respond` or `decline`.
+    case request(InboundRequest)
+    /// The answer to a request of this side.
+    case response(RequestID, Result<[UInt8], RequestError>)
+    /// A message of a subscribed topic.
+    case gossip(GossipMessage)
+    /// A message that waits for the application's verdict before it is passed on.
+    case validate(GossipMessage)
+    /// What happened in the mesh.
+    case mesh(GossipEvent)
+    /// What happened with peers; for logs, metrics and `explain`.
+    case peering(PeeringEvent)
+  }
+}

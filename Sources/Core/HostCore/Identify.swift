@@ -1,0 +1,94 @@
+import Identity
+import SecureChannel
+import Wire
+
+/// What a peer says of itself by the identify protocol (libp2p/specs `identify`).
+public struct IdentifyInfo: Hashable, Sendable {
+  /// The peer's public key, protobuf-encoded.
+  public var publicKey: [UInt8]?
+  /// Where it says that it listens; valid addresses only.
+  public var listenAddresses: [Multiaddr]
+  /// The protocols it answers.
+  public var protocols: [ProtocolID]
+  /// The address that it sees this side at.
+  public var observedAddress: Multiaddr?
+  /// The network family, such as `ipfs/0.1.0`.
+  public var protocolVersion: String
+  /// Name and version of its software.
+  public var agent: String
+  /// The signed peer record envelope, unchecked.
+  public var signedRecord: [UInt8]?
+
+  /// Makes a description; empty by default.
+  public init(
+    publicKey: [UInt8]? = nil, listenAddresses: [Multiaddr] = [], protocols: [ProtocolID] = [], observedAddress: Multiaddr? = nil,
+    protocolVersion: String = "", agent: String = "", signedRecord: [UInt8]? = nil
+  ) {
+    self.publicKey = publicKey
+    self.listenAddresses = listenAddresses
+    self.protocols = protocols
+    self.observedAddress = observedAddress
+    self.protocolVersion = protocolVersion
+    self.agent = agent
+    self.signedRecord = signedRecord
+  }
+
+  /// The most bytes one identify message may have.
+  public static let maximumMessageBytes = 64 << 10
+  /// The most messages that are merged from one stream; go splits its answer in two.
+  static let maximumMessages = 10
+  private static let maximumAddresses = 64
+  private static let maximumProtocols = 256
+  private static let maximumTextBytes = 256
+
+  /// The protobuf form of the whole description.
+  public var encoded: [UInt8] {
+    var writer = ProtobufWriter(capacity: 1024)
+    if let publicKey { writer.data(1, publicKey) }
+    for address in listenAddresses { writer.data(2, address.bytes) }
+    for name in protocols { writer.string(3, name.name) }
+    if let observedAddress { writer.data(4, observedAddress.bytes) }
+    writer.string(5, protocolVersion)
+    writer.string(6, agent)
+    if let signedRecord { writer.data(8, signedRecord) }
+    return writer.bytes
+  }
+
+  /// Merges one message into this description: single fields are replaced, and repeated ones are replaced by the first
+  /// message of an exchange that has any and added to by its later ones, so that a partial push changes only what it names.
+  ///
+  /// Malformed addresses are passed over, as newer peers may know more kinds than this side.
+  mutating func merge(_ message: RawSpan, isFirst: inout IdentifyMergeState) throws(ProtobufError) {
+    var reader = ProtobufReader(message)
+    while let field = try reader.nextField() {
+      switch field {
+      case 1: publicKey = try reader.bytes()
+      case 2:
+        let bytes = try reader.span()
+        if !isFirst.addressesSeen {
+          listenAddresses = []
+          isFirst.addressesSeen = true
+        }
+        if listenAddresses.count < Self.maximumAddresses, let address = try? Multiaddr(binary: bytes) { listenAddresses.append(address) }
+      case 3:
+        let name = try reader.string()
+        if !isFirst.protocolsSeen {
+          protocols = []
+          isFirst.protocolsSeen = true
+        }
+        if protocols.count < Self.maximumProtocols, name.utf8.count <= 200 { protocols.append(ProtocolID(name)) }
+      case 4: observedAddress = try? Multiaddr(binary: try reader.span())
+      case 5: protocolVersion = String(try reader.string().prefix(Self.maximumTextBytes))
+      case 6: agent = String(try reader.string().prefix(Self.maximumTextBytes))
+      case 8: signedRecord = try reader.bytes()
+      default: try reader.skip()
+      }
+    }
+  }
+}
+
+/// Which repeated fields an identify exchange has already begun to replace.
+struct IdentifyMergeState {
+  var addressesSeen = false
+  var protocolsSeen = false
+}
