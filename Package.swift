@@ -39,7 +39,7 @@ let package = Package(
     coreTarget("Gossip", ["Wire", "Identity"]),
     coreTarget("HostCore", ["Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip"]),
     coreTarget("Ledger", ["Wire", "Identity"]),
-    coreTarget("Sync", ["Wire", "Identity", "Ledger"]),
+    coreTarget("Sync", ["Wire", "Identity"]),
     coreTarget("Healing", ["Wire", "Identity"]),
     coreTarget("NodeCore", ["Wire", "Identity", "HostCore", "Ledger", "Sync", "Healing"]),
 
@@ -91,7 +91,7 @@ let package = Package(
     tests("Gossip", ["Wire", "Identity", "Gossip", "Crypto"]),
     tests("HostCore", ["Wire", "Identity", "HostCore", "Crypto"]),
     tests("Ledger", ["Wire", "Identity", "Ledger", "Crypto", "Store"]),
-    tests("Sync", ["Wire", "Identity", "Sync", "Ledger"]),
+    tests("Sync", ["Wire", "Identity", "Sync", "Crypto"]),
     tests("Healing", ["Wire", "Identity", "Healing"]),
     tests("NodeCore", ["Wire", "Identity", "NodeCore", "Simulator", "Crypto", "Store"]),
     tests("Crypto", ["Wire", "Identity", "Crypto"]),

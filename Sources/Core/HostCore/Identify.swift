@@ -54,28 +54,21 @@ public struct IdentifyInfo: Hashable, Sendable {
     return writer.bytes
   }
 
-  /// Merges one message into this description: single fields are replaced, and repeated ones are replaced by the first
-  /// message of an exchange that has any and added to by its later ones, so that a partial push changes only what it names.
+  /// Reads a description; several messages of one exchange are read as one, put end to end, as protobuf merges them.
   ///
-  /// Malformed addresses are passed over, as newer peers may know more kinds than this side.
-  mutating func merge(_ message: RawSpan, isFirst: inout IdentifyMergeState) throws(ProtobufError) {
+  /// Malformed addresses are passed over, as newer peers may know more kinds than this side; of addresses beyond 64 and
+  /// protocols beyond 256 the rest is dropped.
+  public init(encoded message: RawSpan) throws(ProtobufError) {
+    self.init()
     var reader = ProtobufReader(message)
     while let field = try reader.nextField() {
       switch field {
       case 1: publicKey = try reader.bytes()
       case 2:
         let bytes = try reader.span()
-        if !isFirst.addressesSeen {
-          listenAddresses = []
-          isFirst.addressesSeen = true
-        }
         if listenAddresses.count < Self.maximumAddresses, let address = try? Multiaddr(binary: bytes) { listenAddresses.append(address) }
       case 3:
         let name = try reader.string()
-        if !isFirst.protocolsSeen {
-          protocols = []
-          isFirst.protocolsSeen = true
-        }
         if protocols.count < Self.maximumProtocols, name.utf8.count <= 200 { protocols.append(ProtocolID(name)) }
       case 4: observedAddress = try? Multiaddr(binary: try reader.span())
       case 5: protocolVersion = String(try reader.string().prefix(Self.maximumTextBytes))
@@ -85,10 +78,15 @@ public struct IdentifyInfo: Hashable, Sendable {
       }
     }
   }
-}
 
-/// Which repeated fields an identify exchange has already begun to replace.
-struct IdentifyMergeState {
-  var addressesSeen = false
-  var protocolsSeen = false
+  /// Takes over what a push names; what it leaves out stays as it was (identify/push may be partial).
+  public mutating func update(from push: IdentifyInfo) {
+    if push.publicKey != nil { publicKey = push.publicKey }
+    if !push.listenAddresses.isEmpty { listenAddresses = push.listenAddresses }
+    if !push.protocols.isEmpty { protocols = push.protocols }
+    if push.observedAddress != nil { observedAddress = push.observedAddress }
+    if !push.protocolVersion.isEmpty { protocolVersion = push.protocolVersion }
+    if !push.agent.isEmpty { agent = push.agent }
+    if push.signedRecord != nil { signedRecord = push.signedRecord }
+  }
 }

@@ -1,0 +1,176 @@
+import Identity
+import SecureChannel
+import Wire
+
+/// Requests and answers over streams of their own: one message there, one message back, both sides finish.
+///
+/// Outbound requests end exactly once, with an answer or an error; inbound ones wait in a bounded number for this side's answer.
+struct Requests {
+  /// The limits.
+  struct Configuration: Sendable {
+    /// Requests to one peer that may wait for an answer at a time.
+    var outboundPerLinkMaximum = 64
+    /// A peer's requests that may wait for this side's answer at a time; a further one's stream is reset.
+    var inboundPerLinkMaximum = 64
+    /// How long a peer may take to send its request, and this side to answer it.
+    var inboundTimeout = Duration.seconds(30)
+  }
+
+  private struct Outbound {
+    let id: RequestID
+    let collectsAll: Bool
+    var collected: [UInt8] = []
+    var messages = 0
+  }
+
+  private enum Inbound {
+    case awaitingRequest(ProtocolID)
+    case awaitingAnswer
+  }
+
+  private let configuration: Configuration
+  private var outbound: [StreamRef: Outbound] = [:]
+  private var inbound: [StreamRef: Inbound] = [:]
+  private var outboundCount: [ConnectionID: Int] = [:]
+  private var inboundCount: [ConnectionID: Int] = [:]
+  private var deadlines = DeadlineQueue<StreamRef>()
+
+  init(configuration: Configuration) { self.configuration = configuration }
+
+  var nextDeadline: Instant? { deadlines.next }
+  var inFlight: Int { outbound.count }
+
+  /// Whether another request may be sent on the link.
+  func hasRoom(_ connection: ConnectionID) -> Bool { outboundCount[connection, default: 0] < configuration.outboundPerLinkMaximum }
+
+  /// Sends a request on a stream that has not been used. Without a payload the remote speaks first, and everything up
+  /// to its end is the answer, as identify does it.
+  mutating func start(
+    _ id: RequestID, on stream: StreamRef, _ protocolID: ProtocolID, _ payload: [UInt8]?, deadline: Instant,
+    into outputs: inout [HostCore.Output]
+  ) {
+    outbound[stream] = Outbound(id: id, collectsAll: payload == nil)
+    outboundCount[stream.connection, default: 0] += 1
+    deadlines.set(stream, deadline)
+    outputs.append(.open(stream, [protocolID]))
+    if let payload { outputs.append(.send(stream, payload)) }
+    outputs.append(.finish(stream))
+  }
+
+  /// A peer opened a request stream. Returns false when it was refused for being one too many.
+  mutating func opened(_ stream: StreamRef, _ protocolID: ProtocolID, now: Instant, into outputs: inout [HostCore.Output]) -> Bool {
+    guard inboundCount[stream.connection, default: 0] < configuration.inboundPerLinkMaximum else {
+      outputs.append(.reset(stream))
+      return false
+    }
+    inbound[stream] = .awaitingRequest(protocolID)
+    inboundCount[stream.connection, default: 0] += 1
+    deadlines.set(stream, now + configuration.inboundTimeout)
+    return true
+  }
+
+  /// What a message on one of these streams was; `nil` when the stream is not one of them.
+  enum Received {
+    case request(ProtocolID, [UInt8])
+    case response(RequestID, [UInt8])
+    case nothing
+  }
+
+  mutating func message(_ stream: StreamRef, _ bytes: [UInt8], now: Instant, into outputs: inout [HostCore.Output]) -> Received? {
+    if var request = outbound[stream] {
+      guard request.collectsAll else {
+        endOutbound(stream)
+        // The answer is here; whatever else the remote may send is of no interest.
+        outputs.append(.reset(stream))
+        return .response(request.id, bytes)
+      }
+      request.messages += 1
+      if request.messages <= IdentifyInfo.maximumMessages {
+        // Protobuf merges messages that stand end to end.
+        request.collected.append(contentsOf: bytes)
+      }
+      outbound[stream] = request
+      return .nothing
+    }
+    switch inbound[stream] {
+    case .awaitingRequest(let protocolID):
+      inbound[stream] = .awaitingAnswer
+      deadlines.set(stream, now + configuration.inboundTimeout)
+      return .request(protocolID, bytes)
+    case .awaitingAnswer:
+      // A second request on the same stream breaks the protocol.
+      endInbound(stream)
+      outputs.append(.reset(stream))
+      return .nothing
+    case nil: return nil
+    }
+  }
+
+  /// The remote finished or the stream ended; returns the request that this ends, with its result.
+  mutating func ended(_ stream: StreamRef, _ error: ChannelError?) -> (RequestID, Result<[UInt8], RequestError>)? {
+    if let request = outbound[stream] {
+      endOutbound(stream)
+      if request.collectsAll && request.messages > 0 && error == nil { return (request.id, .success(request.collected)) }
+      return (request.id, .failure(error.map { .failed($0) } ?? .noAnswer))
+    }
+    if inbound[stream] != nil { endInbound(stream) }
+    return nil
+  }
+
+  /// The remote half-closed. For an inbound request that is what is expected; for an outbound one it is the end.
+  mutating func finished(_ stream: StreamRef) -> (RequestID, Result<[UInt8], RequestError>)? {
+    outbound[stream] != nil ? ended(stream, nil) : nil
+  }
+
+  /// Answers a peer's request; `nil` declines it. Returns false when nobody waits on the stream any more.
+  mutating func respond(_ stream: StreamRef, _ payload: [UInt8]?, into outputs: inout [HostCore.Output]) -> Bool {
+    guard case .awaitingAnswer = inbound[stream] else { return false }
+    endInbound(stream)
+    if let payload {
+      outputs.append(.send(stream, payload))
+      outputs.append(.finish(stream))
+    } else {
+      outputs.append(.reset(stream))
+    }
+    return true
+  }
+
+  /// A link ended: every request on it ends, in the order of their streams.
+  mutating func linkClosed(_ connection: ConnectionID, _ error: ChannelError) -> [(RequestID, Result<[UInt8], RequestError>)] {
+    guard outboundCount[connection] != nil || inboundCount[connection] != nil else { return [] }
+    for stream in inbound.keys.filter({ $0.connection == connection }) { endInbound(stream) }
+    return outbound.keys.filter { $0.connection == connection }.sorted().compactMap { ended($0, error) }
+  }
+
+  /// Ends what has waited too long.
+  mutating func expire(_ now: Instant, into outputs: inout [HostCore.Output]) -> [RequestID] {
+    var timedOut: [RequestID] = []
+    while let stream = deadlines.popExpired(now) {
+      outputs.append(.reset(stream))
+      if let request = outbound[stream] {
+        endOutbound(stream)
+        timedOut.append(request.id)
+      } else {
+        endInbound(stream)
+      }
+    }
+    return timedOut
+  }
+
+  private mutating func endOutbound(_ stream: StreamRef) {
+    outbound[stream] = nil
+    deadlines.remove(stream)
+    Self.decrement(&outboundCount, stream.connection)
+  }
+
+  private mutating func endInbound(_ stream: StreamRef) {
+    guard inbound.removeValue(forKey: stream) != nil else { return }
+    deadlines.remove(stream)
+    Self.decrement(&inboundCount, stream.connection)
+  }
+
+  private static func decrement(_ counts: inout [ConnectionID: Int], _ connection: ConnectionID) {
+    let left = counts[connection, default: 0] - 1
+    counts[connection] = left > 0 ? left : nil
+  }
+}

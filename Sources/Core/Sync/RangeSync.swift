@@ -1,0 +1,423 @@
+import Identity
+import Wire
+
+/// The number of a batch of blocks that was asked for.
+public struct BatchID: Hashable, Sendable, Comparable {
+  /// The number.
+  public let rawValue: UInt64
+  /// Makes an ID.
+  public init(rawValue: UInt64) { self.rawValue = rawValue }
+  public static func < (left: BatchID, right: BatchID) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// A block as it came from a peer, with what can be read of it without checking it.
+public struct FetchedBlock: Hashable, Sendable {
+  /// The encoded block.
+  public let bytes: [UInt8]
+  /// The height it claims.
+  public let height: UInt64
+  /// Its hash.
+  public let hash: Hash256
+  /// The hash of the block it stands on.
+  public let parent: Hash256
+
+  /// Makes a fetched block.
+  public init(bytes: [UInt8], height: UInt64, hash: Hash256, parent: Hash256) {
+    self.bytes = bytes
+    self.height = height
+    self.hash = hash
+    self.parent = parent
+  }
+}
+
+/// Where a node stands with its chain.
+public enum SyncState: Hashable, Sendable {
+  /// Just started: it asks who is there.
+  case searching
+  /// Nobody answered: it goes on by itself and keeps looking.
+  case standalone
+  /// Behind: blocks up to `target` are being fetched.
+  case syncing(target: UInt64)
+  /// Level with every peer that it knows.
+  case synced
+
+  /// Whether the node may accept transactions and produce blocks.
+  public var isCaughtUp: Bool { self == .synced || self == .standalone }
+}
+
+/// Catches up with the network: decides from whom which heights are fetched, and hands them on in order.
+///
+/// Behind by more than ``Configuration/bulkThreshold``, ranges of 100 are fetched from several peers at once; a smaller gap
+/// is one request. What comes late, short or wrong costs the peer that sent it, and another takes over. After a fork the
+/// range starts below the own head, so that the heavier branch can be weighed. The claims of peers are only ever a reason to
+/// ask: what is adopted is decided by the chain.
+public struct RangeSync: Sendable {
+  /// The settings.
+  public struct Configuration: Sendable {
+    /// Gaps beyond this many blocks are fetched in bulk (seed S4: 10).
+    public var bulkThreshold: UInt64 = 10
+    /// Blocks in one request (seed S4: 100).
+    public var batchBlocks = 100
+    /// Batches fetched or waiting to be applied at a time; bounds memory to this many answers of at most 10 MB.
+    public var batchesMaximum = 6
+    /// Requests to one peer at a time.
+    public var perPeerMaximum = 2
+    /// How long a peer may take to answer (seed S1: heavy operations 10 s).
+    public var requestTimeout = Duration.seconds(10)
+    /// How long a peer is passed over after a late, short or wrong answer.
+    public var penaltyTime = Duration.seconds(30)
+    /// How often peers' heights are asked for again, so that small gaps close on a quiet network.
+    public var statusInterval = Duration.seconds(10)
+    /// How long a starting node waits for a first peer, twice, before it goes on alone (seed S1: retry after 2 s).
+    public var searchTime = Duration.seconds(2)
+    /// How far below the own head a fetch starts when the peers' chain does not continue it.
+    public var forkDepth: UInt64 = 64
+
+    /// The defaults.
+    public init() {}
+  }
+
+  /// What the node tells.
+  public enum Input: Sendable {
+    /// A peer passed the status handshake.
+    case peerIntroduced(PeerID, height: UInt64)
+    /// A peer showed, by status or by a block it sent, that it has this height.
+    case peerHeight(PeerID, UInt64)
+    /// The link to a peer is gone.
+    case peerGone(PeerID)
+    /// The chain's head moved.
+    case localHead(UInt64)
+    /// The answer to a request.
+    case fetched(BatchID, PeerID, [FetchedBlock])
+    /// A request brought nothing usable.
+    case fetchFailed(BatchID, PeerID, FetchFailure)
+    /// The chain took a block of a batch, or had it already.
+    case applied(BatchID, height: UInt64)
+    /// The chain does not know the block's parent.
+    case orphaned(BatchID, height: UInt64)
+    /// The chain refused a block of a batch.
+    case refused(BatchID, height: UInt64)
+    /// `nextDeadline` may have passed.
+    case timer
+  }
+
+  /// Why a request brought nothing.
+  public enum FetchFailure: Hashable, Sendable {
+    /// No answer in time.
+    case late
+    /// The peer does not have the blocks, or declined.
+    case declined
+    /// The answer is not what was asked for.
+    case malformed
+    /// The link was lost; nobody is to blame.
+    case linkLost
+  }
+
+  /// What is to be done.
+  public enum Output: Hashable, Sendable {
+    /// Ask a peer for blocks.
+    case fetch(BatchID, PeerID, from: UInt64, count: Int)
+    /// Ask a peer for its status again.
+    case askStatus(PeerID)
+    /// Give these blocks to the chain, in this order, behind everything given before.
+    case apply(BatchID, PeerID, [FetchedBlock])
+    /// A peer's answer was late or empty.
+    case blameSlow(PeerID)
+    /// A peer's answer was wrong.
+    case blameWrong(PeerID)
+    /// The state changed.
+    case state(SyncState)
+  }
+
+  private struct Peer {
+    var height: UInt64
+    var inFlight = 0
+    var penalizedUntil = Instant.zero
+    var nextStatus: Instant
+    /// The highest height it failed to deliver; its claim beyond is not believed until the penalty ends.
+    var failures = 0
+  }
+
+  private enum Stage {
+    case waiting
+    case fetching(PeerID)
+    case fetched(PeerID, [FetchedBlock])
+    case applying(PeerID, left: Int)
+  }
+
+  private struct Batch {
+    let id: BatchID
+    let from: UInt64
+    let count: Int
+    var stage = Stage.waiting
+    var tried: [PeerID] = []
+
+    var last: UInt64 { from + UInt64(count) - 1 }
+  }
+
+  private let configuration: Configuration
+  private var peers: [PeerID: Peer] = [:]
+  private var order: [PeerID] = []
+  private var batches: [Batch] = []
+  private var nextBatch: UInt64 = 1
+  private var generator: SeededGenerator
+  /// The current state.
+  public private(set) var state = SyncState.searching
+  /// The own head.
+  public private(set) var localHeight: UInt64
+  private var searchDeadline: Instant?
+  private var searchRounds = 0
+  /// How far below the head the next fetch starts; grows while the peers' chain does not continue ours.
+  private var stepBack: UInt64 = 0
+  private var wakeUp: Instant?
+
+  /// Makes a machine for a node whose head is at `localHeight`.
+  public init(configuration: Configuration = .init(), localHeight: UInt64, seed: UInt64, now: Instant) {
+    self.configuration = configuration
+    self.localHeight = localHeight
+    generator = SeededGenerator(seed: seed)
+    searchDeadline = now + configuration.searchTime
+  }
+
+  /// When `timer` is wanted.
+  public var nextDeadline: Instant? {
+    [searchDeadline, wakeUp, peers.values.map(\.nextStatus).min()].compactMap { $0 }.min()
+  }
+
+  /// The highest height that a peer claims, or the own.
+  public var target: UInt64 { max(localHeight, peers.values.map(\.height).max() ?? 0) }
+
+  /// Takes one input; a spurious `timer` is harmless.
+  public mutating func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
+    switch input {
+    case .peerIntroduced(let peer, let height):
+      if peers[peer] == nil { order.append(peer) }
+      peers[peer] = Peer(height: height, nextStatus: now + configuration.statusInterval + generator.jitter(.seconds(2)))
+    case .peerHeight(let peer, let height):
+      // A status may show a lower height after a reorg; a block only ever shows a higher one. Both are taken as said.
+      peers[peer]?.height = height
+    case .peerGone(let peer):
+      peers[peer] = nil
+      order.removeAll { $0 == peer }
+      for index in batches.indices {
+        if case .fetching(peer) = batches[index].stage { batches[index].stage = .waiting }
+      }
+    case .localHead(let height):
+      localHeight = height
+    case .fetched(let id, let peer, let blocks): fetched(id, peer, blocks, now: now, into: &outputs)
+    case .fetchFailed(let id, let peer, let failure): fetchFailed(id, peer, failure, now: now, into: &outputs)
+    case .applied(let id, let height): applied(id, height, now: now)
+    case .orphaned(let id, _): orphaned(id, now: now, into: &outputs)
+    case .refused(let id, _): refused(id, now: now, into: &outputs)
+    case .timer: break
+    }
+    wakeUp = nil
+    askStatuses(now, into: &outputs)
+    search(now)
+    plan(now, into: &outputs)
+    release(into: &outputs)
+    updateState(now, into: &outputs)
+  }
+
+  /// Takes one input and returns what it led to.
+  public mutating func handle(_ input: Input, now: Instant) -> [Output] {
+    var outputs: [Output] = []
+    handle(input, now: now, into: &outputs)
+    return outputs
+  }
+
+  // MARK: Answers
+
+  private mutating func fetched(_ id: BatchID, _ peer: PeerID, _ blocks: [FetchedBlock], now: Instant, into outputs: inout [Output]) {
+    settle(peer)
+    guard let index = batches.firstIndex(where: { $0.id == id }), case .fetching(peer) = batches[index].stage else { return }
+    let batch = batches[index]
+    guard !blocks.isEmpty, blocks.count <= batch.count, Self.isChain(blocks, from: batch.from) else {
+      return failed(index, peer, blocks.isEmpty ? .declined : .malformed, now: now, into: &outputs)
+    }
+    peers[peer]?.failures = 0
+    batches[index].stage = .fetched(peer, blocks)
+    if blocks.count < batch.count {
+      // A short answer is good as far as it goes; the rest becomes a batch of its own.
+      let rest = Batch(id: makeID(), from: batch.from + UInt64(blocks.count), count: batch.count - blocks.count)
+      var first = Batch(id: batch.id, from: batch.from, count: blocks.count)
+      first.stage = .fetched(peer, blocks)
+      batches[index] = first
+      batches.insert(rest, at: index + 1)
+    }
+  }
+
+  private static func isChain(_ blocks: [FetchedBlock], from: UInt64) -> Bool {
+    for (index, block) in blocks.enumerated() {
+      guard block.height == from + UInt64(index) else { return false }
+      if index > 0 && block.parent != blocks[index - 1].hash { return false }
+    }
+    return true
+  }
+
+  private mutating func fetchFailed(
+    _ id: BatchID, _ peer: PeerID, _ failure: FetchFailure, now: Instant, into outputs: inout [Output]
+  ) {
+    settle(peer)
+    guard let index = batches.firstIndex(where: { $0.id == id }), case .fetching(peer) = batches[index].stage else { return }
+    failed(index, peer, failure, now: now, into: &outputs)
+  }
+
+  private mutating func failed(_ index: Int, _ peer: PeerID, _ failure: FetchFailure, now: Instant, into outputs: inout [Output]) {
+    batches[index].stage = .waiting
+    batches[index].tried.append(peer)
+    switch failure {
+    case .late, .declined:
+      outputs.append(.blameSlow(peer))
+      penalize(peer, now)
+    case .malformed:
+      outputs.append(.blameWrong(peer))
+      penalize(peer, now)
+    case .linkLost: break
+    }
+  }
+
+  private mutating func settle(_ peer: PeerID) {
+    guard let inFlight = peers[peer]?.inFlight else { return }
+    peers[peer]?.inFlight = max(0, inFlight - 1)
+  }
+
+  private mutating func penalize(_ peer: PeerID, _ now: Instant) {
+    guard var state = peers[peer] else { return }
+    state.failures += 1
+    state.penalizedUntil = now + configuration.penaltyTime * (1 << min(state.failures - 1, 6))
+    // What it claims and does not deliver is not worth waiting for; the next status may claim it again.
+    if state.failures >= 2 { state.height = min(state.height, localHeight) }
+    state.nextStatus = max(state.nextStatus, state.penalizedUntil)
+    peers[peer] = state
+  }
+
+  private mutating func applied(_ id: BatchID, _ height: UInt64, now: Instant) {
+    guard let index = batches.firstIndex(where: { $0.id == id }), case .applying(let peer, let left) = batches[index].stage else { return }
+    if left > 1 {
+      batches[index].stage = .applying(peer, left: left - 1)
+    } else {
+      batches.remove(at: index)
+      if height >= localHeight { stepBack = 0 }
+    }
+  }
+
+  private mutating func orphaned(_ id: BatchID, now: Instant, into outputs: inout [Output]) {
+    guard batches.contains(where: { $0.id == id }) else { return }
+    // The peers' chain leaves ours below the range: start lower, at most as deep as a reorg may go.
+    abandonAll()
+    stepBack = stepBack == 0 ? 8 : min(stepBack * 4, configuration.forkDepth)
+  }
+
+  private mutating func refused(_ id: BatchID, now: Instant, into outputs: inout [Output]) {
+    guard let index = batches.firstIndex(where: { $0.id == id }), case .applying(let peer, _) = batches[index].stage else { return }
+    outputs.append(.blameWrong(peer))
+    penalize(peer, now)
+    peers[peer]?.height = localHeight
+    // What was fetched behind a refused block may stand on it.
+    abandonAll()
+  }
+
+  private mutating func abandonAll() {
+    batches.removeAll()
+  }
+
+  // MARK: Planning
+
+  private mutating func plan(_ now: Instant, into outputs: inout [Output]) {
+    let target = self.target
+    let start = localHeight > stepBack ? localHeight - stepBack + 1 : 1
+    var next = batches.map { $0.last + 1 }.max() ?? start
+    while batches.count < configuration.batchesMaximum && next <= target {
+      let count = min(UInt64(configuration.batchBlocks), target - next + 1)
+      batches.append(Batch(id: makeID(), from: next, count: Int(count)))
+      next += count
+      // A small gap is one request; whatever comes meanwhile is the next one.
+      if target - localHeight <= configuration.bulkThreshold { break }
+    }
+    for index in batches.indices {
+      guard case .waiting = batches[index].stage, let peer = choosePeer(for: batches[index], now) else { continue }
+      batches[index].stage = .fetching(peer)
+      peers[peer]?.inFlight += 1
+      outputs.append(.fetch(batches[index].id, peer, from: batches[index].from, count: batches[index].count))
+    }
+    if batches.contains(where: { if case .waiting = $0.stage { true } else { false } }) {
+      // Nobody is free or trusted: look again when a penalty ends.
+      wakeUp = peers.values.map(\.penalizedUntil).filter { $0 > now }.min()
+    }
+  }
+
+  /// The peer with the fewest requests that has the range; ties go round. Those that failed this batch come last.
+  private mutating func choosePeer(for batch: Batch, _ now: Instant) -> PeerID? {
+    var best: (score: Int, peer: PeerID)?
+    let offset = generator.index(below: order.count)
+    for step in order.indices {
+      let id = order[(step + offset) % order.count]
+      guard let peer = peers[id], peer.height >= batch.from, peer.inFlight < configuration.perPeerMaximum, peer.penalizedUntil <= now else {
+        continue
+      }
+      let score = peer.inFlight + (peer.height < batch.last ? 4 : 0) + (batch.tried.contains(id) ? 100 : 0)
+      if best == nil || score < best!.score { best = (score, id) }
+    }
+    return best?.peer
+  }
+
+  /// Hands fetched batches on in order.
+  private mutating func release(into outputs: inout [Output]) {
+    for index in batches.indices {
+      switch batches[index].stage {
+      case .applying: continue
+      case .fetched(let peer, let blocks):
+        batches[index].stage = .applying(peer, left: blocks.count)
+        outputs.append(.apply(batches[index].id, peer, blocks))
+      case .waiting, .fetching: return
+      }
+    }
+  }
+
+  private mutating func askStatuses(_ now: Instant, into outputs: inout [Output]) {
+    for id in order {
+      guard let peer = peers[id], peer.nextStatus <= now else { continue }
+      peers[id]?.nextStatus = now + configuration.statusInterval + generator.jitter(.seconds(2))
+      outputs.append(.askStatus(id))
+    }
+  }
+
+  private mutating func search(_ now: Instant) {
+    if !peers.isEmpty { searchDeadline = nil }
+    guard let deadline = searchDeadline, deadline <= now else { return }
+    searchRounds += 1
+    searchDeadline = searchRounds < 2 ? now + configuration.searchTime : nil
+  }
+
+  private mutating func updateState(_ now: Instant, into outputs: inout [Output]) {
+    let next: SyncState
+    if peers.isEmpty {
+      next = searchDeadline != nil ? .searching : .standalone
+    } else if target > localHeight, !state.isCaughtUp || (target - localHeight > configuration.bulkThreshold && hasEvidence) {
+      // A node that was level stays so while it fetches the odd block, and whatever is merely claimed.
+      next = .syncing(target: target)
+    } else {
+      next = .synced
+    }
+    if next != state {
+      state = next
+      outputs.append(.state(next))
+    }
+  }
+
+  /// Whether a peer has shown blocks beyond the own head, rather than only claimed them.
+  private var hasEvidence: Bool {
+    batches.contains {
+      switch $0.stage {
+      case .fetched, .applying: true
+      case .waiting, .fetching: false
+      }
+    }
+  }
+
+  private mutating func makeID() -> BatchID {
+    defer { nextBatch += 1 }
+    return BatchID(rawValue: nextBatch)
+  }
+}
