@@ -1,0 +1,53 @@
+import Discovery
+import Gossip
+import Peering
+import SecureChannel
+import Wire
+
+extension HostCore {
+  /// The settings of a host.
+  public struct Configuration: Sendable {
+    /// The name that the host's own protocols carry, as in `/starling/<network>/peers/1`; 1 to 64 letters, digits, `-` or `_`.
+    public var network = "main"
+    /// Name and version that identify shows.
+    public var agent = "starling/0.1.0"
+    /// The network family that identify shows.
+    public var protocolVersion = "starling/0.1.0"
+    /// Who is dialled, admitted and kept.
+    public var peering = Peering.Configuration()
+    /// The mesh. `nil` leaves gossip out.
+    public var gossip: Gossip.Configuration? = Gossip.Configuration()
+    /// The gossip protocols to speak, best first.
+    public var gossipProtocols = GossipProtocol.allCases.filter { $0 != .floodsub }
+    /// Whether peers are asked for the peers they know.
+    public var exchangesPeers = true
+    /// How peers are asked.
+    public var exchange = PeerExchange.Configuration()
+    /// Protocols that a peer may use before it is introduced: the chain's own handshake.
+    public var introductionProtocols: Set<ProtocolID> = []
+    /// Messages a second that one peer may send on request protocols, and the burst it may send at once (seed S4: 100).
+    public var requestRate = 100.0
+    /// See ``requestRate``.
+    public var requestBurst = 200.0
+    /// How long identify may take.
+    public var identifyTimeout = Duration.seconds(10)
+
+    /// The defaults.
+    public init() {}
+  }
+}
+
+/// The names of the protocols that every host speaks, and of those that carry the network's name.
+public enum HostProtocols {
+  /// Ping (libp2p/specs `ping`).
+  public static let ping: ProtocolID = "/ipfs/ping/1.0.0"
+  /// Identify (libp2p/specs `identify`).
+  public static let identify: ProtocolID = "/ipfs/id/1.0.0"
+  /// Identify push.
+  public static let identifyPush: ProtocolID = "/ipfs/id/push/1.0.0"
+  /// The reason for a close, sent before it.
+  public static let goodbye: ProtocolID = "/starling/goodbye/1"
+
+  /// The peer exchange of a network.
+  public static func peers(_ network: String) -> ProtocolID { ProtocolID("/starling/\(network)/peers/1") }
+}

@@ -1,0 +1,198 @@
+import Discovery
+import Gossip
+import Identity
+import Peering
+import SecureChannel
+import Wire
+
+extension HostCore {
+  /// A peer opened a stream that the core serves.
+  func streamOpened(_ stream: StreamRef, _ name: ProtocolID, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[stream.connection], !link.isClosing else { return outputs.append(.reset(stream)) }
+    func set(_ role: Link.StreamRole) { links[stream.connection]?.streams[stream.stream] = role }
+    switch name {
+    case HostProtocols.ping: set(.pingAnswerer)
+    case HostProtocols.identify:
+      set(.identifyAnswerer)
+      outputs.append(.send(stream, description(for: link).encoded))
+      outputs.append(.finish(stream))
+    case HostProtocols.identifyPush: set(.identifyPush(collected: [], messages: 0))
+    case HostProtocols.goodbye: set(.goodbye)
+    default:
+      guard link.isActive || configuration.introductionProtocols.contains(name) else {
+        // Nothing but the introduction is served before the introduction.
+        return outputs.append(.reset(stream))
+      }
+      if let version = GossipProtocol(rawValue: name.name), configuration.gossip != nil {
+        set(.gossipIn)
+        connectGossip(stream.connection, speaking: version, now, &outputs)
+      } else if requests.opened(stream, name, now: now, into: &outputs) {
+        set(.request)
+      }
+    }
+  }
+
+  func message(_ stream: StreamRef, _ bytes: [UInt8], _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[stream.connection], let role = link.streams[stream.stream] else { return }
+    switch role {
+    case .gossipIn: run(gossip: .received(link.peer, bytes), now, &outputs)
+    case .pingAnswerer: outputs.append(.send(stream, bytes))
+    case .keepAlive(let nonce):
+      if bytes.prefix(8).elementsEqual(Self.pingBytes(nonce).prefix(8)) { run(peering: .pong(stream.connection, nonce), now, &outputs) }
+    case .identifyPush(var collected, let messages):
+      guard messages < IdentifyInfo.maximumMessages else { return outputs.append(.reset(stream)) }
+      collected.append(contentsOf: bytes)
+      links[stream.connection]?.streams[stream.stream] = .identifyPush(collected: collected, messages: messages + 1)
+    case .goodbye: links[stream.connection]?.farewell = try? Reason(encoded: bytes.rawSpan)
+    case .request:
+      switch requests.message(stream, bytes, now: now, into: &outputs) {
+      case .request(let name, let payload): received(stream, link.peer, name, payload, now, &outputs)
+      case .response(let id, let payload):
+        links[stream.connection]?.streams[stream.stream] = nil
+        answered(id, .success(payload), now, &outputs)
+      case .nothing, nil: break
+      }
+    case .identifyAnswerer, .gossipOut, .oneWay: break
+    }
+  }
+
+  /// A peer's whole request: within its rate it is answered here or by the parent.
+  private func received(
+    _ stream: StreamRef, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], _ now: Instant, _ outputs: inout [Output]
+  ) {
+    guard links[stream.connection]?.bucket.take(now: now) == true else {
+      _ = requests.respond(stream, nil, into: &outputs)
+      return run(peering: .report(peer, .rateExceeded), now, &outputs)
+    }
+    if configuration.exchangesPeers && name == HostProtocols.peers(configuration.network) {
+      run(exchange: .asked(peer, stream: stream.token, payload, shareable: peering.shareable(now: now)), now, &outputs)
+      exchangeStreams[stream.token] = stream
+      return
+    }
+    outputs.append(.event(.request(InboundRequest(stream: stream, peer: peer, protocolID: name, payload: payload))))
+  }
+
+  func streamFinished(_ stream: StreamRef, _ now: Instant, _ outputs: inout [Output]) {
+    guard let role = links[stream.connection]?.streams[stream.stream] else { return }
+    switch role {
+    case .pingAnswerer, .goodbye: outputs.append(.finish(stream))
+    case .identifyPush(let collected, _):
+      outputs.append(.finish(stream))
+      if let push = try? IdentifyInfo(encoded: collected.rawSpan) {
+        var info = links[stream.connection]?.identity ?? IdentifyInfo()
+        info.update(from: push)
+        identified(stream.connection, info, now, &outputs)
+      }
+    case .request:
+      if let (id, result) = requests.finished(stream) { answered(id, result, now, &outputs) }
+    case .gossipIn: outputs.append(.finish(stream))
+    case .identifyAnswerer, .gossipOut, .keepAlive, .oneWay: break
+    }
+  }
+
+  func streamEnded(_ stream: StreamRef, _ error: ChannelError?, _ now: Instant, _ outputs: inout [Output]) {
+    guard let role = links[stream.connection]?.streams.removeValue(forKey: stream.stream) else { return }
+    switch role {
+    case .request:
+      if let (id, result) = requests.ended(stream, error) { answered(id, result, now, &outputs) }
+    case .keepAlive(let nonce):
+      links[stream.connection]?.keepAlive = nil
+      // A peer without ping answers by refusing the stream: it lives.
+      if case .negotiationFailed = error { run(peering: .pong(stream.connection, nonce), now, &outputs) }
+    case .gossipOut: gossipStreamLost(stream.connection, now, &outputs)
+    case .pingAnswerer, .identifyAnswerer, .identifyPush, .gossipIn, .goodbye, .oneWay: break
+    }
+  }
+
+  func flow(_ stream: StreamRef, isWritable: Bool, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[stream.connection], link.gossipOut == stream.stream else { return }
+    run(gossip: isWritable ? .writable(link.peer) : .blocked(link.peer), now, &outputs)
+  }
+
+  // MARK: Keep-alive
+
+  func ping(_ connection: ConnectionID, _ nonce: UInt64, _ now: Instant, _ outputs: inout [Output]) {
+    guard links[connection] != nil else { return }
+    let stream: StreamRef
+    if let open = links[connection]!.keepAlive {
+      stream = StreamRef(connection: connection, stream: open)
+      links[connection]!.streams[open] = .keepAlive(lastNonce: nonce)
+    } else {
+      stream = links[connection]!.makeStream(connection, .keepAlive(lastNonce: nonce))
+      links[connection]!.keepAlive = stream.stream
+      outputs.append(.open(stream, [HostProtocols.ping]))
+    }
+    outputs.append(.send(stream, Self.pingBytes(nonce)))
+  }
+
+  /// 32 bytes that carry the nonce in front.
+  static func pingBytes(_ nonce: UInt64) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.appendBigEndian(nonce)
+    var filler = SeededGenerator(seed: nonce)
+    return bytes + filler.bytes(24)
+  }
+
+  // MARK: Identify
+
+  /// What this host says of itself to the other end of a link.
+  func description(for link: Link?) -> IdentifyInfo {
+    IdentifyInfo(
+      publicKey: key.publicKey.encoded, listenAddresses: listenAddresses, protocols: table.names, observedAddress: link?.remote,
+      protocolVersion: configuration.protocolVersion, agent: configuration.agent)
+  }
+
+  func identified(_ connection: ConnectionID, _ info: IdentifyInfo, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[connection] else { return }
+    links[connection]!.identity = info
+    let addresses = info.listenAddresses.map { PeerAddress(peer: link.peer, address: $0.withoutPeerID) }
+    run(peering: .learned(addresses, source: .identify(link.peer)), now, &outputs)
+    outputs.append(.event(.identified(link.peer, info)))
+    connectGossip(connection, now, &outputs)
+    if info.protocols.contains(HostProtocols.peers(configuration.network)) { run(exchange: .supported(link.peer), now, &outputs) }
+  }
+
+  /// Tells every active peer that speaks identify push what has changed.
+  func pushIdentity(_ now: Instant, _ outputs: inout [Output]) {
+    for peer in connectedPeers {
+      guard let connection = admitted[peer], let link = links[connection], link.isActive,
+        link.identity?.protocols.contains(HostProtocols.identifyPush) == true
+      else { continue }
+      let stream = links[connection]!.makeStream(connection, .oneWay)
+      outputs.append(.open(stream, [HostProtocols.identifyPush]))
+      outputs.append(.send(stream, description(for: link).encoded))
+      outputs.append(.finish(stream))
+    }
+  }
+
+  // MARK: Gossip streams
+
+  /// Joins a peer to the mesh as soon as it is active and known to speak gossip.
+  func connectGossip(_ connection: ConnectionID, speaking heard: GossipProtocol? = nil, _ now: Instant, _ outputs: inout [Output]) {
+    guard configuration.gossip != nil, let link = links[connection], link.isActive, link.gossipProtocol == nil, !link.isClosing else { return }
+    let offered = link.identity?.protocols ?? []
+    guard let version = configuration.gossipProtocols.first(where: { offered.contains(ProtocolID($0.rawValue)) }) ?? heard else { return }
+    links[connection]!.gossipProtocol = version
+    openGossipStream(connection, version, &outputs)
+    run(gossip: .peerConnected(link.peer, version, link.direction), now, &outputs)
+  }
+
+  private func openGossipStream(_ connection: ConnectionID, _ version: GossipProtocol, _ outputs: inout [Output]) {
+    let stream = links[connection]!.makeStream(connection, .gossipOut)
+    links[connection]!.gossipOut = stream.stream
+    outputs.append(.open(stream, [ProtocolID(version.rawValue)]))
+  }
+
+  /// The remote closed the stream that this side gossips on: try again a few times, then leave the peer out of the mesh.
+  private func gossipStreamLost(_ connection: ConnectionID, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[connection], let version = link.gossipProtocol else { return }
+    links[connection]!.gossipOut = nil
+    links[connection]!.gossipFailures += 1
+    run(gossip: .peerDisconnected(link.peer), now, &outputs)
+    links[connection]!.gossipProtocol = nil
+    guard link.gossipFailures < 3, link.isActive, !link.isClosing else { return }
+    links[connection]!.gossipProtocol = version
+    openGossipStream(connection, version, &outputs)
+    run(gossip: .peerConnected(link.peer, version, link.direction), now, &outputs)
+  }
+}

@@ -1,0 +1,241 @@
+import Discovery
+import Gossip
+import Identity
+import Peering
+import SecureChannel
+import Wire
+
+/// A libp2p host as one machine: peers and their links, identify, ping, gossip, peer exchange, requests and answers.
+///
+/// Owned and driven by one shell thread or by the simulator: inputs in, outputs out, one timer. It never sees a socket;
+/// links reach it as proven identities and streams as whole messages. After ``handle(_:now:into:)`` re-read ``nextDeadline``.
+public final class HostCore {
+  let configuration: Configuration
+  let crypto: any CryptoSuite
+  let key: NodeKey
+  /// This host's name.
+  public var peerID: PeerID { key.peerID }
+  /// The protocols that this host answers.
+  public internal(set) var table: ProtocolTable
+  /// The addresses that this host listens on.
+  public private(set) var listenAddresses: [Multiaddr] = []
+  /// Who is dialled, admitted and kept.
+  public internal(set) var peering: Peering
+  /// The mesh, unless left out.
+  public internal(set) var gossip: Gossip?
+  var exchange: PeerExchange
+  var requests = Requests(configuration: .init())
+  var links: [ConnectionID: Link] = [:]
+  var admitted: [PeerID: ConnectionID] = [:]
+  /// Requests that the host itself sent, by their IDs (top bit set).
+  var ownRequests: [RequestID: OwnRequest] = [:]
+  private var nextOwnRequest: UInt64 = 1
+
+  enum OwnRequest {
+    case identify(ConnectionID)
+    case exchange(PeerID)
+  }
+
+  /// Makes a host.
+  ///
+  /// - Parameters:
+  ///   - key: the node's key, which proves its PeerID.
+  ///   - book: what was persisted by `book` outputs in an earlier life.
+  ///   - seed: the seed of everything drawn at random.
+  public init(
+    key: NodeKey, crypto: any CryptoSuite, configuration: Configuration = .init(), book: [(key: [UInt8], value: [UInt8])] = [],
+    seed: UInt64, now: Instant
+  ) {
+    self.key = key
+    self.crypto = crypto
+    self.configuration = configuration
+    var generator = SeededGenerator(seed: seed)
+    peering = Peering(localPeer: key.peerID, configuration: configuration.peering, book: book, seed: generator.next(), now: now)
+    gossip = configuration.gossip.map {
+      Gossip(localKey: key, crypto: crypto, configuration: $0, seed: generator.next(), now: now)
+    }
+    exchange = PeerExchange(configuration: configuration.exchange, seed: generator.next(), now: now)
+    table = ProtocolTable([
+      HostProtocols.ping: .init(framing: .fixed(bytes: 32)),
+      HostProtocols.identify: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
+      HostProtocols.identifyPush: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
+      HostProtocols.goodbye: .init(framing: .lengthPrefixed(maximumBytes: Reason.maximumEncodedBytes)),
+    ])
+    if let gossip = configuration.gossip {
+      for version in configuration.gossipProtocols {
+        table[ProtocolID(version.rawValue)] = .init(framing: .lengthPrefixed(maximumBytes: gossip.maximumRPCBytes))
+      }
+    }
+    if configuration.exchangesPeers {
+      table[HostProtocols.peers(configuration.network)] = .init(framing: .lengthPrefixed(maximumBytes: PeerExchange.maximumMessageBytes))
+    }
+  }
+
+  /// When `timer` is wanted; `nil` when nothing waits for time to pass.
+  public var nextDeadline: Instant? {
+    var deadline: Instant?
+    func consider(_ other: Instant?) {
+      if let other, deadline == nil || other < deadline! { deadline = other }
+    }
+    consider(peering.nextDeadline)
+    consider(gossip?.nextDeadline)
+    consider(exchange.nextDeadline)
+    consider(requests.nextDeadline)
+    return deadline
+  }
+
+  /// Takes one input and appends what is to be done. A spurious `timer` is harmless; `now` never goes backwards.
+  public func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
+    switch input {
+    case .listening(let addresses):
+      listenAddresses = addresses
+      run(peering: .listening(addresses), now, &outputs)
+      outputs.append(.event(.listening(addresses)))
+      pushIdentity(now, &outputs)
+    case .accepted(let connection, let remote): run(peering: .accepted(connection, remote: remote), now, &outputs)
+    case .failed(let connection, let error): run(peering: .dialFailed(connection, linkEnd(error)), now, &outputs)
+    case .established(let connection, let identity, let remote): established(connection, identity, remote, now, &outputs)
+    case .closed(let connection, let error): closed(connection, error, now, &outputs)
+    case .streamOpened(let stream, let name): streamOpened(stream, name, now, &outputs)
+    case .streamAccepted: break
+    case .message(let stream, let bytes): message(stream, bytes, now, &outputs)
+    case .streamFinished(let stream): streamFinished(stream, now, &outputs)
+    case .streamEnded(let stream, let error): streamEnded(stream, error, now, &outputs)
+    case .writable(let stream): flow(stream, isWritable: true, now, &outputs)
+    case .blocked(let stream): flow(stream, isWritable: false, now, &outputs)
+    case .command(let command): perform(command, now, &outputs)
+    case .timer: timer(now, &outputs)
+    }
+  }
+
+  /// Takes one input and returns what it led to.
+  public func handle(_ input: Input, now: Instant) -> [Output] {
+    var outputs: [Output] = []
+    handle(input, now: now, into: &outputs)
+    return outputs
+  }
+
+  /// What an admitted peer says of itself, once identify has run.
+  public func identity(of peer: PeerID) -> IdentifyInfo? { admitted[peer].flatMap { links[$0]?.identity } }
+
+  /// The peers with an admitted link, in order.
+  public var connectedPeers: [PeerID] { admitted.keys.sorted() }
+
+  private func timer(_ now: Instant, _ outputs: inout [Output]) {
+    if let deadline = requests.nextDeadline, deadline <= now {
+      for id in requests.expire(now, into: &outputs) { answered(id, .failure(.timeout), now, &outputs) }
+    }
+    if let deadline = peering.nextDeadline, deadline <= now { run(peering: .timer, now, &outputs) }
+    if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
+    if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timer, now, &outputs) }
+  }
+
+  // MARK: Links
+
+  private func established(_ connection: ConnectionID, _ identity: RemoteIdentity, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
+    links[connection] = Link(
+      peer: identity.peer, remote: remote, direction: connection.isInbound ? .inbound : .outbound,
+      bucket: TokenBucket(rate: configuration.requestRate, burst: configuration.requestBurst, now: now))
+    run(peering: .proven(connection, identity.peer, remote: remote, setUpTime: identity.setUpTime), now, &outputs)
+  }
+
+  /// Peering chose this link as the peer's one.
+  func admit(_ connection: ConnectionID, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[connection] else { return }
+    if let old = admitted[link.peer], old != connection { detach(old, Reason(.duplicate), .closedLocally("duplicate"), now, &outputs) }
+    admitted[link.peer] = connection
+    outputs.append(.admit(connection))
+    let stream = links[connection]!.makeStream(connection, .request)
+    startOwn(.identify(connection), on: stream, HostProtocols.identify, nil, timeout: configuration.identifyTimeout, now, &outputs)
+    outputs.append(.event(.peerProven(link.peer, connection, link.direction, remote: link.remote)))
+  }
+
+  /// The peer's link carries traffic from here on.
+  func activate(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
+    guard let connection = admitted[peer], links[connection]?.isActive == false else { return }
+    links[connection]!.isActive = true
+    outputs.append(.event(.peerActive(peer)))
+    connectGossip(connection, now, &outputs)
+    run(exchange: .peerActive(peer), now, &outputs)
+  }
+
+  private func closed(_ connection: ConnectionID, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
+    let end = links[connection]?.farewell.map { LinkEnd.remoteGoodbye($0) } ?? linkEnd(error)
+    detach(connection, Reason(end), error, now, &outputs)
+    links[connection] = nil
+    run(peering: .closed(connection, end), now, &outputs)
+  }
+
+  /// Ends everything that runs over a link. Does nothing the second time.
+  private func detach(_ connection: ConnectionID, _ reason: Reason, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[connection] else { return }
+    for (id, result) in requests.linkClosed(connection, error) { answered(id, result, now, &outputs) }
+    links[connection]?.streams = [:]
+    guard admitted[link.peer] == connection else { return }
+    admitted[link.peer] = nil
+    if link.isActive {
+      links[connection]?.isActive = false
+      if link.gossipProtocol != nil { run(gossip: .peerDisconnected(link.peer), now, &outputs) }
+      run(exchange: .peerGone(link.peer), now, &outputs)
+    }
+    outputs.append(.event(.peerGone(link.peer, reason)))
+  }
+
+  /// Says why, then closes.
+  func close(_ connection: ConnectionID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
+    if links[connection] != nil && links[connection]?.isClosing == false {
+      links[connection]!.isClosing = true
+      let stream = links[connection]!.makeStream(connection, .oneWay)
+      outputs.append(.open(stream, [HostProtocols.goodbye]))
+      outputs.append(.send(stream, reason.encoded))
+      outputs.append(.finish(stream))
+    }
+    outputs.append(.close(connection, reason))
+    detach(connection, reason, .closedLocally(reason.description), now, &outputs)
+  }
+
+  private func linkEnd(_ error: ChannelError) -> LinkEnd {
+    switch error {
+    case .endOfFile: .endOfFile
+    case .transport(let text): .transport(text)
+    case .handshakeTimeout: .timeout
+    case .wrongPeer(_, let actual): .wrongPeer(actual)
+    case .keepAliveTimeout: .keepAlive
+    case .closedLocally: .local
+    case .remoteGoAway(let code): code == 0 ? .endOfFile : .protocolViolation("go-away \(code)")
+    case .negotiationFailed(let text), .protocolViolation(let text), .limit(let text): .protocolViolation(text)
+    case .badSignature: .protocolViolation("bad handshake signature")
+    case .decryptionFailed: .protocolViolation("decryption failed")
+    case .streamReset(let code): .protocolViolation("reset \(code)")
+    case .messageTooLarge(let bytes, let maximum): .protocolViolation("message of \(bytes) bytes, at most \(maximum) allowed")
+    }
+  }
+
+  // MARK: Requests
+
+  func makeStream(_ peer: PeerID, _ role: Link.StreamRole) -> StreamRef? {
+    guard let connection = admitted[peer], links[connection]?.isClosing == false else { return nil }
+    return links[connection]!.makeStream(connection, role)
+  }
+
+  func startOwn(
+    _ request: OwnRequest, on stream: StreamRef, _ name: ProtocolID, _ payload: [UInt8]?, timeout: Duration, _ now: Instant,
+    _ outputs: inout [Output]
+  ) {
+    let id = RequestID(rawValue: nextOwnRequest | 1 << 63)
+    nextOwnRequest += 1
+    ownRequests[id] = request
+    requests.start(id, on: stream, name, payload, deadline: now + timeout, into: &outputs)
+  }
+
+  /// A request ended: the host's own are used here, the others are told to the parent.
+  func answered(_ id: RequestID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]) {
+    switch ownRequests.removeValue(forKey: id) {
+    case nil: outputs.append(.event(.response(id, result)))
+    case .identify(let connection):
+      guard case .success(let bytes) = result, let info = try? IdentifyInfo(encoded: bytes.rawSpan) else { return }
+      identified(connection, info, now, &outputs)
+    case .exchange(let peer): run(exchange: .response(peer, try? result.get()), now, &outputs)
+    }
+  }
+}

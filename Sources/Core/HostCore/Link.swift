@@ -1,0 +1,70 @@
+import Gossip
+import Identity
+import Peering
+import SecureChannel
+import Wire
+
+/// What the host keeps of one proven link.
+struct Link {
+  /// What a stream of the link is for.
+  enum StreamRole {
+    case pingAnswerer
+    case keepAlive(lastNonce: UInt64)
+    case identifyAnswerer
+    case identifyPush(collected: [UInt8], messages: Int)
+    case gossipIn
+    case gossipOut
+    case goodbye
+    case oneWay
+    case request
+  }
+
+  let peer: PeerID
+  let remote: Multiaddr
+  let direction: Direction
+  /// Streams by name; the count is bounded by the connection's own limit on streams.
+  var streams: [StreamID: StreamRole] = [:]
+  var nextStream: UInt32 = 1
+  var identity: IdentifyInfo?
+  var isActive = false
+  /// The gossip stream that this side writes to, and what it speaks.
+  var gossipOut: StreamID?
+  var gossipProtocol: GossipProtocol?
+  var gossipFailures = 0
+  var keepAlive: StreamID?
+  /// The reason that the remote gave for closing.
+  var farewell: Reason?
+  var isClosing = false
+  var bucket: TokenBucket
+
+  mutating func makeStream(_ connection: ConnectionID, _ role: StreamRole) -> StreamRef {
+    let stream = StreamID.outbound(nextStream)
+    nextStream += 1
+    streams[stream] = role
+    return StreamRef(connection: connection, stream: stream)
+  }
+}
+
+/// A rate with a burst: `rate` tokens a second up to `burst`.
+struct TokenBucket: Sendable {
+  private let rate: Double
+  private let burst: Double
+  private var tokens: Double
+  private var last: Instant
+
+  init(rate: Double, burst: Double, now: Instant) {
+    self.rate = rate
+    self.burst = burst
+    tokens = burst
+    last = now
+  }
+
+  /// Takes a token; false when there is none.
+  mutating func take(now: Instant) -> Bool {
+    tokens = min(burst, tokens + (now - last).seconds * rate)
+    last = now
+    guard tokens >= 1 else { return false }
+    tokens -= 1
+    return true
+  }
+}
