@@ -1,0 +1,110 @@
+import Dispatch
+import EventLoop
+import Testing
+
+@Suite(.timeLimit(.minutes(1)))
+struct MailboxTests {
+  private final class Sink: MailboxHandler, @unchecked Sendable {
+    let batches = Recorder<[Int]>()
+    let messages = Recorder<Int>()
+    let gate: DispatchSemaphore?
+
+    init(gate: DispatchSemaphore? = nil) { self.gate = gate }
+
+    func receive(_ batch: [Int]) {
+      batches.add(batch)
+      gate?.wait()
+      for message in batch { messages.add(message) }
+    }
+  }
+
+  @Test func deliversInOrderFromManyThreads() throws {
+    try withLoops(1) { loops in
+      let mailbox = Mailbox<Int>(loop: loops[0], capacity: 100_000)
+      let sink = Sink()
+      mailbox.attach(sink)
+      let perThread = 5000
+      DispatchQueue.concurrentPerform(iterations: 4) { thread in
+        for index in 0..<perThread { #expect(mailbox.post(thread * perThread + index)) }
+      }
+      let all = sink.messages.wait(for: 4 * perThread)
+      #expect(all.count == 4 * perThread)
+      for thread in 0..<4 {
+        let own = all.filter { $0 / perThread == thread }
+        #expect(own == Array(thread * perThread..<(thread + 1) * perThread))
+      }
+    }
+  }
+
+  @Test func messagesWaitForTheHandler() throws {
+    try withLoops(1) { loops in
+      let mailbox = Mailbox<Int>(loop: loops[0], capacity: 10)
+      #expect(mailbox.post(1))
+      #expect(mailbox.post(contentsOf: [2, 3]))
+      #expect(mailbox.post(contentsOf: []))
+      #expect(mailbox.depth == 3)
+      let sink = Sink()
+      mailbox.attach(sink)
+      #expect(sink.messages.wait(for: 3) == [1, 2, 3])
+      #expect(sink.batches.values == [[1, 2, 3]])
+    }
+  }
+
+  @Test func refusesWhatExceedsItsBoundAndTellsOfSpace() throws {
+    try withLoops(1) { loops in
+      let gate = DispatchSemaphore(value: 0)
+      let sink = Sink(gate: gate)
+      let mailbox = Mailbox<Int>(loop: loops[0], capacity: 4)
+      mailbox.attach(sink)
+      #expect(mailbox.post(0))
+      sink.batches.wait(for: 1)
+      // The message in the handler's hands counts.
+      #expect(mailbox.post(contentsOf: [1, 2]))
+      #expect(!mailbox.post(contentsOf: [3, 4]))
+      #expect(mailbox.depth == 3)
+      #expect(mailbox.post(3))
+      #expect(!mailbox.post(4))
+      let space = Recorder<Int>()
+      mailbox.notifyWhenSpace { space.add(mailbox.depth) }
+      #expect(space.values.isEmpty)
+      gate.signal()
+      gate.signal()
+      #expect(space.wait(for: 1).count == 1)
+      #expect(sink.messages.wait(for: 4) == [0, 1, 2, 3])
+      let isEmpty = try loops[0].runAndWait { mailbox.depth == 0 }
+      #expect(isEmpty)
+      mailbox.notifyWhenSpace { space.add(-1) }
+      #expect(space.values.count == 2)
+    }
+  }
+
+  @Test func oneWakeUpForABatch() throws {
+    try withLoops(1) { loops in
+      let sink = Sink()
+      let mailbox = Mailbox<Int>(loop: loops[0], capacity: 1000)
+      mailbox.attach(sink)
+      try loops[0].runAndWait {
+        for number in 0..<1000 { #expect(mailbox.post(number)) }
+      }
+      sink.messages.wait(for: 1000)
+      #expect(sink.batches.values == [Array(0..<1000)])
+    }
+  }
+
+  @Test func refusesAfterCloseAndAfterTheLoop() throws {
+    let loop = EventLoop(name: "mail")
+    try loop.start()
+    let sink = Sink()
+    let closed = Mailbox<Int>(loop: loop, capacity: 4)
+    closed.attach(sink)
+    closed.close()
+    #expect(!closed.post(1))
+    let open = Mailbox<Int>(loop: loop, capacity: 4)
+    open.attach(sink)
+    #expect(open.post(2))
+    loop.stop()
+    #expect(sink.messages.values == [2])
+    #expect(!open.post(3))
+    #expect(open.depth == 0)
+  }
+}
