@@ -113,7 +113,7 @@ extension HostCore {
     /// Open a stream under the given name; framing is the first protocol's entry in the table.
     case open(StreamRef, [ProtocolID])
     /// Open a stream for the application that waits under the token.
-    case openApplication(StreamRef, [ProtocolID], token: UInt64)
+    case openApplication(StreamRef, PeerID, [ProtocolID], token: UInt64)
     /// An application's stream cannot be opened.
     case applicationRefused(token: UInt64, RequestError)
     /// Queue one message, or raw bytes.

@@ -66,11 +66,11 @@ public struct IdentifyInfo: Hashable, Sendable {
       case 1: publicKey = try reader.bytes()
       case 2:
         let bytes = try reader.span()
-        if listenAddresses.count < Self.maximumAddresses, let address = try? Multiaddr(binary: bytes) { listenAddresses.append(address) }
+        if listenAddresses.count < Self.maximumAddresses, let address = try? Multiaddr(bytes: bytes) { listenAddresses.append(address) }
       case 3:
         let name = try reader.string()
         if protocols.count < Self.maximumProtocols, name.utf8.count <= 200 { protocols.append(ProtocolID(name)) }
-      case 4: observedAddress = try? Multiaddr(binary: try reader.span())
+      case 4: observedAddress = try? Multiaddr(bytes: try reader.span())
       case 5: protocolVersion = String(try reader.string().prefix(Self.maximumTextBytes))
       case 6: agent = String(try reader.string().prefix(Self.maximumTextBytes))
       case 8: signedRecord = try reader.bytes()

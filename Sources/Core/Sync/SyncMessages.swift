@@ -80,7 +80,7 @@ public struct Status: Hashable, Sendable {
       case 7: nodeType = String(try reader.string().prefix(32))
       case 8:
         let bytes = try reader.span()
-        if listenAddresses.count < 16, let address = try? Multiaddr(binary: bytes) { listenAddresses.append(address) }
+        if listenAddresses.count < 16, let address = try? Multiaddr(bytes: bytes) { listenAddresses.append(address) }
       case 9:
         let service = try reader.string()
         if services.count < 32 { services.append(String(service.prefix(64))) }

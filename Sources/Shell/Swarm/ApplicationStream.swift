@@ -1,0 +1,237 @@
+import EventLoop
+import HostCore
+import Identity
+import SecureChannel
+
+/// A stream that the program reads and writes itself, past the core: bytes go straight between the link's thread and the reader.
+///
+/// One task reads and one writes at a time. Both directions are bounded: the remote may send what the stream's window admits, and
+/// ``write(_:)`` waits while a mebibyte is queued.
+public final class ApplicationStream: @unchecked Sendable {
+  /// The peer at the other end; proven.
+  public let peer: PeerID
+  /// The stream's name on its link.
+  public let reference: StreamRef
+  /// The protocol agreed on.
+  public var protocolID: ProtocolID { lock.withLock { negotiated } }
+
+  private let shard: Shard
+  private let lock = Lock()
+  private var negotiated: ProtocolID
+  private var chunks: [[UInt8]] = []
+  private var head = 0
+  private var granted = 0
+  private var isFinished = false
+  private var failure: ChannelError?
+  private var reader: CheckedContinuation<[UInt8]?, any Error>?
+  private var opener: CheckedContinuation<Void, any Error>?
+  private var isOpen: Bool
+  private var writer: CheckedContinuation<Void, any Error>?
+  private var unsent = 0
+  private var isBlocked = false
+  private var isEnded = false
+
+  /// Bytes that may be on their way to the link's thread before a writer waits.
+  private static let writeMaximum = 1 << 20
+  /// Bytes read before the remote is granted room for them again.
+  private static let grantBytes = 64 << 10
+
+  init(peer: PeerID, reference: StreamRef, protocolID: ProtocolID, isOpen: Bool, shard: Shard) {
+    self.peer = peer
+    self.reference = reference
+    negotiated = protocolID
+    self.isOpen = isOpen
+    self.shard = shard
+  }
+
+  deinit {
+    // Nobody can read or write it any more: the remote should know. Resetting a stream that is gone does nothing.
+    if !isEnded { shard.post(.applicationReset(reference)) }
+  }
+
+  // MARK: The program's side
+
+  /// The next bytes, at least one; `nil` when the remote has finished.
+  ///
+  /// - Throws: ``ChannelError`` when the stream or its link failed.
+  public func read() async throws -> [UInt8]? {
+    lock.lock()
+    if let chunk = takeChunk() {
+      lock.unlock()
+      return chunk
+    }
+    if isFinished {
+      lock.unlock()
+      return nil
+    }
+    if let failure {
+      lock.unlock()
+      throw failure
+    }
+    lock.unlock()
+    return try await withCheckedThrowingContinuation { continuation in
+      lock.lock()
+      precondition(reader == nil, "two tasks read one stream")
+      if let chunk = takeChunk() {
+        lock.unlock()
+        continuation.resume(returning: chunk)
+      } else if isFinished {
+        lock.unlock()
+        continuation.resume(returning: nil)
+      } else if let failure {
+        lock.unlock()
+        continuation.resume(throwing: failure)
+      } else {
+        reader = continuation
+        lock.unlock()
+      }
+    }
+  }
+
+  /// Queues bytes, and waits while too many are queued.
+  ///
+  /// - Throws: ``ChannelError`` when the stream or its link failed.
+  public func write(_ bytes: [UInt8]) async throws {
+    if bytes.isEmpty { return }
+    lock.lock()
+    if let failure {
+      lock.unlock()
+      throw failure
+    }
+    unsent += bytes.count
+    let mustWait = isBlocked || unsent > Self.writeMaximum
+    lock.unlock()
+    shard.post(.applicationSend(reference, bytes))
+    guard mustWait else { return }
+    try await withCheckedThrowingContinuation { continuation in
+      lock.lock()
+      precondition(writer == nil, "two tasks write one stream")
+      if let failure {
+        lock.unlock()
+        continuation.resume(throwing: failure)
+      } else if !isBlocked && unsent <= Self.writeMaximum {
+        lock.unlock()
+        continuation.resume()
+      } else {
+        writer = continuation
+        lock.unlock()
+      }
+    }
+  }
+
+  /// Says that no more will be written. Reading goes on.
+  public func finish() { shard.post(.applicationFinish(reference)) }
+
+  /// Gives the stream up in both directions.
+  public func reset() {
+    fail(.closedLocally("reset by the application"))
+    shard.post(.applicationReset(reference))
+  }
+
+  /// Waits until the remote has agreed to a stream that this side opened.
+  func waitUntilOpen() async throws {
+    try await withCheckedThrowingContinuation { continuation in
+      lock.lock()
+      if isOpen {
+        lock.unlock()
+        continuation.resume()
+      } else if let failure {
+        lock.unlock()
+        continuation.resume(throwing: failure)
+      } else {
+        opener = continuation
+        lock.unlock()
+      }
+    }
+  }
+
+  /// The next chunk; grants room behind it. The lock is held.
+  private func takeChunk() -> [UInt8]? {
+    guard head < chunks.count else { return nil }
+    let chunk = chunks[head]
+    chunks[head] = []
+    head += 1
+    if head == chunks.count {
+      chunks.removeAll(keepingCapacity: true)
+      head = 0
+    }
+    granted += chunk.count
+    if granted >= Self.grantBytes {
+      shard.post(.applicationConsumed(reference, granted))
+      granted = 0
+    }
+    return chunk
+  }
+
+  // MARK: The link's side
+
+  func didOpen(_ name: ProtocolID) {
+    let waiting: CheckedContinuation<Void, any Error>? = lock.withLock {
+      negotiated = name
+      isOpen = true
+      defer { opener = nil }
+      return opener
+    }
+    waiting?.resume()
+  }
+
+  func receive(_ bytes: [UInt8]) {
+    lock.lock()
+    if let reader {
+      self.reader = nil
+      granted += bytes.count
+      if granted >= Self.grantBytes {
+        shard.consumedOnLoop(reference, granted)
+        granted = 0
+      }
+      lock.unlock()
+      reader.resume(returning: bytes)
+    } else {
+      chunks.append(bytes)
+      lock.unlock()
+    }
+  }
+
+  func receiveEnd() {
+    let waiting: CheckedContinuation<[UInt8]?, any Error>? = lock.withLock {
+      isFinished = true
+      defer { reader = nil }
+      return reader
+    }
+    waiting?.resume(returning: nil)
+  }
+
+  /// The link took `count` bytes; `isBlocked` when its queue is over the high watermark.
+  func didQueue(_ count: Int, isBlocked: Bool) {
+    let waiting: CheckedContinuation<Void, any Error>? = lock.withLock {
+      unsent -= count
+      self.isBlocked = isBlocked
+      guard !isBlocked && unsent <= Self.writeMaximum / 2 else { return nil }
+      defer { writer = nil }
+      return writer
+    }
+    waiting?.resume()
+  }
+
+  /// The stream is gone; `nil` when both sides had finished.
+  func didEnd(_ error: ChannelError?) {
+    lock.withLock { isEnded = true }
+    if let error { fail(error) }
+    receiveEnd()
+  }
+
+  private func fail(_ error: ChannelError) {
+    let (reading, writing, opening) = lock.withLock {
+      if failure == nil { failure = error }
+      defer {
+        reader = nil
+        writer = nil
+        opener = nil
+      }
+      return (reader, writer, opener)
+    }
+    reading?.resume(throwing: error)
+    writing?.resume(throwing: error)
+    opening?.resume(throwing: error)
+  }
+}

@@ -1,0 +1,98 @@
+import EventLoop
+import HostCore
+import Wire
+
+/// A machine that a ``CoreThread`` drives: a host alone, or a node with its chains.
+public protocol RootMachine: AnyObject {
+  /// What it is told.
+  associatedtype Input: Sendable
+  /// What it wants done.
+  associatedtype Output
+
+  /// The input that says that time has passed.
+  static var timerInput: Input { get }
+
+  /// Takes one input and appends what is to be done.
+  func handle(_ input: Input, now: Instant, into outputs: inout [Output])
+
+  /// When ``timerInput`` is wanted.
+  var nextDeadline: Instant? { get }
+}
+
+extension HostCore: RootMachine {
+  public static var timerInput: Input { .timer }
+}
+
+/// Runs a root machine on a thread of its own: inputs arrive in batches, outputs are performed behind each batch, one timer.
+///
+/// Everything but ``post(_:)`` happens on the thread.
+public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
+  /// The thread.
+  public let loop: EventLoop
+  /// The machine; touched on the thread only.
+  public let machine: Machine
+  private let mailbox: Mailbox<Machine.Input>
+  private let perform: (inout [Machine.Output]) -> Void
+  private var outputs: [Machine.Output] = []
+  private var timer: LoopTimer?
+
+  /// Makes the thread without starting it.
+  ///
+  /// - Parameters:
+  ///   - capacity: the inputs that may wait; producers hold back when it is reached.
+  ///   - perform: does what the machine wants, on the thread; it may empty the array or leave that to the caller.
+  public init(name: String, machine: Machine, capacity: Int = 65_536, perform: @escaping (inout [Machine.Output]) -> Void) {
+    loop = EventLoop(name: name)
+    self.machine = machine
+    self.perform = perform
+    mailbox = Mailbox(loop: loop, capacity: capacity)
+  }
+
+  /// Starts the thread. Inputs posted before wait for it.
+  public func start() throws {
+    try loop.start()
+    try loop.runAndWait { self.timer = LoopTimer(on: self.loop, delegate: self) }
+    mailbox.attach(self)
+    _ = loop.execute { self.arm() }
+  }
+
+  /// Posts an input from any thread.
+  ///
+  /// - Returns: false when the mailbox is full or the thread has ended.
+  @discardableResult
+  public func post(_ input: Machine.Input) -> Bool { mailbox.post(input) }
+
+  /// Posts several inputs, all or none.
+  @discardableResult
+  public func post(contentsOf inputs: [Machine.Input]) -> Bool { mailbox.post(contentsOf: inputs) }
+
+  /// Calls `body` once there is room again.
+  public func notifyWhenSpace(_ body: @escaping @Sendable () -> Void) { mailbox.notifyWhenSpace(body) }
+
+  /// Stops the thread and waits for its end.
+  public func stop() {
+    mailbox.close()
+    loop.stop()
+  }
+
+  public func receive(_ batch: [Machine.Input]) {
+    let now = loop.now
+    for input in batch { machine.handle(input, now: now, into: &outputs) }
+    finishTurn()
+  }
+
+  public func timerFired(_ timer: LoopTimer, now: Instant) {
+    machine.handle(Machine.timerInput, now: now, into: &outputs)
+    finishTurn()
+  }
+
+  private func finishTurn() {
+    if !outputs.isEmpty {
+      perform(&outputs)
+      outputs.removeAll(keepingCapacity: true)
+    }
+    arm()
+  }
+
+  private func arm() { timer?.arm(at: machine.nextDeadline) }
+}

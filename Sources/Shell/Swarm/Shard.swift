@@ -1,0 +1,195 @@
+import EventLoop
+import HostCore
+import Identity
+import Peering
+import SecureChannel
+import Wire
+
+/// What a shard is told by other threads.
+enum ShardCommand: Sendable {
+  case adopt(ConnectionID, DetachedSocket)
+  case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
+  case admit(ConnectionID)
+  case close(ConnectionID, Reason)
+  case open(StreamRef, [ProtocolID])
+  case openApplication(ApplicationStream, [ProtocolID])
+  case send(StreamRef, [UInt8])
+  case finish(StreamRef)
+  case reset(StreamRef)
+  case protocols(ProtocolTable)
+  case applicationSend(StreamRef, [UInt8])
+  case applicationFinish(StreamRef)
+  case applicationReset(StreamRef)
+  case applicationConsumed(StreamRef, Int)
+}
+
+/// One thread's share of the links: their sockets, their connection machines and one timer for all of them.
+final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
+  let loop: EventLoop
+  let configuration: Swarm.Configuration
+  let crypto: any CryptoSuite
+  let staticKey: NoiseStaticKey
+  private(set) var protocols: ProtocolTable
+  private let mailbox: Mailbox<ShardCommand>
+  private let sink: any SwarmSink
+  private var links: [ConnectionID: ShardLink] = [:]
+  private var deadlines = DeadlineQueue<ConnectionID>()
+  private var timer: LoopTimer?
+  private var resolver: Resolver?
+  private var dirty: [ShardLink] = []
+  /// Inputs for the core, posted behind each batch of commands or bytes.
+  private var inputs: [HostCore.Input] = []
+  private var isHeldBack = false
+  private let overflowLock = Lock()
+  private var overflow: [ShardCommand] = []
+
+  init(
+    name: String, configuration: Swarm.Configuration, crypto: any CryptoSuite, staticKey: NoiseStaticKey, protocols: ProtocolTable,
+    sink: any SwarmSink
+  ) {
+    loop = EventLoop(name: name)
+    self.configuration = configuration
+    self.crypto = crypto
+    self.staticKey = staticKey
+    self.protocols = protocols
+    self.sink = sink
+    mailbox = Mailbox(loop: loop, capacity: configuration.commandsMaximum)
+  }
+
+  func start() throws {
+    try loop.start()
+    try loop.runAndWait {
+      self.timer = LoopTimer(on: self.loop, delegate: self)
+      self.resolver = Resolver(on: self.loop)
+    }
+    mailbox.attach(self)
+  }
+
+  /// Hands a command over from any thread. Commands keep the order of their thread; a full mailbox delays them.
+  ///
+  /// What can wait is bounded by what produces it: the core stops sending on a stream that is blocked, and writers wait.
+  func post(_ command: ShardCommand) { post(contentsOf: [command]) }
+
+  func post(contentsOf commands: [ShardCommand]) {
+    if commands.isEmpty { return }
+    let mustWait = overflowLock.withLock {
+      if overflow.isEmpty && mailbox.post(contentsOf: commands) { return false }
+      overflow.append(contentsOf: commands)
+      return overflow.count == commands.count
+    }
+    if mustWait { mailbox.notifyWhenSpace { [weak self] in self?.drainOverflow() } }
+  }
+
+  private func drainOverflow() {
+    let isLeft = overflowLock.withLock {
+      let part = Array(overflow.prefix(configuration.commandsMaximum / 2))
+      guard mailbox.post(contentsOf: part) else {
+        // Closed for good: nobody will take them.
+        overflow = []
+        return false
+      }
+      overflow.removeFirst(part.count)
+      return !overflow.isEmpty
+    }
+    if isLeft { mailbox.notifyWhenSpace { [weak self] in self?.drainOverflow() } }
+  }
+
+  // MARK: Commands
+
+  func receive(_ batch: [ShardCommand]) {
+    let now = loop.now
+    for command in batch { perform(command, now) }
+    endTurn(now)
+  }
+
+  private func perform(_ command: ShardCommand, _ now: Instant) {
+    switch command {
+    case .adopt(let id, let socket): add(ShardLink(id: id, shard: self, remote: socket.remote.multiaddr)).adopt(socket, now)
+    case .dial(let id, let address, let expecting, let timeout):
+      add(ShardLink(id: id, shard: self, remote: address)).dial(address, expecting: expecting, timeout: timeout, resolver, now)
+    case .admit(let id): links[id]?.admit(now)
+    case .close(let id, let reason): links[id]?.close(reason, now)
+    case .open(let stream, let names): links[stream.connection]?.open(stream.stream, names, nil, now)
+    case .openApplication(let stream, let names):
+      guard let link = links[stream.reference.connection] else { return stream.didEnd(.closedLocally("the link is gone")) }
+      link.open(stream.reference.stream, names, stream, now)
+    case .send(let stream, let bytes): links[stream.connection]?.send(stream.stream, bytes, now)
+    case .finish(let stream): links[stream.connection]?.finish(stream.stream)
+    case .reset(let stream): links[stream.connection]?.reset(stream.stream)
+    case .protocols(let table):
+      protocols = table
+      for link in links.values { link.connection?.protocols = table }
+    case .applicationSend(let stream, let bytes): links[stream.connection]?.sendApplication(stream.stream, bytes, now)
+    case .applicationFinish(let stream): links[stream.connection]?.finish(stream.stream)
+    case .applicationReset(let stream): links[stream.connection]?.resetApplication(stream.stream)
+    case .applicationConsumed(let stream, let count): links[stream.connection]?.consumed(stream.stream, count)
+    }
+  }
+
+  /// Grants room from within the shard's own turn.
+  func consumedOnLoop(_ stream: StreamRef, _ count: Int) { links[stream.connection]?.consumed(stream.stream, count) }
+
+  private func add(_ link: ShardLink) -> ShardLink {
+    links[link.id] = link
+    return link
+  }
+
+  func remove(_ link: ShardLink) {
+    links[link.id] = nil
+    deadlines.remove(link.id)
+  }
+
+  // MARK: Turns
+
+  /// The link has something to send when the turn ends.
+  func markDirty(_ link: ShardLink) {
+    guard !link.isDirty else { return }
+    link.isDirty = true
+    dirty.append(link)
+  }
+
+  func emit(_ input: HostCore.Input) { inputs.append(input) }
+  func emit(_ stream: ApplicationStream) { sink.opened(stream) }
+
+  /// Sends what became ready, tells the core what happened and re-arms the timer.
+  func endTurn(_ now: Instant) {
+    while let link = dirty.popLast() {
+      link.isDirty = false
+      link.flush(now)
+      if let deadline = link.connection?.nextDeadline { deadlines.set(link.id, deadline) } else { deadlines.remove(link.id) }
+    }
+    timer?.arm(at: deadlines.next)
+    postInputs()
+  }
+
+  private func postInputs() {
+    guard !inputs.isEmpty, !isHeldBack else { return }
+    if sink.post(inputs) {
+      inputs.removeAll(keepingCapacity: true)
+      return
+    }
+    // The core is behind: read no more until it has caught up.
+    isHeldBack = true
+    for link in links.values { link.pause() }
+    sink.notifyWhenSpace { [weak self] in
+      guard let self else { return }
+      _ = self.loop.execute {
+        self.isHeldBack = false
+        for link in self.links.values { link.resume() }
+        self.postInputs()
+      }
+    }
+  }
+
+  func timerFired(_ timer: LoopTimer, now: Instant) {
+    while let id = deadlines.popExpired(now) {
+      links[id]?.handleTimer(now)
+    }
+    endTurn(now)
+  }
+
+  func stop() {
+    mailbox.close()
+    loop.stop()
+  }
+}

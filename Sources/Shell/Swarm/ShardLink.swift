@@ -1,0 +1,314 @@
+import EventLoop
+import HostCore
+import Identity
+import Peering
+import SecureChannel
+import Wire
+
+/// One link on its shard: a socket and a connection machine, wired to each other.
+final class ShardLink: TCPSocketDelegate {
+  let id: ConnectionID
+  let remote: Multiaddr
+  private unowned let shard: Shard
+  private var socket: TCPSocket?
+  private(set) var connection: Connection?
+  private var expecting: PeerID?
+  private var handshakeDeadline = Instant.distantFuture
+  private var isEstablished = false
+  private var isAdmitted = false
+  private var isClosing = false
+  private var peer: PeerID?
+  /// Why the link ends; told to the core once the socket is closed.
+  private var ending: ChannelError?
+  /// What happened on streams before the core admitted the link; bounded by the streams' windows.
+  private var held: [Connection.Output] = []
+  private var outputs: [Connection.Output] = []
+  private var applications: [StreamID: ApplicationStream] = [:]
+  private var blocked: Set<StreamID> = []
+  /// Addresses of a name that are still to be tried.
+  private var candidates: [SocketAddress] = []
+  private var dialDeadline = Instant.distantFuture
+  var isDirty = false
+
+  init(id: ConnectionID, shard: Shard, remote: Multiaddr) {
+    self.id = id
+    self.shard = shard
+    self.remote = remote
+  }
+
+  // MARK: Set-up
+
+  func adopt(_ detached: DetachedSocket, _ now: Instant) {
+    do throws(TransportError) {
+      let socket = try TCPSocket(adopting: detached, on: shard.loop, configuration: shard.configuration.socket, delegate: self)
+      begin(socket, .listener, now)
+    } catch {
+      end(.transport(error.description))
+    }
+  }
+
+  func dial(_ address: Multiaddr, expecting: PeerID?, timeout: Duration, _ resolver: Resolver?, _ now: Instant) {
+    self.expecting = expecting
+    dialDeadline = now + timeout
+    if let target = SocketAddress(address) {
+      candidates = [target]
+      dialNext(nil, now)
+    } else if let name = address.dnsName, let port = address.tcpPort, let resolver {
+      resolver.resolve(name, port: port) { [self] answer in
+        guard !isClosing else { return }
+        switch answer {
+        case .success(let addresses):
+          candidates = addresses
+          dialNext(nil, shard.loop.now)
+        case .failure(let error): end(.transport(error.description))
+        }
+        shard.endTurn(shard.loop.now)
+      }
+    } else {
+      end(.transport("\(address) is not an address that this node can dial"))
+    }
+  }
+
+  private func dialNext(_ failure: TransportError?, _ now: Instant) {
+    guard !candidates.isEmpty, dialDeadline > now else { return end(.transport(failure?.description ?? "no address")) }
+    let target = candidates.removeFirst()
+    socket = TCPSocket.connect(
+      to: target, on: shard.loop, timeout: dialDeadline - now, configuration: shard.configuration.socket, delegate: self)
+  }
+
+  func socketConnected(_ socket: TCPSocket) {
+    let now = shard.loop.now
+    begin(socket, .dialer(expecting: expecting), now)
+    shard.endTurn(now)
+  }
+
+  private func begin(_ socket: TCPSocket, _ role: Connection.Role, _ now: Instant) {
+    self.socket = socket
+    connection = Connection(
+      role: role, staticKey: shard.staticKey, crypto: shard.crypto, configuration: shard.configuration.connection,
+      protocols: shard.protocols, now: now)
+    socket.startReading()
+    shard.markDirty(self)
+  }
+
+  // MARK: Bytes
+
+  func socket(_ socket: TCPSocket, received bytes: UnsafeMutableRawBufferPointer) {
+    let now = shard.loop.now
+    connection?.receive(bytes, now: now, into: &outputs)
+    deliver(now)
+    shard.markDirty(self)
+    shard.endTurn(now)
+  }
+
+  func socketReachedEnd(_ socket: TCPSocket) {
+    let now = shard.loop.now
+    connection?.receiveEnd(now: now, into: &outputs)
+    deliver(now)
+    socket.close()
+    shard.endTurn(now)
+  }
+
+  func socketDrained(_ socket: TCPSocket) {
+    let now = shard.loop.now
+    shard.markDirty(self)
+    shard.endTurn(now)
+  }
+
+  func socketClosed(_ socket: TCPSocket, error: TransportError?) {
+    let now = shard.loop.now
+    if connection == nil, !isClosing, error != nil, !candidates.isEmpty {
+      dialNext(error, now)
+    } else {
+      if let connection {
+        connection.receiveEnd(error.map { .transport($0.description) } ?? .endOfFile, now: now, into: &outputs)
+        deliver(now)
+      }
+      end(ending ?? error.map { $0.code == .timedOut ? .handshakeTimeout : .transport($0.description) } ?? .endOfFile)
+    }
+    shard.endTurn(now)
+  }
+
+  func pause() { socket?.stopReading() }
+  func resume() { socket?.startReading() }
+
+  /// Lets the connection fill what the socket has room for.
+  func flush(_ now: Instant) {
+    guard let connection, let socket else { return }
+    while connection.hasPendingOutput && socket.isWritable {
+      var buffer: [UInt8] = []
+      guard connection.produce(into: &buffer, maximumBytes: shard.configuration.writeBytes, now: now, outputs: &outputs) else { break }
+      socket.write(buffer)
+    }
+    if !outputs.isEmpty { deliver(now) }
+    if connection.isDrained && !isClosing {
+      isClosing = true
+      socket.closeGracefully(within: shard.configuration.closeTimeout)
+    }
+  }
+
+  func handleTimer(_ now: Instant) {
+    connection?.handleTimer(now: now, into: &outputs)
+    deliver(now)
+    shard.markDirty(self)
+  }
+
+  // MARK: What the connection says
+
+  private func deliver(_ now: Instant) {
+    while !outputs.isEmpty {
+      let batch = outputs
+      outputs = []
+      for output in batch { deliver(output, now) }
+    }
+  }
+
+  private func deliver(_ output: Connection.Output, _ now: Instant) {
+    switch output {
+    case .established(let identity):
+      isEstablished = true
+      peer = identity.peer
+      shard.emit(.established(id, identity, remote: remote))
+    case .closed(let error):
+      ending = ending ?? error
+      endApplications(error)
+    case .roundTrip: break
+    default:
+      if isAdmitted { handleStream(output) } else { held.append(output) }
+    }
+  }
+
+  private func handleStream(_ output: Connection.Output) {
+    switch output {
+    case .streamOpened(let stream, let name):
+      if shard.protocols[name]?.isApplication == true, let peer {
+        let application = ApplicationStream(peer: peer, reference: ref(stream), protocolID: name, isOpen: true, shard: shard)
+        applications[stream] = application
+        shard.emit(application)
+      } else {
+        shard.emit(.streamOpened(ref(stream), name))
+      }
+    case .streamAccepted(let stream, let name):
+      if let application = applications[stream] { application.didOpen(name) } else { shard.emit(.streamAccepted(ref(stream), name)) }
+    case .message(let stream, let bytes): shard.emit(.message(ref(stream), bytes))
+    case .data(let stream, let bytes): applications[stream]?.receive(bytes)
+    case .streamFinished(let stream):
+      if let application = applications[stream] { application.receiveEnd() } else { shard.emit(.streamFinished(ref(stream))) }
+    case .streamFailed(let stream, let error): ended(stream, error)
+    case .streamClosed(let stream): ended(stream, nil)
+    case .writable(let stream):
+      if let application = applications[stream] {
+        application.didQueue(0, isBlocked: false)
+      } else if blocked.remove(stream) != nil {
+        shard.emit(.writable(ref(stream)))
+      }
+    case .established, .closed, .roundTrip: break
+    }
+  }
+
+  private func ended(_ stream: StreamID, _ error: ChannelError?) {
+    blocked.remove(stream)
+    if let application = applications.removeValue(forKey: stream) {
+      application.didEnd(error)
+    } else {
+      shard.emit(.streamEnded(ref(stream), error))
+    }
+  }
+
+  private func ref(_ stream: StreamID) -> StreamRef { StreamRef(connection: id, stream: stream) }
+
+  // MARK: What the core and the application want
+
+  func admit(_ now: Instant) {
+    guard !isAdmitted else { return }
+    isAdmitted = true
+    let waiting = held
+    held = []
+    for output in waiting { handleStream(output) }
+  }
+
+  func open(_ stream: StreamID, _ names: [ProtocolID], _ application: ApplicationStream?, _ now: Instant) {
+    guard let connection, ending == nil else {
+      application?.didEnd(ending ?? .closedLocally("the link is gone"))
+      return
+    }
+    if let application { applications[stream] = application }
+    connection.openStream(stream, protocols: names, framing: application == nil ? nil : .raw, now: now, into: &outputs)
+    deliver(now)
+    shard.markDirty(self)
+  }
+
+  func send(_ stream: StreamID, _ bytes: [UInt8], _ now: Instant) {
+    guard let connection else { return }
+    let queued = connection.send(bytes, on: stream, into: &outputs)
+    if queued > shard.configuration.connection.highWatermark && blocked.insert(stream).inserted { shard.emit(.blocked(ref(stream))) }
+    if !outputs.isEmpty { deliver(now) }
+    shard.markDirty(self)
+  }
+
+  func sendApplication(_ stream: StreamID, _ bytes: [UInt8], _ now: Instant) {
+    guard let connection, let application = applications[stream] else { return }
+    let queued = connection.send(bytes, on: stream, into: &outputs)
+    application.didQueue(bytes.count, isBlocked: queued > shard.configuration.connection.highWatermark)
+    if !outputs.isEmpty { deliver(now) }
+    shard.markDirty(self)
+  }
+
+  func finish(_ stream: StreamID) {
+    connection?.finish(stream)
+    shard.markDirty(self)
+  }
+
+  func reset(_ stream: StreamID) {
+    blocked.remove(stream)
+    connection?.reset(stream)
+    shard.markDirty(self)
+  }
+
+  func resetApplication(_ stream: StreamID) {
+    applications.removeValue(forKey: stream)?.didEnd(.closedLocally("reset by the application"))
+    reset(stream)
+  }
+
+  func consumed(_ stream: StreamID, _ count: Int) {
+    connection?.consumed(count, on: stream)
+    shard.markDirty(self)
+  }
+
+  func close(_ reason: Reason, _ now: Instant) {
+    ending = ending ?? .closedLocally(reason.description)
+    if let connection {
+      connection.close(.closedLocally(reason.description), flush: true, into: &outputs)
+      deliver(now)
+      shard.markDirty(self)
+      // A remote that does not read gets no more than this long.
+      let timer = LoopTimer(on: shard.loop) { [weak self] _ in self?.socket?.close() }
+      timer.arm(after: shard.configuration.closeTimeout)
+      closeTimer = timer
+    } else if let socket {
+      isClosing = true
+      socket.close()
+    } else {
+      isClosing = true
+      end(.closedLocally(reason.description))
+    }
+  }
+
+  private var closeTimer: LoopTimer?
+
+  private func endApplications(_ error: ChannelError) {
+    let all = applications
+    applications = [:]
+    for application in all.values { application.didEnd(error) }
+  }
+
+  /// The link is gone: the core hears of it once.
+  private func end(_ error: ChannelError) {
+    isClosing = true
+    closeTimer?.close()
+    closeTimer = nil
+    endApplications(error)
+    shard.emit(isEstablished ? .closed(id, error) : .failed(id, error))
+    shard.remove(self)
+  }
+}
