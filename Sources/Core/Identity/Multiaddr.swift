@@ -61,7 +61,14 @@ public struct Multiaddr: Hashable, Sendable {
     } else {
       // A name whose last label is a number is a mistyped IPv4 address, never a host.
       let last = host.split(separator: ".").last ?? ""
-      guard !host.contains(":"), !last.isEmpty, !last.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else {
+      let isName = host.utf8.allSatisfy { character in
+        switch character {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        case UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"): true
+        default: false
+        }
+      }
+      guard isName, !last.isEmpty, !last.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else {
         throw .badMultiaddr("\(text) has neither an IP address nor a name before the port; an IPv6 address needs brackets")
       }
       try self.init(components: [.dns(String(host)), tcp])
