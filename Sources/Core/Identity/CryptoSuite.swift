@@ -50,4 +50,9 @@ public protocol FrameCipher: AnyObject {
 extension CryptoSuite {
   /// SHA-256 of an array.
   public func sha256(_ bytes: [UInt8]) -> Hash256 { sha256(bytes.rawSpan) }
+
+  /// Whether `signature` over `message` is `key`'s, for arrays.
+  public func verify(_ signature: [UInt8], of message: [UInt8], by key: PublicKey) -> Bool {
+    verify(signature.rawSpan, of: message.rawSpan, by: key)
+  }
 }

@@ -11,7 +11,7 @@ import Wire
 ///   which no honest signer makes.
 /// - **secp256k1**: key of 33 bytes; strict DER; R and S below the order; high S accepted, as Go does.
 /// - **ECDSA**: SPKI of exactly 91 bytes for P-256 with an uncompressed point; strict DER of the signature.
-/// - **RSA**: SPKI without trailing bytes; 2,048 to 8,192 bits; an exponent up to 31 bits, so that nobody can make a
+/// - **RSA**: SPKI in DER's one form; 2,048 to 8,192 bits; an exponent up to 31 bits, so that nobody can make a
 ///   verification dear; PKCS#1 v1.5 with SHA-256.
 extension SystemCrypto {
   /// Whether `signature` over `message` is `key`'s. False for any malformed key or signature.
@@ -59,7 +59,7 @@ extension SystemCrypto {
       guard let start = buffer.baseAddress else { return nil }
       var cursor: UnsafePointer<UInt8>? = start
       guard let parsed = d2i_PUBKEY(nil, &cursor, buffer.count) else { return nil }
-      if cursor == start + buffer.count { return parsed }
+      if isCanonical(parsed, buffer) { return parsed }
       EVP_PKEY_free(parsed)
       return nil
     }
@@ -79,6 +79,14 @@ extension SystemCrypto {
           message.baseAddress?.assumingMemoryBound(to: UInt8.self), message.count) == 1
       }
     }
+  }
+
+  /// Whether writing the key gives the bytes that it was read from. OpenSSL reads sloppy encodings too, which other peers refuse.
+  private func isCanonical(_ key: OpaquePointer, _ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    var written: UnsafeMutablePointer<UInt8>?
+    let count = i2d_PUBKEY(key, &written)
+    defer { CRYPTO_free(written, "", 0) }
+    return Int(count) == bytes.count && bytes.elementsEqual(UnsafeBufferPointer(start: written, count: Int(count)))
   }
 
   private func isAcceptableRSA(_ key: OpaquePointer) -> Bool {

@@ -1,0 +1,52 @@
+import Testing
+import Wire
+
+@Suite struct TimeTests {
+  @Test func instantsAreHeldInsideTheirRange() {
+    let last = Instant.distantFuture
+    let first = Instant(nanoseconds: .min)
+    #expect(last + .seconds(1) == last)
+    #expect(first - .seconds(1) == first)
+    #expect(first + .seconds(-1) == first)
+    #expect(last - .seconds(-1) == last)
+    #expect(Instant.zero + .seconds(Int64.max) == last)
+    #expect(Instant(nanoseconds: -2) - .seconds(Int64.max) == first)
+    #expect(Instant.zero + .seconds(Int64.min) == first)
+    #expect(Instant.zero - .nanoseconds(Int64.min) == last)
+    #expect((last - first).nanoseconds == .max)
+    #expect((first - last).nanoseconds == .min)
+    var instant = Instant.zero
+    instant += .milliseconds(3)
+    #expect(instant == Instant(nanoseconds: 3_000_000))
+    #expect(instant - .milliseconds(3) == .zero)
+    #expect(Instant.zero - instant == .milliseconds(-3))
+  }
+
+  @Test func durationsAreHeldInsideNanoseconds() {
+    #expect(Duration.seconds(Int64.max).nanoseconds == .max)
+    #expect(Duration.seconds(Int64.min).nanoseconds == .min)
+    #expect(Duration.milliseconds(-1500).nanoseconds == -1_500_000_000)
+    #expect(Duration.milliseconds(1500).seconds == 1.5)
+    #expect(Duration.microseconds(1500).milliseconds == 1.5)
+  }
+
+  @Test func wallTimesAreHeldInsideTheirRange() {
+    let last = WallTime(milliseconds: .max)
+    let first = WallTime(milliseconds: .min)
+    #expect(last + .seconds(1) == last)
+    #expect(first + .seconds(-1) == first)
+    #expect(last - first == .milliseconds(Int64.max))
+    #expect(first - last == .milliseconds(Int64.min))
+    #expect(WallTime(milliseconds: 5) + .milliseconds(-7) == WallTime(milliseconds: -2))
+  }
+
+  @Test func aWallClockTranslatesBothWays() {
+    let clock = WallClock(now: Instant(nanoseconds: 5_000_000_000), wall: WallTime(milliseconds: 1_700_000_000_000))
+    #expect(clock.time(at: Instant(nanoseconds: 6_500_000_000)) == WallTime(milliseconds: 1_700_000_001_500))
+    #expect(clock.instant(of: WallTime(milliseconds: 1_699_999_999_000)) == Instant(nanoseconds: 4_000_000_000))
+    #expect(clock.instant(of: WallTime(milliseconds: .max)) == .distantFuture)
+    #expect(clock.instant(of: WallTime(milliseconds: .min)) < Instant(nanoseconds: .min / 2))
+    _ = clock.time(at: .distantFuture)
+    _ = WallClock(now: Instant(nanoseconds: .min), wall: WallTime(milliseconds: .min)).time(at: .distantFuture)
+  }
+}
