@@ -12,7 +12,8 @@ extension Connection {
   ///   - id: an outbound ID that was never used on this connection.
   ///   - protocols: what to propose, best first; at least one.
   ///   - framing: how bytes become messages; by default what the table says of the first protocol, or raw.
-  public func openStream(_ id: StreamID, protocols names: [ProtocolID], framing: Framing? = nil, now: Instant, into outputs: inout [Output]) {
+  public func openStream(_ id: StreamID, protocols names: [ProtocolID], framing: Framing? = nil, now: Instant, into outputs: inout [Output])
+  {
     precondition(id.isOutbound, "stream \(id) is not an outbound ID")
     precondition(byID[id] == nil, "stream \(id) is already open")
     guard let first = names.first else { preconditionFailure("no protocol to propose") }
@@ -168,6 +169,13 @@ extension Connection {
   private func sendReset(_ stream: ChannelStream, code: UInt32) {
     // A stream that the remote has not heard of needs no reset.
     if stream.id.isOutbound && !stream.isSYNSent { return }
+    // An answer to a proposal goes before the reset: the dialer must learn that its protocol was refused, also
+    // when the data that it sent lazily behind the proposal ended the negotiation.
+    if !stream.id.isOutbound && !stream.preamble.isEmpty && stream.preamble.count <= stream.sendWindow {
+      let length = UInt32(truncatingIfNeeded: stream.preamble.count)
+      Yamux.append(type: Yamux.data, flags: stream.firstFlags, stream: stream.wire, length: length, to: &control)
+      control.append(contentsOf: stream.preamble)
+    }
     Yamux.append(type: Yamux.windowUpdate, flags: Yamux.rst, stream: stream.wire, length: code, to: &control)
   }
 

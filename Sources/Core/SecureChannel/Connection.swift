@@ -298,6 +298,14 @@ public final class Connection {
     return result
   }
 
+  /// Bytes that the link keeps at the moment: input that is not whole, and output that was not produced. O(streams).
+  public var bufferedBytes: Int {
+    var total = carry.count + inner.count + clearOutput.count + control.count + statisticsStore.queuedBytes
+    total += statisticsStore.reassemblyBytes
+    for stream in byID.values { total += stream.inbox.count + stream.preamble.count }
+    return total
+  }
+
   /// Bytes queued on a stream; 0 when it is gone.
   public func queuedBytes(on id: StreamID) -> Int { byID[id]?.queuedBytes ?? 0 }
 

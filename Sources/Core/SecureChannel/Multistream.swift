@@ -30,7 +30,8 @@ enum Multistream {
     switch Varint.read(span, at: offset) {
     case .incomplete:
       // 1,024 fits two bytes of prefix, so a longer one is refused without waiting for its end.
-      return span.byteCount - offset >= 2 ? .violation("multistream: a message longer than 1,024 bytes") : .needs(span.byteCount - offset + 1)
+      return span.byteCount - offset >= 2
+        ? .violation("multistream: a message longer than 1,024 bytes") : .needs(span.byteCount - offset + 1)
     case .overflow: return .violation("multistream: a length of more than 64 bits")
     case .value(let length, let bytes):
       guard length <= UInt64(maximumBytes) else { return .violation("multistream: a message of \(length) bytes, more than 1,024") }
@@ -107,7 +108,9 @@ final class Negotiation {
     }
     // `ls` is answered in the same way, as go does.
     refusals += 1
-    guard refusals <= Negotiation.refusalsMaximum else { throw .negotiationFailed("more than \(Negotiation.refusalsMaximum) refused proposals") }
+    guard refusals <= Negotiation.refusalsMaximum else {
+      throw .negotiationFailed("more than \(Negotiation.refusalsMaximum) refused proposals")
+    }
     Multistream.append(Multistream.notAvailable, to: &reply)
     return .undecided
   }

@@ -1,0 +1,137 @@
+import Conformance
+import Identity
+import SecureChannel
+import Testing
+import Wire
+
+@Suite struct SetUpTests {
+  /// Each combination of early muxer negotiation and of an early handshake, with each way of cutting.
+  @Test(arguments: [1, 2, 3, 7, 64, 1000], [0, 1, 2, 3, 4, 5, 6, 7])
+  func everyVariantIsEstablished(piece: Int, bits: Int) {
+    var dialer = Connection.Configuration()
+    var listener = Connection.Configuration()
+    dialer.negotiatesMuxerEarly = bits & 1 == 0
+    listener.negotiatesMuxerEarly = bits & 2 == 0
+    dialer.sendsHandshakeEarly = bits & 4 == 0
+    let pair = makePair(dialer: dialer, listener: listener, cut: .every(piece))
+    pair.latency = .milliseconds(10)
+    #expect(pair.run())
+    let ends = [pair.takeOutputs(.dialer), pair.takeOutputs(.listener)]
+    #expect(pair.dialer.remoteIdentity?.peer == listenerKey.peerID)
+    #expect(pair.dialer.remoteIdentity?.publicKey == listenerKey.publicKey)
+    #expect(pair.listener.remoteIdentity?.peer == dialerKey.peerID)
+    #expect(pair.dialer.remoteIdentity?.muxer == "/yamux/1.0.0")
+    // Two round trips at most for each negotiation that is not folded into another.
+    let roundTrips = 1 + (bits & 4 == 0 ? 0 : 1) + (bits & 3 == 0 ? 0 : 1)
+    #expect(pair.dialer.remoteIdentity?.setUpTime == .milliseconds(20 * roundTrips))
+    for outputs in ends {
+      #expect(outputs.isEstablished && outputs.closed == nil)
+      #expect(outputs.contains(.roundTrip(.milliseconds(20))))
+    }
+    let id = pair.open(.dialer, 1, [echo])
+    pair.send(.dialer, [9], on: id)
+    #expect(pair.run())
+    #expect(pair.takeOutputs(.listener) == [.streamOpened(StreamID(rawValue: 1), echo), .message(StreamID(rawValue: 1), [9])])
+  }
+
+  @Test func everySplitPointOfTheFlights() {
+    for split in 1..<330 {
+      let pair = makePair(cut: .whole)
+      for side in [ConnectionPair.Side.dialer, .listener, .dialer] {
+        let bytes = pair.produce(side)
+        let at = min(split, bytes.count)
+        pair.deliver(Array(bytes[..<at]), to: side.other)
+        pair.deliver(Array(bytes[at...]), to: side.other)
+      }
+      #expect(pair.takeOutputs(.dialer).isEstablished && pair.takeOutputs(.listener).isEstablished, "split at \(split)")
+    }
+  }
+
+  @Test func streamOpenedBeforeTheHandshakeLeavesWithIt() {
+    let pair = makePair()
+    let id = pair.open(.dialer, 1, [echo])
+    pair.send(.dialer, [1, 2], on: id)
+    pair.run()
+    #expect(pair.takeOutputs(.listener).messages(StreamID(rawValue: 1)) == [[1, 2]])
+    #expect(pair.takeOutputs(.dialer).contains(.streamAccepted(id, echo)))
+  }
+
+  @Test func silenceEndsAtTheTimeLimit() {
+    // After nothing, after the proposal, after the first Noise message.
+    for stage in [0, 28, 40, 61] {
+      let pair = makePair()
+      let flight = pair.produce(.dialer)
+      pair.deliver(Array(flight[..<min(stage, flight.count)]), to: .listener)
+      #expect(pair.listener.nextDeadline == .zero + .seconds(10))
+      pair.pass(.milliseconds(9_999))
+      #expect(pair.takeOutputs(.listener).isEmpty)
+      pair.pass(.milliseconds(1))
+      #expect(pair.takeOutputs(.listener) == [.closed(.handshakeTimeout)])
+      #expect(pair.takeOutputs(.dialer) == [.closed(.handshakeTimeout)])
+      #expect(pair.listener.nextDeadline == nil)
+    }
+  }
+
+  @Test func refusedSecurityIsNamed() {
+    var outputs: [Connection.Output] = []
+    let dialer = makeDialer()
+    dialer.receive(multistream("/multistream/1.0.0", "na"), now: .zero, into: &outputs)
+    #expect(outputs == [.closed(.negotiationFailed("the remote speaks none of /noise"))])
+  }
+
+  @Test func listenerRefusesWhatItDoesNotSpeakAndGoesOn() {
+    var outputs: [Connection.Output] = []
+    var bytes: [UInt8] = []
+    let listener = makeListener()
+    listener.receive(multistream("/multistream/1.0.0", "/tls/1.0.0", "ls", "/noise"), now: .zero, into: &outputs)
+    listener.produce(into: &bytes, maximumBytes: 4096, now: .zero, outputs: &outputs)
+    #expect(bytes == multistream("/multistream/1.0.0", "na", "na", "/noise"))
+    #expect(outputs.isEmpty)
+  }
+
+  @Test(
+    arguments: [
+      ([0x00], "multistream: an empty message"),
+      ([0x80, 0x80], "multistream: a message longer than 1,024 bytes"),
+      ([0x81, 0x08], "multistream: a message of 1025 bytes, more than 1,024"),
+      ([0x02, 0x61, 0x62], "multistream: a message without its newline"),
+      ([0x02, 0xff, 0x0a], "multistream: a message that is not text"),
+      (multistream("GET / HTTP/1.1"), "multistream: the first message is not /multistream/1.0.0"),
+      (multistream("/multistream/1.0.0", "/noise") + [0x40, 0x01], "noise: a handshake message of 16385 bytes"),
+      (multistream("/multistream/1.0.0", "/noise") + [0x00, 0x02, 0, 0], "noise: handshake message 1 is too short"),
+    ] as [([UInt8], String)])
+  func garbageIsNamed(bytes: [UInt8], rule: String) {
+    for piece in [1, 1000] {
+      let pair = makePair(cut: .every(piece))
+      pair.deliver(bytes, to: .listener)
+      #expect(pair.takeOutputs(.listener) == [.closed(.protocolViolation(rule))])
+    }
+  }
+
+  @Test func endOfTransportIsReportedOnce() {
+    let pair = makeOpenPair()
+    _ = pair.open(.dialer, 1, [echo])
+    pair.on(.dialer) { $0.receiveEnd(now: pair.now, into: &$1) }
+    pair.on(.dialer) { $0.receiveEnd(now: pair.now, into: &$1) }
+    #expect(pair.takeOutputs(.dialer) == [.closed(.endOfFile)])
+    #expect(pair.dialer.isDrained && !pair.dialer.hasPendingOutput)
+    pair.on(.listener) { $0.receiveEnd(.transport("connection reset"), now: pair.now, into: &$1) }
+    #expect(pair.takeOutputs(.listener) == [.closed(.transport("connection reset"))])
+  }
+
+  @Test func memoryBeforeAuthenticationIsBounded() {
+    // A remote that announces the largest handshake message and trickles it, and one that proposes for ever.
+    let listener = makeListener()
+    var outputs: [Connection.Output] = []
+    listener.receive(multistream("/multistream/1.0.0", "/noise") + [0x40, 0x00], now: .zero, into: &outputs)
+    listener.receive([UInt8](repeating: 7, count: 16_383), now: .zero, into: &outputs)
+    #expect(outputs.isEmpty)
+    #expect(listener.bufferedBytes <= 16_386 + 2048)
+
+    let other = makeListener()
+    other.receive(multistream("/multistream/1.0.0"), now: .zero, into: &outputs)
+    for _ in 0..<40 { other.receive(multistream("/x"), now: .zero, into: &outputs) }
+    #expect(outputs == [.closed(.negotiationFailed("more than 32 refused proposals"))])
+    #expect(other.bufferedBytes < 2048)
+  }
+}

@@ -1,0 +1,250 @@
+import Conformance
+import Identity
+import SecureChannel
+import Testing
+import Wire
+
+@Suite struct StreamTests {
+  let remoteFirst = StreamID(rawValue: 1)
+
+  @Test func lazyNegotiationTakesOneFlight() {
+    let pair = makeOpenPair()
+    let id = pair.open(.dialer, 1, [echo])
+    pair.send(.dialer, [1, 2, 3], on: id)
+    pair.send(.dialer, [], on: id)
+    pair.deliver(pair.produce(.dialer), to: .listener)
+    #expect(
+      pair.takeOutputs(.listener) == [.streamOpened(remoteFirst, echo), .message(remoteFirst, [1, 2, 3]), .message(remoteFirst, [])])
+    pair.send(.listener, [4], on: remoteFirst)
+    pair.deliver(pair.produce(.listener), to: .dialer)
+    #expect(pair.takeOutputs(.dialer) == [.streamAccepted(id, echo), .message(id, [4])])
+  }
+
+  @Test func listenerOpensToo() {
+    let pair = makeOpenPair()
+    let id = pair.open(.listener, 1, [ping])
+    pair.send(.listener, pattern(32), on: id)
+    pair.run()
+    #expect(pair.takeOutputs(.dialer) == [.streamOpened(remoteFirst, ping), .message(remoteFirst, pattern(32))])
+  }
+
+  @Test func refusedProtocolFailsTheStreamOnly() {
+    let pair = makeOpenPair()
+    let id = pair.open(.dialer, 1, ["/unknown/1"])
+    pair.send(.dialer, pattern(5000), on: id)
+    pair.run()
+    #expect(pair.takeOutputs(.dialer) == [.streamFailed(id, .negotiationFailed("the remote speaks none of /unknown/1"))])
+    #expect(pair.takeOutputs(.listener).isEmpty)
+    #expect(pair.dialer.statistics.streams == 0 && pair.listener.statistics.streams == 0)
+    #expect(pair.send(.dialer, [1], on: id) == 0)
+    let second = pair.open(.dialer, 2, [echo])
+    pair.run()
+    #expect(pair.takeOutputs(.dialer) == [.streamAccepted(second, echo)])
+  }
+
+  @Test func severalProposalsChooseTheFirstThatIsSpoken() {
+    let pair = makeOpenPair()
+    let id = pair.open(.dialer, 1, ["/echo/3", "/echo/2", echo], framing: .lengthPrefixed(maximumBytes: 100))
+    pair.send(.dialer, [7], on: id)
+    pair.on(.dialer) { connection, _ in connection.finish(id) }
+    pair.run()
+    #expect(pair.takeOutputs(.dialer) == [.streamAccepted(id, echo)])
+    #expect(pair.takeOutputs(.listener) == [.streamOpened(remoteFirst, echo), .message(remoteFirst, [7]), .streamFinished(remoteFirst)])
+  }
+
+  @Test func halfCloseBothWays() {
+    for first in ConnectionPair.Side.allCases {
+      let pair = makeOpenPair()
+      let id = pair.open(.dialer, 1, [echo])
+      pair.run()
+      _ = pair.takeOutputs(.dialer)
+      _ = pair.takeOutputs(.listener)
+      let ids: [ConnectionPair.Side: StreamID] = [.dialer: id, .listener: remoteFirst]
+      let (near, far) = (ids[first]!, ids[first.other]!)
+      pair.send(first, [1], on: near)
+      pair[first].finish(near)
+      #expect(pair.send(first, [2], on: near) == 0)
+      pair.run()
+      #expect(pair.takeOutputs(first.other) == [.message(far, [1]), .streamFinished(far)])
+      #expect(pair.takeOutputs(first).isEmpty)
+      // The other direction still works.
+      pair.send(first.other, [3], on: far)
+      pair[first.other].finish(far)
+      pair.run()
+      #expect(pair.takeOutputs(first) == [.message(near, [3]), .streamFinished(near), .streamClosed(near)])
+      #expect(pair.takeOutputs(first.other) == [.streamClosed(far)])
+      #expect(pair.dialer.statistics.streams == 0 && pair.listener.statistics.streams == 0)
+    }
+  }
+
+  @Test func resetEndsBothEnds() {
+    let pair = makeOpenPair()
+    let id = pair.open(.dialer, 1, [raw])
+    pair.run()
+    _ = pair.takeOutputs(.listener)
+    pair.send(.dialer, pattern(100), on: id)
+    pair.dialer.reset(id, code: 77)
+    pair.run()
+    #expect(pair.takeOutputs(.listener) == [.streamFailed(remoteFirst, .streamReset(77))])
+    #expect(pair.takeOutputs(.dialer) == [.streamAccepted(id, raw)])
+    // A stream that was never announced vanishes without a trace.
+    let unseen = pair.open(.dialer, 2, [raw])
+    pair.dialer.reset(unseen)
+    pair.run()
+    #expect(pair.takeOutputs(.listener).isEmpty && pair.takeOutputs(.dialer).isEmpty)
+  }
+
+  @Test(arguments: [1, 5, 100, 1_000_000]) func hundredStreamsAtOnce(piece: Int) {
+    let pair = makeOpenPair(cut: .every(piece))
+    let ids = (1...100).map { pair.open(.dialer, UInt32($0), [echo]) }
+    for (index, id) in ids.enumerated() {
+      pair.send(.dialer, pattern(index * 3), on: id)
+      pair.dialer.finish(id)
+    }
+    pair.run()
+    var answers: [StreamID: [UInt8]] = [:]
+    for output in pair.takeOutputs(.listener) {
+      if case .message(let id, let bytes) = output { answers[id] = bytes }
+      if case .streamFinished(let id) = output {
+        pair.send(.listener, answers[id]!, on: id)
+        pair.listener.finish(id)
+      }
+    }
+    pair.run()
+    let outputs = pair.takeOutputs(.dialer)
+    for (index, id) in ids.enumerated() { #expect(outputs.messages(id) == [pattern(index * 3)]) }
+    #expect(outputs.filter { if case .streamClosed = $0 { true } else { false } }.count == 100)
+    #expect(pair.dialer.statistics.streams == 0 && pair.listener.statistics.streams == 0)
+    #expect(pair.dialer.bufferedBytes == 0 && pair.listener.bufferedBytes == 0)
+  }
+
+  @Test func messagesOfAllSizesInAnyCut() {
+    let sizes = [0, 1, 127, 128, 16_383, 16_384, 65_506, 65_507, 65_519, 65_520, 300_000, 2_097_152]
+    for cut in [ConnectionPair.Cut.whole, .every(65_537), .random(seed: 5, maximum: 9_000)] {
+      let pair = makeOpenPair(cut: cut)
+      let id = pair.open(.dialer, 1, [echo])
+      for size in sizes { pair.send(.dialer, pattern(size), on: id) }
+      pair.run()
+      #expect(pair.takeOutputs(.listener).messages(remoteFirst).map(\.count) == sizes)
+    }
+  }
+
+  @Test func oversizedLengthIsRefusedFromItsPrefix() {
+    let pair = makeOpenPair()
+    let id = pair.open(.dialer, 1, [echo], framing: .raw)
+    var bytes: [UInt8] = []
+    Varint.append(10 << 20 + 1, to: &bytes)
+    pair.send(.dialer, bytes, on: id)
+    pair.run()
+    let tooLarge = ChannelError.messageTooLarge(bytes: 10 << 20 + 1, maximum: 10 << 20)
+    #expect(pair.takeOutputs(.listener) == [.streamOpened(remoteFirst, echo), .streamFailed(remoteFirst, tooLarge)])
+    #expect(pair.takeOutputs(.dialer) == [.streamAccepted(id, echo), .streamFailed(id, .streamReset(0))])
+    #expect(pair.listener.bufferedBytes == 0)
+
+    // A length that is allowed costs nothing before its bytes arrive.
+    let second = pair.open(.dialer, 2, [echo], framing: .raw)
+    bytes = []
+    Varint.append(10 << 20, to: &bytes)
+    pair.send(.dialer, bytes + [1, 2], on: second)
+    pair.run()
+    #expect(pair.listener.statistics.reassemblyBytes == 2)
+
+    let third = pair.open(.dialer, 3, [echo], framing: .raw)
+    pair.send(.dialer, [UInt8](repeating: 0xff, count: 12), on: third)
+    pair.run()
+    #expect(
+      pair.takeOutputs(.listener).last
+        == .streamFailed(StreamID(rawValue: 3), .protocolViolation("framing: a length prefix of more than nine bytes")))
+  }
+
+  @Test func ownOversizedMessageFailsTheStream() {
+    let pair = makeOpenPair()
+    let id = pair.open(.dialer, 1, [echo], framing: .lengthPrefixed(maximumBytes: 10))
+    #expect(pair.send(.dialer, pattern(11), on: id) == 0)
+    #expect(pair.takeOutputs(.dialer) == [.streamFailed(id, .messageTooLarge(bytes: 11, maximum: 10))])
+  }
+
+  @Test func streamEndingInsideAMessageFails() {
+    let pair = makeOpenPair()
+    let id = pair.open(.dialer, 1, [echo], framing: .raw)
+    pair.send(.dialer, [5, 1, 2], on: id)
+    pair.dialer.finish(id)
+    pair.run()
+    #expect(
+      pair.takeOutputs(.listener).last == .streamFailed(remoteFirst, .protocolViolation("framing: the stream ended inside a message")))
+  }
+
+  @Test func inboundStreamsOverTheMaximumAreReset() {
+    var limited = Connection.Configuration()
+    limited.inboundStreamsMaximum = 3
+    let pair = makeOpenPair(listener: limited)
+    let ids = (1...5).map { pair.open(.dialer, UInt32($0), [echo]) }
+    pair.run()
+    #expect(
+      pair.takeOutputs(.dialer) == [
+        .streamFailed(ids[3], .streamReset(0)), .streamFailed(ids[4], .streamReset(0)), .streamAccepted(ids[0], echo),
+        .streamAccepted(ids[1], echo), .streamAccepted(ids[2], echo),
+      ])
+    #expect(pair.listener.statistics.refusedStreams == 2)
+    // A free place is used again.
+    pair.dialer.reset(ids[0])
+    let sixth = pair.open(.dialer, 6, [echo])
+    pair.run()
+    #expect(pair.takeOutputs(.dialer) == [.streamAccepted(sixth, echo)])
+  }
+
+  @Test func unacknowledgedStreamsWaitForTheirTurn() {
+    var limited = Connection.Configuration()
+    limited.unacknowledgedStreamsMaximum = 4
+    limited.outboundStreamsMaximum = 9
+    let pair = makeOpenPair(dialer: limited)
+    let ids = (1...10).map { pair.open(.dialer, UInt32($0), [echo]) }
+    for id in ids { pair.send(.dialer, [1], on: id) }
+    #expect(pair.takeOutputs(.dialer) == [.streamFailed(ids[9], .limit("outbound streams: 9"))])
+    pair.deliver(pair.produce(.dialer), to: .listener)
+    #expect(pair.listener.statistics.streams == 4)
+    pair.run()
+    #expect(pair.takeOutputs(.dialer) == ids[..<9].map { .streamAccepted($0, echo) })
+    #expect(pair.listener.statistics.streams == 9)
+  }
+
+  @Test func streamThatNamesNoProtocolIsResetInTime() {
+    let pair = makeOpenPair()
+    // The listener's answer is lost in a full socket: the dialer's stream stays unanswered.
+    let id = pair.open(.dialer, 1, [echo])
+    _ = pair.produce(.dialer)
+    #expect(pair.dialer.nextDeadline == .zero + .seconds(10))
+    pair.pass(.milliseconds(9_999))
+    #expect(pair.takeOutputs(.dialer).isEmpty)
+    pair.pass(.milliseconds(1))
+    #expect(pair.takeOutputs(.dialer) == [.streamFailed(id, .negotiationFailed("no protocol agreed within 10.0 s"))])
+    #expect(pair.dialer.nextDeadline == nil)
+  }
+
+  @Test func closeSaysGoAway() {
+    let pair = makeOpenPair()
+    let id = pair.open(.dialer, 1, [echo])
+    pair.send(.dialer, [1], on: id)
+    pair.on(.dialer) { $0.close(.closedLocally("over"), code: 5, into: &$1) }
+    #expect(pair.takeOutputs(.dialer) == [.closed(.closedLocally("over"))])
+    #expect(pair.dialer.isClosing && !pair.dialer.isDrained)
+    pair.run()
+    #expect(pair.dialer.isDrained)
+    #expect(pair.takeOutputs(.listener) == [.closed(.remoteGoAway(5))])
+  }
+
+  @Test func closeWithFlushSendsWhatIsQueuedFirst() {
+    let pair = makeOpenPair()
+    let id = pair.open(.dialer, 1, [echo])
+    pair.send(.dialer, pattern(100_000), on: id)
+    pair.on(.dialer) { $0.close(.closedLocally("over"), flush: true, into: &$1) }
+    pair.run()
+    #expect(pair.dialer.isDrained)
+    #expect(pair.takeOutputs(.listener) == [.streamOpened(remoteFirst, echo), .message(remoteFirst, pattern(100_000))])
+    // A normal go-away becomes the reason once the transport ends; until then it only refuses new streams.
+    #expect(pair.takeOutputs(.dialer) == [.closed(.closedLocally("over"))])
+    let refused = pair.open(.listener, 1, [echo])
+    pair.on(.listener) { $0.receiveEnd(now: pair.now, into: &$1) }
+    #expect(pair.takeOutputs(.listener) == [.streamFailed(refused, .remoteGoAway(0)), .closed(.remoteGoAway(0))])
+  }
+}
