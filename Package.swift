@@ -64,6 +64,9 @@ let package = Package(
       name: "StarlingCLI", dependencies: ["Node", "Starling", "Dashboard", "HTTPAPI"], path: "Sources/Apps/StarlingCLI", swiftSettings: shell),
     .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),
 
+    // Measurements, run by hand: swift run -c release benchmarks <name>.
+    .executableTarget(name: "Benchmarks", dependencies: ["Wire", "EventLoop"], path: "Benchmarks", swiftSettings: shell),
+
     // Kit: never imported by the shell or the node.
     .target(
       name: "Simulator", dependencies: ["Wire", "Identity", "HostCore", "NodeCore", "Ledger", "Store"], path: "Sources/Kit/Simulator",

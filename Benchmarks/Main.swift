@@ -1,0 +1,16 @@
+/// Runs the benchmark that the first argument names; the remaining arguments go to it.
+@main
+enum Benchmarks {
+  static func main() throws {
+    let arguments = CommandLine.arguments.dropFirst()
+    guard let name = arguments.first, let run = all[name] else {
+      print("usage: benchmarks <\(all.keys.sorted().joined(separator: "|"))> [arguments]")
+      return
+    }
+    try run(Array(arguments.dropFirst()))
+  }
+
+  private static let all: [String: @Sendable ([String]) throws -> Void] = [
+    "loop": EventLoopBenchmark.run
+  ]
+}
