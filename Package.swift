@@ -65,7 +65,9 @@ let package = Package(
     .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),
 
     // Measurements: swift run -c release Benchmarks SUBJECT
-    .executableTarget(name: "Benchmarks", dependencies: ["Wire", "Identity", "Crypto"], path: "Benchmarks", swiftSettings: shell),
+    .executableTarget(
+      name: "Benchmarks", dependencies: ["Wire", "Identity", "SecureChannel", "Gossip", "Ledger", "Crypto", "EventLoop", "Store"],
+      path: "Benchmarks", swiftSettings: shell),
 
     // Kit: never imported by the shell or the node.
     .target(

@@ -314,6 +314,31 @@ struct TCPTests {
     }
   }
 
+  /// The end comes in the same event as the last bytes, which libuv reports in a way of its own.
+  @Test func lastBytesAndEndTogether() throws {
+    try withLoops(2) { loops in
+      let server = TestServer(on: [loops[0]]) {
+        let probe = SocketProbe()
+        probe.closesAtEnd = false
+        return probe
+      }
+      let address = try server.listen()
+      let probe = SocketProbe()
+      probe.onConnect = { $0.shutdownWriting() }
+      let socket = try loops[1].dial(address, probe)
+      let served = try #require(server.sockets.wait(for: 1).first)
+      let servedProbe = try #require(server.probes.wait(for: 1).first)
+      #expect(servedProbe.events.wait(for: 1) == [.end])
+      loops[0].execute {
+        served.write([5, 6, 7, 8])
+        served.closeGracefully()
+      }
+      #expect(servedProbe.closed.wait(for: 1) == [nil])
+      loops[1].execute { socket.startReading() }
+      #expect(probe.events.wait(for: 4) == [.connected, .received(4), .end, .closed(nil)])
+    }
+  }
+
   @Test func gracefulCloseGivesUpOnAPeerThatStays() throws {
     try withLoops(2) { loops in
       let server = TestServer(on: [loops[0]]) {

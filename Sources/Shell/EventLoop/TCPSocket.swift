@@ -197,8 +197,8 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
         buffer?.pointee.len = loop.readBuffer.count
       },
       { stream, count, buffer in
-        guard let data = stream?.pointee.data, let base = buffer?.pointee.base else { return }
-        data.borrow(TCPSocket.self) { $0.didRead(base, count) }
+        // When the peer hangs up after a part was read, libuv reports the end without a buffer.
+        stream?.pointee.data?.borrow(TCPSocket.self) { $0.didRead(buffer?.pointee.base, count) }
       })
     if status != 0 { fail(TransportError(status: status, context: "read from \(remote)")) }
   }
@@ -211,7 +211,7 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
     uv_read_stop(stream)
   }
 
-  private func didRead(_ base: UnsafeMutablePointer<CChar>, _ count: Int) {
+  private func didRead(_ base: UnsafeMutablePointer<CChar>?, _ count: Int) {
     if count > 0 {
       readBytes &+= UInt64(count)
       if state == .open { delegate?.socket(self, received: UnsafeMutableRawBufferPointer(start: base, count: count)) }

@@ -66,5 +66,6 @@ public struct TransportError: Error, Hashable, Sendable, CustomStringConvertible
   /// The system's text, such as "connection refused".
   public var message: String { uv_strerror(code.rawValue).map { String(cString: $0) } ?? "unknown error" }
 
+  /// What was being done, the code's symbol and its text.
   public var description: String { context.isEmpty ? "\(code): \(message)" : "\(context): \(code): \(message)" }
 }

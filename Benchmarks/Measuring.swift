@@ -1,21 +1,5 @@
 import Foundation
 
-/// The measurements, by the first argument. Each room adds its own file and one line here.
-private let subjects: [(name: String, run: @Sendable () -> Void)] = [
-  ("crypto", benchmarkCrypto)
-]
-
-/// Runs the subject that the first argument names, or all of them.
-func runBenchmarks() {
-  let wanted = CommandLine.arguments.dropFirst().first
-  let chosen = subjects.filter { wanted == nil || $0.name == wanted }
-  if chosen.isEmpty {
-    print("usage: Benchmarks [\(subjects.map(\.name).joined(separator: " | "))]")
-    exit(2)
-  }
-  for subject in chosen { subject.run() }
-}
-
 /// Nanoseconds of this thread's CPU time for one call of `work`: the median of five rounds of about 100 ms each, and the spread
 /// between the best and the worst in per cent of it.
 func nanosecondsPerCall(_ work: () -> Void) -> (median: Double, spreadPercent: Double) {
