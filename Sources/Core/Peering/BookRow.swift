@@ -1,0 +1,141 @@
+import Identity
+import Wire
+
+/// A peer's row in the book.
+///
+/// The key is `p` and the PeerID. The value is protobuf: 1 repeated address {1 bytes, 2 last success (ms since 1970)},
+/// 2 failed dials, 3 score in thousandths, 4 the time of that score (ms since 1970).
+struct PeerRow: Hashable {
+  struct Address: Hashable {
+    var bytes: [UInt8]
+    var lastSuccess: UInt64
+  }
+
+  static let addressesMaximum = 64
+
+  var peer: PeerID
+  var addresses: [Address]
+  var failures: Int
+  var score: Double
+  var scoredAt: UInt64
+
+  static func key(_ peer: PeerID) -> [UInt8] { [UInt8(ascii: "p")] + peer.bytes }
+  var key: [UInt8] { PeerRow.key(peer) }
+
+  var value: [UInt8] {
+    var writer = ProtobufWriter(capacity: 64)
+    for address in addresses {
+      writer.message(1) {
+        $0.data(1, address.bytes)
+        if address.lastSuccess > 0 { $0.uint64(2, address.lastSuccess) }
+      }
+    }
+    writer.int(2, failures)
+    if score > 0 {
+      writer.uint64(3, UInt64(min(score, 1e6) * 1000))
+      writer.uint64(4, scoredAt)
+    }
+    return writer.bytes
+  }
+
+  init(peer: PeerID, addresses: [Address], failures: Int, score: Double, scoredAt: UInt64) {
+    self.peer = peer
+    self.addresses = addresses
+    self.failures = failures
+    self.score = score
+    self.scoredAt = scoredAt
+  }
+
+  /// Reads a row; `nil` when it is not one.
+  init?(key: [UInt8], value: [UInt8]) {
+    guard key.first == UInt8(ascii: "p"), let peer = try? PeerID(bytes: [UInt8](key.dropFirst())) else { return nil }
+    self.init(peer: peer, addresses: [], failures: 0, score: 0, scoredAt: 0)
+    do throws(ProtobufError) {
+      var reader = ProtobufReader(value.rawSpan)
+      while let field = try reader.nextField() {
+        switch field {
+        case 1: addresses.append(try PeerRow.address(try reader.span()))
+        case 2: failures = min(try reader.int(), 1_000_000)
+        case 3: score = Double(min(try reader.uint64(), 1_000_000_000)) / 1000
+        case 4: scoredAt = try reader.uint64()
+        default: try reader.skip()
+        }
+      }
+    } catch { return nil }
+    guard !addresses.isEmpty, addresses.count <= PeerRow.addressesMaximum else { return nil }
+  }
+
+  private static func address(_ span: RawSpan) throws(ProtobufError) -> Address {
+    var result = Address(bytes: [], lastSuccess: 0)
+    var reader = ProtobufReader(span)
+    while let field = try reader.nextField() {
+      switch field {
+      case 1: result.bytes = try reader.bytes()
+      case 2: result.lastSuccess = try reader.uint64()
+      default: try reader.skip()
+      }
+    }
+    guard !result.bytes.isEmpty else { throw .badField(1) }
+    return result
+  }
+}
+
+/// A ban's row in the book.
+///
+/// The key is `b` and a PeerID, or `n`, the prefix length and the network's bytes. The value is protobuf: 1 end (ms since 1970, absent: until
+/// lifted), 2 what for, 3 whether an operator set it.
+struct BanRow: Hashable {
+  var subject: BanSubject
+  var end: UInt64?
+  var detail: String
+  var isOperators: Bool
+
+  static func key(_ subject: BanSubject) -> [UInt8] {
+    switch subject {
+    case .peer(let peer): [UInt8(ascii: "b")] + peer.bytes
+    case .network(let network): [UInt8(ascii: "n"), UInt8(clamping: network.prefixLength)] + network.address.bytes
+    }
+  }
+
+  var value: [UInt8] {
+    var writer = ProtobufWriter()
+    if let end { writer.uint64(1, end) }
+    writer.string(2, detail)
+    if isOperators { writer.bool(3, true) }
+    return writer.bytes
+  }
+
+  init(subject: BanSubject, end: UInt64?, detail: String, isOperators: Bool) {
+    self.subject = subject
+    self.end = end
+    self.detail = detail
+    self.isOperators = isOperators
+  }
+
+  /// Reads a row; `nil` when it is not one.
+  init?(key: [UInt8], value: [UInt8]) {
+    switch key.first {
+    case UInt8(ascii: "b"):
+      guard let peer = try? PeerID(bytes: [UInt8](key.dropFirst())) else { return nil }
+      subject = .peer(peer)
+    case UInt8(ascii: "n"):
+      guard key.count > 2, let ip = IPAddress(bytes: [UInt8](key.dropFirst(2))), Int(key[1]) <= ip.bitWidth else { return nil }
+      subject = .network(IPNetwork(ip, prefixLength: Int(key[1])))
+    default: return nil
+    }
+    end = nil
+    detail = ""
+    isOperators = false
+    do throws(ProtobufError) {
+      var reader = ProtobufReader(value.rawSpan)
+      while let field = try reader.nextField() {
+        switch field {
+        case 1: end = try reader.uint64()
+        case 2: detail = try reader.string()
+        case 3: isOperators = try reader.bool()
+        default: try reader.skip()
+        }
+      }
+    } catch { return nil }
+  }
+}

@@ -1,0 +1,121 @@
+import Identity
+import Wire
+
+/// The settings of ``PeeringMachine``, usable as they are.
+public struct PeeringConfiguration: Sendable {
+  /// Links that this side opens by itself until there are so many. Default 8.
+  public var outboundMinimum = 8
+  /// The most links and dials in flight that this side opened. Default 16: what is above the minimum is left to must-keep peers
+  /// and operators.
+  public var outboundMaximum = 16
+  /// The most links in all (`max_peers`), dials in flight and links before their handshake included. Default 50.
+  public var totalMaximum = 50
+  /// The most links with one IP address. Default 3.
+  public var perIPMaximum = 3
+  /// The most links with one /24 (IPv4) or /48 (IPv6). Default 24.
+  public var perSubnetMaximum = 24
+  /// Whether loopback is exempt from the two limits above, so that a cluster runs on one machine. Default yes.
+  public var exemptsLoopback = true
+  /// The most accepted links that have not proven who they are. Default 32; each costs a socket and a handshake's memory.
+  public var handshakesMaximum = 32
+  /// Accepted links a second in the long run, and at once. Defaults 20 and 64: X25519 for 20 handshakes costs about 1 % of a core.
+  public var acceptsPerSecond = 20.0
+  /// See ``acceptsPerSecond``.
+  public var acceptBurst = 64.0
+  /// The most dials in flight. Default 16.
+  public var parallelDialsMaximum = 16
+
+  /// How long the transport may take to connect. Default 10 s.
+  public var connectTimeout = Duration.seconds(10)
+  /// The same while the peer has another address to try. Default 3 s.
+  public var raceTimeout = Duration.seconds(3)
+  /// How long the secure channel may take. Default 10 s.
+  public var handshakeTimeout = Duration.seconds(10)
+  /// How long the chain's handshake may take on an admitted link. Default 10 s.
+  public var introductionTimeout = Duration.seconds(10)
+  /// Whether an admitted link waits for `introduced` (a host with a chain) or is active at once. Default at once.
+  public var introductionRequired = false
+
+  /// A second link that is proven within this time of the first is a simultaneous dial. Default 25 s: both timeouts and slack.
+  public var simultaneousWindow = Duration.seconds(25)
+  /// How long a proven link may wait for the decision which of two is kept. Default 5 s.
+  public var holdMaximum = Duration.seconds(5)
+  /// How long the side with the higher PeerID waits to be dialled by a heard-of peer before it dials itself. Default 180 s (S3).
+  public var passiveWait = Duration.seconds(180)
+  /// Whether a node without any active peer dials without that wait. Default yes; no gives S3's rule literally.
+  public var dialsAtOnceWhenAlone = true
+
+  /// Time between two pings on a link. Default 30 s.
+  public var pingInterval = Duration.seconds(30)
+  /// Unanswered pings after which a link is closed. Default 3.
+  public var missedPongsMaximum = 3
+  /// With at least so many active links of which more than half are silent, the fault is this side's own. Default 4.
+  public var ownFaultLinksMinimum = 4
+  /// Unanswered pings after which a link is closed even if most are silent. Default 10: five minutes.
+  public var missedPongsOwnFaultMaximum = 10
+
+  /// The first back-off. Default 5 s; it doubles with each failure, and the wait is drawn evenly below it.
+  public var backOffBase = Duration.seconds(5)
+  /// The longest back-off. Default 15 min.
+  public var backOffMaximum = Duration.seconds(900)
+  /// The longest back-off of must-keep peers. Default 60 s.
+  public var backOffKeepMaximum = Duration.seconds(60)
+  /// The shortest wait between two dials of a peer. Default 1 s.
+  public var backOffMinimum = Duration.seconds(1)
+  /// A link that lived so long forgives earlier short ones. Default 60 s.
+  public var settledAfter = Duration.seconds(60)
+  /// Failed dials after which a peer's row leaves the book. Default 5.
+  public var failuresMaximum = 5
+  /// How long a node without a link tries stored peers before it asks seeds. Default 11 s.
+  public var seedPatience = Duration.seconds(11)
+  /// How long a node below its outbound minimum with nobody left to dial waits before it asks seeds, so that islands meet. Default 5 min.
+  public var seedFallback = Duration.seconds(300)
+
+  /// The most peers that are remembered. Default 4,096, about 1 KiB each with eight addresses.
+  public var knownMaximum = 4_096
+  /// The most addresses of one peer. Default 8.
+  public var addressesPerPeerMaximum = 8
+  /// The most remembered peers that one peer's word brought in. Default 512.
+  public var perSourceMaximum = 512
+  /// How many remembered peers one choice looks at. Default 128, which bounds its time.
+  public var sampleMaximum = 128
+  /// Whether loopback, private and link-local addresses may be dialled and passed on. Default public only.
+  public var allowsPrivateAddresses = false
+  /// How long after a successful dial an address is passed on to others. Default 24 h.
+  public var shareAge = Duration.seconds(86_400)
+  /// The most addresses that are passed on at once. Default 250.
+  public var shareMaximum = 250
+
+  /// The time in which a score halves. Default 10 min.
+  public var scoreHalfLife = Duration.seconds(600)
+  /// The score at which a peer is disconnected. Default 20.
+  public var disconnectScore = 20.0
+  /// The score at which a peer is banned. Default 50.
+  public var banScore = 50.0
+  /// How long such a ban lasts. Default 12 h.
+  public var banDuration = Duration.seconds(43_200)
+  /// The most bans. Default 4,096; when full the automatic one that ends first makes room.
+  public var bansMaximum = 4_096
+  /// The events that are kept to explain decisions. Default 4,096, about 1 MiB at most.
+  public var historyMaximum = 4_096
+
+  /// When not `nil`, a private network: only these peers, or peers from these networks, are admitted.
+  public var allowed: AllowList?
+
+  /// Makes the default settings.
+  public init() {}
+}
+
+/// Who may take part in a private network.
+public struct AllowList: Sendable {
+  /// The peers, by identity.
+  public var peers: Set<PeerID>
+  /// The networks that any peer may come from.
+  public var networks: [IPNetwork]
+
+  /// Makes a list.
+  public init(peers: Set<PeerID> = [], networks: [IPNetwork] = []) {
+    self.peers = peers
+    self.networks = networks
+  }
+}

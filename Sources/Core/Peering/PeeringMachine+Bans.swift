@@ -1,0 +1,71 @@
+import Identity
+import Wire
+
+extension PeeringMachine {
+  /// Adds an offence to the score and acts on the thresholds. Must-keep peers are disconnected, never banned: the operator wants them.
+  mutating func report(_ peer: PeerID, _ offence: Offence, _ now: Instant, _ outputs: inout [Output]) {
+    guard known[.peer(peer)] != nil else { return }
+    var score = 0.0
+    let halfLife = configuration.scoreHalfLife
+    known.update(.peer(peer)) { score = $0.score.add(offence.weight, at: now, halfLife: halfLife) }
+    emit(.offence(peer, offence, score: score), now, &outputs)
+    putRow(peer, now, &outputs)
+    if score >= configuration.banScore, known[.peer(peer)]?.role != .keep {
+      ban(.peer(peer), configuration.banDuration, "score \(Int(score)) after \(offence.rawValue)", isOperators: false, now, &outputs)
+    } else if score >= configuration.disconnectScore {
+      disconnect(peer, Reason(.lowScore, "score \(Int(score)) after \(offence.rawValue)"), now, &outputs)
+    }
+  }
+
+  mutating func ban(
+    _ subject: BanSubject, _ duration: Duration?, _ detail: String, isOperators: Bool, _ now: Instant, _ outputs: inout [Output]
+  ) {
+    let end = duration.map { now + $0 } ?? .distantFuture
+    let (added, dropped) = bans.add(subject, BanList.Ban(end: end, detail: detail, isOperators: isOperators))
+    if let dropped {
+      outputs.append(.book(.remove(key: BanRow.key(dropped))))
+      emit(.unbanned(dropped), now, &outputs)
+    }
+    guard added else { return }
+    banDeadline = min(banDeadline, end)
+    let row = BanRow(subject: subject, end: duration == nil ? nil : milliseconds(at: end), detail: detail, isOperators: isOperators)
+    outputs.append(.book(.put(key: BanRow.key(subject), value: row.value)))
+    emit(.banned(subject, for: duration, detail), now, &outputs)
+    for id in links.keys.sorted() {
+      guard let link = links[id] else { continue }
+      let peer = link.peer ?? link.target?.peer
+      let isMeant =
+        switch subject {
+        case .peer(let banned): peer == banned
+        case .network(let network): link.ip.map { network.contains($0) } ?? false
+        }
+      guard isMeant else { continue }
+      if link.state == .dialling { cancelDial(id, now, &outputs) } else { close(id, Reason(.banned, detail), now, &outputs) }
+    }
+  }
+
+  mutating func unban(_ subject: BanSubject, _ now: Instant, _ outputs: inout [Output]) {
+    guard bans.remove(subject) else { return }
+    lifted(subject, now, &outputs)
+  }
+
+  mutating func expireBans(_ now: Instant, _ outputs: inout [Output]) {
+    guard now >= banDeadline else { return }
+    for subject in bans.expire(now: now) { lifted(subject, now, &outputs) }
+    banDeadline = bans.nextEnd
+  }
+
+  /// A peer whose ban has ended starts with a clean score and may be dialled at once.
+  private mutating func lifted(_ subject: BanSubject, _ now: Instant, _ outputs: inout [Output]) {
+    outputs.append(.book(.remove(key: BanRow.key(subject))))
+    if case .peer(let peer) = subject {
+      known.update(.peer(peer)) {
+        $0.score = Score()
+        $0.notBefore = min($0.notBefore, now)
+      }
+      putRow(peer, now, &outputs)
+    }
+    emit(.unbanned(subject), now, &outputs)
+    needsFill = true
+  }
+}

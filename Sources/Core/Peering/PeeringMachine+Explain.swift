@@ -1,0 +1,110 @@
+import Identity
+import Wire
+
+extension PeeringMachine {
+  /// What is known of a peer and what was decided about it, in sentences for an operator, the present state first. O(history).
+  public func explain(_ peer: PeerID, now: Instant) -> [String] {
+    var lines: [String] = []
+    if peer == localPeer { return ["This is the node itself; it is never dialled."] }
+    if let ban = bans.ban(peer: peer, ip: nil, now: now) {
+      let left = ban.end == .distantFuture ? "until it is lifted" : "for another \(PeeringMachine.text(ban.end - now))"
+      lines.append("Banned \(left): \(ban.detail).")
+    }
+    if let id = linkOfPeer[peer], let link = links[id] {
+      lines.append(
+        "Linked (\(link.direction.rawValue), \(link.state.rawValue)) at \(link.address) for \(PeeringMachine.text(now - link.provenAt)).")
+    }
+    if let held = heldOfPeer[peer] { lines.append("A second link (\(held)) waits for the decision which one is kept.") }
+    if let entry = known[.peer(peer)] {
+      lines.append(contentsOf: explain(entry, .peer(peer), now))
+    } else {
+      lines.append("Not remembered: never heard of, or forgotten to make room.")
+    }
+    for (at, event) in history.events where event.peer == peer { lines.append("\(PeeringMachine.text(now - at)) ago: \(event.sentence).") }
+    return lines
+  }
+
+  private func explain(_ entry: KnownPeer, _ target: DialTarget, _ now: Instant) -> [String] {
+    var lines: [String] = []
+    let role =
+      switch entry.role {
+      case .keep: "a must-keep peer, dialled for ever"
+      case .seed: "a seed, dialled when no stored peer connects"
+      case .heard: entry.isStored ? "a stored peer, dialled before seeds" : "a peer that was heard of"
+      }
+    lines.append(
+      "Known as \(role), with \(entry.addresses.count) addresses: \(entry.dialOrder.map(\.description).joined(separator: ", ")).")
+    let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
+    if score >= 1 {
+      lines.append("Score \(Int(score)): disconnected at \(Int(configuration.disconnectScore)), banned at \(Int(configuration.banScore)).")
+    }
+    guard entry.link == nil else { return lines }
+    if entry.addresses.isEmpty { lines.append("Not dialled: no address is known.") }
+    if entry.notBefore > now {
+      lines.append(
+        "Not dialled for another \(PeeringMachine.text(entry.notBefore - now)): back-off after \(max(entry.streak, entry.shortLives)) failures."
+      )
+    }
+    if entry.role == .heard, let peer = target.peer, peer < localPeer, activeCount > 0 {
+      let end = entry.waitingSince + configuration.passiveWait
+      if end > now {
+        lines.append("Not dialled for another \(PeeringMachine.text(end - now)): it has the lower PeerID, so it is its turn to dial.")
+      }
+    }
+    if entry.role != .keep && slots.outbound >= configuration.outboundMinimum {
+      lines.append("Not dialled: \(slots.outbound) outbound links, the minimum of \(configuration.outboundMinimum) is reached.")
+    }
+    return lines
+  }
+
+  /// A duration with one unit: `340 ms`, `12 s`, `5 min`, `3 h`.
+  static func text(_ duration: Duration) -> String {
+    let milliseconds = duration.nanoseconds / 1_000_000
+    switch milliseconds {
+    case ..<1_000: return "\(milliseconds) ms"
+    case ..<120_000: return "\(milliseconds / 1_000) s"
+    case ..<7_200_000: return "\(milliseconds / 60_000) min"
+    default: return "\(milliseconds / 3_600_000) h"
+    }
+  }
+}
+
+extension PeeringEvent {
+  /// The event in words, without a full stop.
+  public var sentence: String {
+    switch self {
+    case .peerKnown(_, let source): "heard of through \(source.words)"
+    case .dialling(_, _, let address): "dialled \(address)"
+    case .dialFailed(_, _, let address, let failure, let wait):
+      "dial of \(address) failed: \(failure); next in \(PeeringMachine.text(wait))"
+    case .dialRefused(_, let address, let reason): "not dialled at \(address): \(reason)"
+    case .proven(let id, _, let direction): "proved its identity on \(id) (\(direction.rawValue))"
+    case .peerActive(let id, _, let direction): "active on \(id) (\(direction.rawValue))"
+    case .peerInactive(let id, _, let reason): "no longer active on \(id): \(reason)"
+    case .linkClosed(let id, _, let reason, let local): "\(id) closed by \(local ? "this side" : "the remote"): \(reason)"
+    case .refused(let id, let address, let reason): "\(id) from \(address) refused: \(reason)"
+    case .selfConnection(let address): "reached itself at \(address)"
+    case .offence(_, let offence, let score): "offence \(offence.rawValue), score \(Int(score))"
+    case .banned(let subject, let duration, let detail):
+      "\(subject) banned \(duration.map { "for \(PeeringMachine.text($0))" } ?? "until lifted"): \(detail)"
+    case .unbanned(let subject): "ban of \(subject) ended"
+    case .ownFault(let silent, let total): "\(silent) of \(total) links are silent: taken for this side's own fault"
+    case .bookRowUnreadable(let key): "a row of the book cannot be read (key of \(key.count) bytes)"
+    case .bookRowRemoved: "row removed from the book after too many failed dials"
+    case .stopped: "stopped"
+    }
+  }
+}
+
+extension PeerSource {
+  var words: String {
+    switch self {
+    case .seed: "the seed list"
+    case .bootstrap: "the bootstrap list"
+    case .manual: "an operator"
+    case .exchange: "a peer's list"
+    case .identify: "its own word"
+    case .discovery: "a look-up"
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import Identity
+import Wire
+
+extension PeeringMachine {
+  /// A ping is due on an active link. However late this comes, one missed answer is counted at most, and one ping is sent.
+  mutating func keepAlive(_ link: Link, _ now: Instant, _ outputs: inout [Output]) {
+    var link = link
+    if !link.pings.isEmpty { link.missed += 1 }
+    if link.missed >= configuration.missedPongsMaximum {
+      let silent = links.values.filter {
+        $0.state == .active && ($0.id == link.id ? link.missed : $0.missed) + 1 >= configuration.missedPongsMaximum
+      }.count
+      let isOwnFault = activeCount >= configuration.ownFaultLinksMinimum && silent * 2 > activeCount
+      if !isOwnFault || link.missed >= configuration.missedPongsOwnFaultMaximum {
+        close(link.id, Reason(.keepAliveTimeout, "\(link.missed) pings unanswered"), now, &outputs)
+        return
+      }
+      if ownFaultSaid.map({ now - $0 >= configuration.pingInterval }) ?? true {
+        ownFaultSaid = now
+        emit(.ownFault(silent: silent, of: activeCount), now, &outputs)
+      }
+    }
+    let nonce = generator.next()
+    if link.pings.count >= Link.pingsMaximum { link.pings.removeFirst() }
+    link.pings.append((nonce, now))
+    link.deadline = now + configuration.pingInterval
+    set(link)
+    outputs.append(.ping(link.id, nonce: nonce))
+  }
+
+  /// An answer to any of the last pings proves life; the round trip is smoothed by an eighth, as TCP does (RFC 6298).
+  mutating func pong(_ id: ConnectionID, _ nonce: UInt64, _ now: Instant) {
+    guard var link = links[id], link.state == .active, let ping = link.pings.first(where: { $0.nonce == nonce }) else { return }
+    let sample = now - ping.sent
+    link.roundTrip = link.roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample
+    link.pings = []
+    link.missed = 0
+    set(link)
+  }
+}

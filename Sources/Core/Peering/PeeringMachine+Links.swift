@@ -1,0 +1,269 @@
+import Identity
+import Wire
+
+extension PeeringMachine {
+  // MARK: Before the proof
+
+  mutating func accept(_ id: ConnectionID, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
+    guard links[id] == nil, id.isInbound else { return }
+    let ip = AddressFacts(remote).ip
+    if let reason = admissionFault(ip, now) {
+      outputs.append(.close(id, reason))
+      emit(.refused(id, remote, reason), now, &outputs)
+      return
+    }
+    acceptTokens -= 1
+    // Two seconds more than the handshake has, so that the secure channel's own, better explained timeout comes first.
+    let deadline = now + configuration.handshakeTimeout + .seconds(2)
+    set(Link(id: id, direction: .inbound, address: remote, ip: ip, state: .accepted, since: now, deadline: deadline))
+  }
+
+  /// Why a link from this address is refused before its handshake. The cheapest and most telling reason comes first.
+  private mutating func admissionFault(_ ip: IPAddress?, _ now: Instant) -> Reason? {
+    if isStopping { return Reason(.shutdown) }
+    if let ban = bans.ban(peer: nil, ip: ip, now: now) { return Reason(.banned, ban.detail) }
+    if let allowed = configuration.allowed, allowed.peers.isEmpty, !isAllowed(nil, ip, allowed) { return Reason(.notAllowed) }
+    if let ip, !(configuration.exemptsLoopback && ip.isLoopback) {
+      if slots.byIP[ip] ?? 0 >= configuration.perIPMaximum {
+        return Reason(.tooManyFromIP, "\(configuration.perIPMaximum) links per IP address")
+      }
+      if slots.bySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.perSubnetMaximum {
+        return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
+      }
+    }
+    // Slots for our own choice of peers are kept free as long as there is somebody to dial, or accepted links could fill the house.
+    let candidates = max(0, known.count - slots.named)
+    let reserve = min(max(0, configuration.outboundMinimum - slots.outbound), candidates)
+    if slots.total + reserve >= configuration.totalMaximum {
+      return Reason(.tooManyPeers, "\(slots.total) of \(configuration.totalMaximum) slots taken, \(reserve) kept for dials")
+    }
+    if slots.unproven >= configuration.handshakesMaximum { return Reason(.busy, "\(slots.unproven) handshakes under way") }
+    let earned = (now - acceptTokensAt).seconds * configuration.acceptsPerSecond
+    acceptTokens = min(configuration.acceptBurst, acceptTokens + max(0, earned))
+    acceptTokensAt = now
+    return acceptTokens >= 1 ? nil : Reason(.busy, "over \(configuration.acceptsPerSecond) new links a second")
+  }
+
+  private func isAllowed(_ peer: PeerID?, _ ip: IPAddress?, _ allowed: AllowList) -> Bool {
+    if let peer, allowed.peers.contains(peer) { return true }
+    guard let ip else { return false }
+    return allowed.networks.contains { $0.contains(ip) }
+  }
+
+  // MARK: The proof, and which of two links is kept
+
+  mutating func prove(_ id: ConnectionID, _ peer: PeerID, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
+    guard var link = links[id], link.state == .dialling || link.state == .accepted else { return }
+    if let expected = link.target?.peer, expected != peer {
+      outputs.append(.cancelDial(id))
+      dialFailed(id, .wrongPeer(peer), now, &outputs)
+      return
+    }
+    if peer == localPeer {
+      proveSelf(link, now, &outputs)
+      return
+    }
+    if link.direction == .inbound { link.address = remote }
+    link.target = nameTarget(of: link, peer, now, &outputs)
+    link.peer = peer
+    link.provenAt = now
+    link.since = now
+    link.state = .held
+    link.deadline = now + configuration.holdMaximum
+    set(link)
+    emit(.proven(id, peer, link.direction), now, &outputs)
+    if let reason = identityFault(peer, link.ip, now) {
+      close(id, reason, now, &outputs)
+      return
+    }
+    decide(link, peer, now, &outputs)
+  }
+
+  private func identityFault(_ peer: PeerID, _ ip: IPAddress?, _ now: Instant) -> Reason? {
+    if let ban = bans.ban(peer: peer, ip: ip, now: now) { return Reason(.banned, ban.detail) }
+    if let allowed = configuration.allowed, !isAllowed(peer, ip, allowed) { return Reason(.notAllowed) }
+    return nil
+  }
+
+  /// Both ends of a link to oneself come by here: the address is remembered, nobody is blamed.
+  private mutating func proveSelf(_ link: Link, _ now: Instant, _ outputs: inout [Output]) {
+    _ = takeOut(link.id)
+    outputs.append(.close(link.id, Reason(.selfConnection)))
+    if link.direction == .outbound {
+      rememberSelf(link.address, link.target, now, &outputs)
+    } else {
+      emit(.refused(link.id, link.address, Reason(.selfConnection)), now, &outputs)
+    }
+  }
+
+  /// `new` is proven and held: admit it, leave it held, or close it.
+  private mutating func decide(_ new: Link, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
+    if let heldID = heldOfPeer[peer], heldID != new.id {
+      // Our own dial, which the held link waited for, has come; or a third link takes the second one's place.
+      close(heldID, Reason(.duplicate), now, &outputs)
+    }
+    guard let existingID = linkOfPeer[peer], let existing = links[existingID] else {
+      if new.direction == .inbound, let dialID = dialInFlight(to: peer) {
+        if localPeer < peer {
+          heldOfPeer[peer] = new.id
+          return
+        }
+        cancelDial(dialID, now, &outputs)
+      }
+      admit(new.id, now, &outputs)
+      return
+    }
+    switch OneLinkRule.choose(
+      existing: existing.direction, age: now - existing.provenAt, new: new.direction, isLower: localPeer < peer,
+      window: configuration.simultaneousWindow, margin: configuration.holdMaximum)
+    {
+    case .keepExisting: close(new.id, Reason(.duplicate), now, &outputs)
+    case .takeNew:
+      close(existingID, Reason(.replaced), now, &outputs)
+      if links[new.id]?.state == .held { admit(new.id, now, &outputs) }
+    case .wait: heldOfPeer[peer] = new.id
+    }
+  }
+
+  private func dialInFlight(to peer: PeerID) -> ConnectionID? {
+    guard let id = known[.peer(peer)]?.link, links[id]?.state == .dialling else { return nil }
+    return id
+  }
+
+  /// The remote has not said in time which link it keeps: the held one is newer, so the remote has it.
+  mutating func holdExpired(_ link: Link, _ now: Instant, _ outputs: inout [Output]) {
+    guard let peer = link.peer else { return }
+    if let dialID = dialInFlight(to: peer) { cancelDial(dialID, now, &outputs) }
+    heldOfPeer[peer] = nil
+    if let existing = linkOfPeer[peer] { close(existing, Reason(.replaced), now, &outputs) }
+    if links[link.id]?.state == .held { admit(link.id, now, &outputs) }
+  }
+
+  // MARK: In use
+
+  /// The dial that a held link waited for has failed.
+  mutating func release(_ held: ConnectionID, _ now: Instant, _ outputs: inout [Output]) { admit(held, now, &outputs) }
+
+  private mutating func admit(_ id: ConnectionID, _ now: Instant, _ outputs: inout [Output]) {
+    guard var link = links[id], let peer = link.peer else { return }
+    heldOfPeer[peer] = nil
+    precondition(linkOfPeer[peer] == nil, "a second link to a peer would be admitted")
+    linkOfPeer[peer] = id
+    known.update(.peer(peer)) { $0.link = id }
+    link.state = .introducing
+    link.since = now
+    link.deadline = now + configuration.introductionTimeout
+    set(link)
+    outputs.append(.admit(id))
+    if !configuration.introductionRequired { introduce(peer, now, &outputs) }
+  }
+
+  mutating func introduce(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
+    guard let id = linkOfPeer[peer], var link = links[id], link.state == .introducing else { return }
+    link.state = .active
+    link.since = now
+    link.deadline = now + configuration.pingInterval
+    set(link)
+    activeCount += 1
+    let address = link.direction == .outbound ? link.address : nil
+    known.update(.peer(peer)) { entry in
+      entry.streak = 0
+      entry.failures = 0
+      entry.round = []
+      entry.notBefore = now
+      guard let address, let index = entry.addresses.firstIndex(where: { $0.address == address }) else { return }
+      entry.addresses[index].lastSuccess = now
+      entry.addresses[index].failures = 0
+      entry.isStored = true
+    }
+    if address != nil { putRow(peer, now, &outputs) }
+    emit(.peerActive(id, peer, link.direction), now, &outputs)
+  }
+
+  // MARK: The end
+
+  mutating func closed(_ id: ConnectionID, _ end: LinkEnd, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[id] else { return }
+    if link.state == .dialling {
+      switch end {
+      case .goodbye(let reason): dialFailed(id, .goodbye(reason), now, &outputs)
+      case .transport(let text): dialFailed(id, .transport(text), now, &outputs)
+      case .handshake(let text), .protocolViolation(let text): dialFailed(id, .handshake(text), now, &outputs)
+      case .remoteClosed: dialFailed(id, .transport("closed by the remote"), now, &outputs)
+      }
+      return
+    }
+    ended(id, end.reason, local: false, now, &outputs)
+    if case .protocolViolation = end, let peer = link.peer { report(peer, .protocolViolation, now, &outputs) }
+  }
+
+  /// Closes the admitted link and a held one.
+  mutating func disconnect(_ peer: PeerID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
+    if let id = heldOfPeer[peer] { close(id, reason, now, &outputs) }
+    if let id = linkOfPeer[peer] { close(id, reason, now, &outputs) }
+    if reason.code == .operatorRequest || reason.code == .banned, let id = dialInFlight(to: peer) { cancelDial(id, now, &outputs) }
+  }
+
+  mutating func close(_ id: ConnectionID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
+    guard links[id] != nil else { return }
+    outputs.append(.close(id, reason))
+    ended(id, reason, local: true, now, &outputs)
+  }
+
+  /// Books the end of an accepted or proven link, and lets a held link of the same peer in.
+  private mutating func ended(_ id: ConnectionID, _ reason: Reason, local: Bool, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = takeOut(id) else { return }
+    guard let peer = link.peer else {
+      emit(.refused(id, link.address, reason), now, &outputs)
+      return
+    }
+    let wasAdmitted = linkOfPeer[peer] == id
+    if heldOfPeer[peer] == id { heldOfPeer[peer] = nil }
+    if wasAdmitted { linkOfPeer[peer] = nil }
+    if link.state == .active {
+      activeCount -= 1
+      if activeCount == 0 { becameAlone(now) }
+      emit(.peerInactive(id, peer, reason), now, &outputs)
+    }
+    emit(.linkClosed(id, peer, reason, local: local), now, &outputs)
+    settleEntry(of: link, peer, reason, now)
+    if link.state == .active && link.direction == .outbound { putRow(peer, now, &outputs) }
+    if wasAdmitted, let held = heldOfPeer[peer] {
+      if isStopping || reason.code == .banned { close(held, reason, now, &outputs) } else { admit(held, now, &outputs) }
+    }
+  }
+
+  /// What the end of a proven link means for the next dial.
+  private mutating func settleEntry(of link: Link, _ peer: PeerID, _ reason: Reason, _ now: Instant) {
+    let configuration = configuration
+    var generator = generator
+    known.update(.peer(peer)) { entry in
+      if entry.link == link.id { entry.link = nil }
+      entry.roundTrip = link.roundTrip ?? entry.roundTrip
+      if reason.code == .duplicate || reason.code == .replaced {
+        // The peer lives on another link, or says so: nobody is to blame, but a little patience avoids a circle.
+        entry.notBefore = max(entry.notBefore, now + configuration.backOffBase)
+        return
+      }
+      entry.waitingSince = now
+      if link.state == .active {
+        if now - link.since >= configuration.settledAfter { entry.shortLives = 0 } else { entry.shortLives += 1 }
+        if let index = entry.addresses.firstIndex(where: { $0.address == link.address }) { entry.addresses[index].lastSuccess = now }
+      } else {
+        entry.streak += 1
+      }
+      let isLasting = reason.code.isLasting || reason.code == .operatorRequest
+      entry.notBefore = now + BackOff.delay(entry, isLasting: isLasting, configuration, &generator)
+    }
+    self.generator = generator
+    forgetIfNameOnly(peer, now)
+  }
+
+  /// A peer that only ever came in by itself and left no address is not worth a place, unless it has a bad name.
+  private mutating func forgetIfNameOnly(_ peer: PeerID, _ now: Instant) {
+    guard let entry = known[.peer(peer)], entry.link == nil, entry.addresses.isEmpty, linkOfPeer[peer] == nil, heldOfPeer[peer] == nil,
+      entry.score.value(at: now, halfLife: configuration.scoreHalfLife) < 1
+    else { return }
+    known.remove(.peer(peer))
+  }
+}

@@ -1,0 +1,115 @@
+import Identity
+import Wire
+
+extension PeeringMachine {
+  /// All links and dials in flight, by ID. O(n log n).
+  public func links(now: Instant) -> [PeerInfo] {
+    links.values.sorted { $0.id < $1.id }.map { link in
+      let entry = link.target.flatMap { known[$0] }
+      return PeerInfo(
+        connection: link.id, peer: link.peer ?? link.target?.peer, address: link.address, direction: link.direction, state: link.state,
+        since: link.since, roundTrip: link.roundTrip, missedPongs: link.missed,
+        score: entry?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0, isMustKeep: entry?.role == .keep)
+    }
+  }
+
+  /// The peers in use, in order. O(n log n).
+  public var activePeers: [PeerID] { linkOfPeer.filter { links[$0.value]?.state == .active }.keys.sorted() }
+
+  /// The admitted link of a peer, active or waiting for the chain's handshake.
+  public func link(of peer: PeerID) -> ConnectionID? { linkOfPeer[peer] }
+
+  /// Whether a peer is in use.
+  public func isActive(_ peer: PeerID) -> Bool { linkOfPeer[peer].map { links[$0]?.state == .active } ?? false }
+
+  /// Whether more outbound links would be opened if somebody were known: discovery works harder meanwhile.
+  public var wantsPeers: Bool { !isStopping && slots.outbound < configuration.outboundMaximum && slots.total < configuration.totalMaximum }
+
+  /// Counts by state. O(links + known).
+  public var counts: PeeringCounts {
+    var counts = PeeringCounts()
+    for link in links.values {
+      switch link.state {
+      case .dialling: counts.dialling += 1
+      case .accepted: counts.accepted += 1
+      case .held: counts.held += 1
+      case .introducing: counts.introducing += 1
+      case .active: counts.active += 1
+      }
+    }
+    counts.outbound = slots.outbound
+    counts.inbound = slots.inbound
+    counts.known = known.count
+    counts.stored = known.entries.values.reduce(0) { $0 + ($1.isStored ? 1 : 0) }
+    counts.bans = bans.count
+    return counts
+  }
+
+  /// The addresses remembered for a peer, the best first.
+  public func addresses(of peer: PeerID) -> [Multiaddr] { known[.peer(peer)]?.dialOrder ?? [] }
+
+  /// Whether a peer has a row in the book.
+  public func isStored(_ peer: PeerID) -> Bool { known[.peer(peer)]?.isStored ?? false }
+
+  /// The peer's smoothed round-trip time, kept beyond its link.
+  public func roundTrip(of peer: PeerID) -> Duration? {
+    linkOfPeer[peer].flatMap { links[$0]?.roundTrip } ?? known[.peer(peer)]?.roundTrip
+  }
+
+  /// The peer's score; 0 is spotless.
+  public func score(of peer: PeerID, now: Instant) -> Double {
+    known[.peer(peer)]?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0
+  }
+
+  /// Bans in force with what is left of them (`nil`: until lifted) and why, in a stable order. O(n log n).
+  public func bans(now: Instant) -> [(subject: BanSubject, left: Duration?, detail: String)] {
+    bans.all.filter { $0.ban.end > now }.map { ($0.subject, $0.ban.end == .distantFuture ? nil : $0.ban.end - now, $0.ban.detail) }
+  }
+
+  /// What may be passed on to others: addresses that this node has dialled with success lately, and those that linked peers gave as their
+  /// own. Never what was only heard. At most ``PeeringConfiguration/shareMaximum``, a random part when there are more. O(known).
+  public mutating func shareableAddresses(now: Instant) -> [PeerAddress] {
+    var result: [PeerAddress] = []
+    for (target, entry) in known.entries {
+      guard let peer = target.peer else { continue }
+      if bans.ban(peer: peer, ip: nil, now: now) != nil { continue }
+      let isLinked = isActive(peer)
+      for address in entry.addresses {
+        let isGood = address.lastSuccess.map { now - $0 <= configuration.shareAge } ?? false
+        guard isGood || (isLinked && address.isSelfDeclared) else { continue }
+        guard address.facts.fault(allowsPrivate: configuration.allowsPrivateAddresses) == nil, address.facts.ip != nil else { continue }
+        result.append(PeerAddress(peer: peer, address: address.address))
+      }
+    }
+    result.sort { ($0.peer ?? localPeer, $0.address) < ($1.peer ?? localPeer, $1.address) }
+    while result.count > configuration.shareMaximum { result.remove(at: generator.index(below: result.count)) }
+    return result
+  }
+
+  /// The last events, oldest first. O(n).
+  public var recentEvents: [(at: Instant, event: PeeringEvent)] { history.events }
+
+  /// Traps when the tables disagree: for tests, after each step. O(n).
+  public func checkInvariants() {
+    var counted = SlotLedger()
+    for link in links.values { counted.add(link) }
+    precondition(counted == slots, "the ledger \(slots) does not match the links \(counted)")
+    precondition(slots.outbound <= configuration.outboundMaximum, "\(slots.outbound) outbound slots taken")
+    precondition(slots.total <= configuration.totalMaximum, "\(slots.total) slots taken")
+    precondition(slots.dialling <= configuration.parallelDialsMaximum, "\(slots.dialling) dials in flight")
+    precondition(activeCount == links.values.filter { $0.state == .active }.count, "the number of active links is wrong")
+    for (id, link) in links {
+      precondition(id == link.id && linkDeadline <= link.deadline, "a link's deadline would be missed")
+      switch link.state {
+      case .introducing, .active: precondition(link.peer.map { linkOfPeer[$0] == id } ?? false, "an admitted link is not its peer's")
+      case .held: precondition(link.peer.map { heldOfPeer[$0] == id } ?? false, "a held link is lost")
+      case .dialling: precondition(link.target.map { known[$0]?.link == id } ?? false, "a dial's entry does not know it")
+      case .accepted: precondition(link.peer == nil, "an accepted link has a peer")
+      }
+    }
+    for (peer, id) in linkOfPeer { precondition(links[id]?.peer == peer, "the admitted link of a peer is gone") }
+    for (peer, id) in heldOfPeer { precondition(links[id]?.peer == peer, "the held link of a peer is gone") }
+    for entry in known.entries.values { if let id = entry.link { precondition(links[id] != nil, "an entry names a link that is gone") } }
+    known.checkInvariants()
+  }
+}

@@ -1,0 +1,227 @@
+import Identity
+import Wire
+
+/// Decides alone who is dialled, admitted, kept and closed. It never sees a byte of a link.
+///
+/// A peer's life: known → dialled → proven (secure channel) → introduced (the chain's handshake) → active → gone, with a ``Reason``.
+/// All links and dials in flight stand in one ledger; the slot is taken before the dial and at the accept.
+/// A ``ConnectionID`` is used once, so that late news of an ended link cannot touch its successor.
+///
+/// `now` never goes backwards; a spurious `timerFired` is harmless; after `handle`, read ``nextDeadline`` again.
+/// Which rules decide between two links to one peer: `Docs/decisions/one-link-rule.md`.
+public struct PeeringMachine: Sendable {
+  /// What happens to the machine.
+  public enum Input: Sendable {
+    /// The addresses that this node listens on; they are never dialled.
+    case listening([Multiaddr])
+    /// Somebody told of peers.
+    case learned([PeerAddress], PeerSource)
+    /// A dial ended without a proven link.
+    case dialFailed(ConnectionID, DialFailure)
+    /// The transport accepted a link. Unless a `close` of this ID comes out, the handshake goes on; its slot is taken.
+    case accepted(ConnectionID, remote: Multiaddr)
+    /// The secure channel proved who the other end is. The link is used only after `admit`.
+    case proven(ConnectionID, PeerID, remote: Multiaddr, setUpTime: Duration)
+    /// The chain's handshake on the peer's admitted link ended well. Ignored unless the configuration asks for it.
+    case introduced(PeerID)
+    /// The chain's handshake ended badly: the peer is told why and is not dialled again soon.
+    case refused(PeerID, Reason)
+    /// A link ended that this machine had not closed.
+    case closed(ConnectionID, LinkEnd)
+    /// The answer to a ping.
+    case pong(ConnectionID, nonce: UInt64)
+    /// A peer did wrong.
+    case report(PeerID, Offence)
+    /// An operator's or application's wish to dial now: for ever (`keep`) or once, without regard to back-off.
+    case dial(PeerAddress, keep: Bool)
+    /// Close the link to a peer; it stays known.
+    case disconnect(PeerID, Reason)
+    /// Keep somebody out, for a time or until lifted.
+    case ban(BanSubject, for: Duration?, String)
+    /// Lift a ban.
+    case unban(BanSubject)
+    /// Close everything with goodbye and take no more. Final.
+    case stop
+    /// ``PeeringMachine/nextDeadline`` has come.
+    case timerFired
+  }
+
+  /// What is to be done, in order.
+  public enum Output: Hashable, Sendable {
+    /// Connect and run the handshake; answer with `proven` or `dialFailed`. `timeout` is the transport's alone.
+    case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
+    /// Give up a dial; its slot is free already and news of it are ignored.
+    case cancelDial(ConnectionID)
+    /// The link may be used. At most one link per peer is admitted at a time; the former one is closed before.
+    case admit(ConnectionID)
+    /// Say goodbye if the link is proven, then close it; its slot is free already and news of it are ignored.
+    case close(ConnectionID, Reason)
+    /// Send a ping that echoes this nonce.
+    case ping(ConnectionID, nonce: UInt64)
+    /// Persist a change.
+    case book(BookChange)
+    /// Tell what happened.
+    case event(PeeringEvent)
+  }
+
+  /// This node.
+  public let localPeer: PeerID
+  /// The settings.
+  public let configuration: PeeringConfiguration
+
+  let clock: WallClock
+  var generator: SeededGenerator
+  var known = KnownTable()
+  var links: [ConnectionID: Link] = [:]
+  /// The admitted link of each peer.
+  var linkOfPeer: [PeerID: ConnectionID] = [:]
+  /// The proven link of each peer that waits for a decision.
+  var heldOfPeer: [PeerID: ConnectionID] = [:]
+  var slots = SlotLedger()
+  var bans: BanList
+  var history: History
+  var ownAddresses: Set<Multiaddr> = []
+  var selfAddresses: [Multiaddr] = []
+  var activeCount = 0
+  var isStopping = false
+  var aloneSince: Instant
+  var shortSince: Instant?
+  var fillDeadline: Instant
+  var needsFill = true
+  /// Never later than the first deadline of any link; may be earlier.
+  var linkDeadline = Instant.distantFuture
+  var banDeadline = Instant.distantFuture
+  var ownFaultSaid: Instant?
+  private var dialNumber: UInt64 = 0
+  var acceptTokens: Double
+  var acceptTokensAt: Instant
+  private var startOutputs: [Output] = []
+
+  static let selfAddressesMaximum = 64
+
+  /// Makes a machine and reads its book.
+  ///
+  /// - Parameters:
+  ///   - localPeer: this node.
+  ///   - configuration: the settings.
+  ///   - book: the rows of the table `peers`; what cannot be read is set aside with an event in the first turn.
+  ///   - clock: tells the wall time of an instant; used for what is persisted only.
+  ///   - seed: for back-off jitter, choices and ping nonces.
+  ///   - now: the present.
+  public init(
+    localPeer: PeerID, configuration: PeeringConfiguration = .init(), book: [(key: [UInt8], value: [UInt8])] = [], clock: WallClock,
+    seed: UInt64, now: Instant
+  ) {
+    self.localPeer = localPeer
+    self.configuration = configuration
+    self.clock = clock
+    generator = SeededGenerator(seed: seed)
+    bans = BanList(maximum: configuration.bansMaximum)
+    history = History(maximum: configuration.historyMaximum)
+    aloneSince = now
+    fillDeadline = now
+    acceptTokens = configuration.acceptBurst
+    acceptTokensAt = now
+    var outputs: [Output] = []
+    load(book, now: now, into: &outputs)
+    startOutputs = outputs
+  }
+
+  /// When `timerFired` is due, or `nil` when nothing is.
+  public var nextDeadline: Instant? {
+    let next = min(linkDeadline, fillDeadline, banDeadline)
+    return next == .distantFuture ? nil : next
+  }
+
+  /// Takes one input and appends what is to be done.
+  public mutating func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
+    if !startOutputs.isEmpty {
+      outputs.append(contentsOf: startOutputs)
+      startOutputs = []
+    }
+    switch input {
+    case .listening(let addresses): setListening(addresses)
+    case .learned(let addresses, let source): for address in addresses { learn(address, source, now, &outputs) }
+    case .dialFailed(let id, let failure): dialFailed(id, failure, now, &outputs)
+    case .accepted(let id, let remote): accept(id, remote, now, &outputs)
+    case .proven(let id, let peer, let remote, _): prove(id, peer, remote, now, &outputs)
+    case .introduced(let peer): introduce(peer, now, &outputs)
+    case .refused(let peer, let reason), .disconnect(let peer, let reason): disconnect(peer, reason, now, &outputs)
+    case .closed(let id, let end): closed(id, end, now, &outputs)
+    case .pong(let id, let nonce): pong(id, nonce, now)
+    case .report(let peer, let offence): report(peer, offence, now, &outputs)
+    case .dial(let address, let keep): dialByHand(address, keep: keep, now, &outputs)
+    case .ban(let subject, let duration, let detail): ban(subject, duration, detail, isOperators: true, now, &outputs)
+    case .unban(let subject): unban(subject, now, &outputs)
+    case .stop: stop(now, &outputs)
+    case .timerFired: break
+    }
+    runLinkDeadlines(now, &outputs)
+    expireBans(now, &outputs)
+    if needsFill || now >= fillDeadline { fill(now, &outputs) }
+  }
+
+  /// Takes one input and returns what is to be done; for tests.
+  public mutating func handle(_ input: Input, now: Instant) -> [Output] {
+    var outputs: [Output] = []
+    handle(input, now: now, into: &outputs)
+    return outputs
+  }
+
+  mutating func emit(_ event: PeeringEvent, _ now: Instant, _ outputs: inout [Output]) {
+    history.record(event, at: now)
+    outputs.append(.event(event))
+  }
+
+  /// Stores a link and keeps the ledger and the deadline in step.
+  mutating func set(_ link: Link) {
+    if let old = links[link.id] { slots.remove(old) }
+    links[link.id] = link
+    slots.add(link)
+    linkDeadline = min(linkDeadline, link.deadline)
+  }
+
+  /// Takes a link out of the ledger; from here on news of it are ignored.
+  mutating func takeOut(_ id: ConnectionID) -> Link? {
+    guard let link = links.removeValue(forKey: id) else { return nil }
+    slots.remove(link)
+    needsFill = true
+    if links.isEmpty { linkDeadline = .distantFuture }
+    return link
+  }
+
+  mutating func newDialID() -> ConnectionID {
+    dialNumber += 1
+    return .outbound(dialNumber)
+  }
+
+  private mutating func stop(_ now: Instant, _ outputs: inout [Output]) {
+    guard !isStopping else { return }
+    isStopping = true
+    for id in links.keys.sorted() {
+      if links[id]?.state == .dialling {
+        cancelDial(id, now, &outputs)
+      } else {
+        close(id, Reason(.shutdown), now, &outputs)
+      }
+    }
+    emit(.stopped, now, &outputs)
+  }
+
+  private mutating func runLinkDeadlines(_ now: Instant, _ outputs: inout [Output]) {
+    guard now >= linkDeadline else { return }
+    for id in links.values.filter({ $0.deadline <= now }).map(\.id).sorted() {
+      guard let link = links[id], link.deadline <= now else { continue }
+      switch link.state {
+      case .dialling:
+        outputs.append(.cancelDial(id))
+        dialFailed(id, .timedOut, now, &outputs)
+      case .accepted: close(id, Reason(.handshakeTimeout), now, &outputs)
+      case .held: holdExpired(link, now, &outputs)
+      case .introducing: close(id, Reason(.introductionTimeout), now, &outputs)
+      case .active: keepAlive(link, now, &outputs)
+      }
+    }
+    linkDeadline = links.values.map(\.deadline).min() ?? .distantFuture
+  }
+}

@@ -1,0 +1,57 @@
+import Identity
+import Wire
+
+/// The one count of links, from the moment before the dial or of the accept on.
+struct SlotLedger: Hashable {
+  private(set) var outbound = 0
+  private(set) var inbound = 0
+  private(set) var dialling = 0
+  private(set) var unproven = 0
+  /// Links that answer for a remembered peer or address.
+  private(set) var named = 0
+  private(set) var byIP: [IPAddress: Int] = [:]
+  private(set) var bySubnet: [IPNetwork: Int] = [:]
+
+  var total: Int { outbound + inbound }
+
+  mutating func add(_ link: Link) { count(link, 1) }
+  mutating func remove(_ link: Link) { count(link, -1) }
+
+  private mutating func count(_ link: Link, _ change: Int) {
+    if link.direction == .outbound { outbound += change } else { inbound += change }
+    if link.state == .dialling { dialling += change }
+    if link.state == .accepted { unproven += change }
+    if link.target != nil { named += change }
+    guard let ip = link.ip else { return }
+    SlotLedger.count(&byIP, ip, change)
+    SlotLedger.count(&bySubnet, AddressFacts.subnet(of: ip), change)
+  }
+
+  private static func count<Key>(_ table: inout [Key: Int], _ key: Key, _ change: Int) {
+    let value = (table[key] ?? 0) + change
+    table[key] = value == 0 ? nil : value
+  }
+}
+
+/// A link or a dial in flight.
+struct Link {
+  let id: ConnectionID
+  let direction: Direction
+  var address: Multiaddr
+  var ip: IPAddress?
+  var state: LinkState
+  var since: Instant
+  /// When something is due: the end of the state, or the next ping.
+  var deadline: Instant
+  /// The known entry that this link answers for.
+  var target: DialTarget?
+  /// The proven peer.
+  var peer: PeerID?
+  var provenAt = Instant.zero
+  /// Unanswered pings, the oldest first; at most ``pingsMaximum``.
+  var pings: [(nonce: UInt64, sent: Instant)] = []
+  var missed = 0
+  var roundTrip: Duration?
+
+  static let pingsMaximum = 4
+}

@@ -1,0 +1,227 @@
+import Identity
+import Wire
+
+/// How a peer or an address became known.
+public enum PeerSource: Hashable, Sendable {
+  /// The configured seed list: dialled only when no stored peer answers.
+  case seed
+  /// The configured bootstrap list: dialled at once and for ever.
+  case bootstrap
+  /// An operator's request to stay linked: like ``bootstrap``.
+  case manual
+  /// Heard from a peer's list.
+  case exchange(PeerID)
+  /// The peer's own word about itself.
+  case identify(PeerID)
+  /// Found by a local or distributed look-up.
+  case discovery
+
+  var isMustKeep: Bool { self == .bootstrap || self == .manual }
+
+  /// Who is answerable for the entry, for the quota.
+  var author: PeerID? {
+    switch self {
+    case .exchange(let peer), .identify(let peer): peer
+    default: nil
+    }
+  }
+}
+
+/// Why a dial brought no proven link.
+public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
+  /// Nobody listens there: the far end's system said so, which proves that our own network works.
+  case refused
+  /// The transport or the handshake took too long.
+  case timedOut
+  /// This host has no way there.
+  case unreachable
+  /// The transport broke; the text is the system's.
+  case transport(String)
+  /// The secure channel could not be set up; the text says why.
+  case handshake(String)
+  /// Another peer answered.
+  case wrongPeer(PeerID)
+  /// The far end closed before the link was proven and said why.
+  case goodbye(Reason)
+
+  /// Whether the failure tells something about the peer rather than about this side's own network.
+  var provesOwnNetwork: Bool {
+    switch self {
+    case .refused, .handshake, .wrongPeer, .goodbye: true
+    case .timedOut, .unreachable, .transport: false
+    }
+  }
+
+  /// The failure in words.
+  public var description: String {
+    switch self {
+    case .refused: "connection refused"
+    case .timedOut: "timed out"
+    case .unreachable: "no route"
+    case .transport(let text): "transport: \(text)"
+    case .handshake(let text): "handshake: \(text)"
+    case .wrongPeer: "another peer answered"
+    case .goodbye(let reason): "refused: \(reason)"
+    }
+  }
+}
+
+/// How a link ended that this machine had not closed itself.
+public enum LinkEnd: Hashable, Sendable {
+  /// The remote closed in order, without a reason.
+  case remoteClosed
+  /// The remote said why it closes.
+  case goodbye(Reason)
+  /// The transport broke; the text is the system's.
+  case transport(String)
+  /// The secure channel could not be set up on an accepted link; the text says why.
+  case handshake(String)
+  /// The remote broke a rule of the secure channel or the muxer after it was proven. Scored.
+  case protocolViolation(String)
+
+  var reason: Reason {
+    switch self {
+    case .remoteClosed: Reason(.remoteClosed)
+    case .goodbye(let reason): reason
+    case .transport(let text): Reason(.transportError, text)
+    case .handshake(let text): Reason(.handshakeFailed, text)
+    case .protocolViolation(let text): Reason(.protocolViolation, text)
+    }
+  }
+}
+
+/// Whom a ban keeps out.
+public enum BanSubject: Hashable, Sendable, CustomStringConvertible {
+  /// One peer, wherever it comes from.
+  case peer(PeerID)
+  /// Everybody from a network, such as `203.0.113.0/24`.
+  case network(IPNetwork)
+
+  /// The network, or the word "peer".
+  public var description: String {
+    switch self {
+    case .peer: "peer"
+    case .network(let network): "\(network)"
+    }
+  }
+}
+
+/// A change to the persisted table `peers`; the shell writes all changes of one turn in one batch.
+public enum BookChange: Hashable, Sendable {
+  /// Sets a row.
+  case put(key: [UInt8], value: [UInt8])
+  /// Removes a row.
+  case remove(key: [UInt8])
+}
+
+/// Where a link stands in a peer's life.
+public enum LinkState: String, Hashable, Sendable, CaseIterable {
+  /// Our dial is under way. Next: proven, or gone.
+  case dialling
+  /// Accepted, its handshake not done. Next: proven, or gone.
+  case accepted
+  /// Proven, waiting for the decision which of two links is kept. Next: introducing or active, or gone.
+  case held
+  /// Admitted, waiting for the chain's handshake. Next: active, or gone.
+  case introducing
+  /// In use.
+  case active
+}
+
+/// What an operator sees of a link.
+public struct PeerInfo: Hashable, Sendable {
+  /// The link.
+  public let connection: ConnectionID
+  /// The peer, once proven or when a known peer is dialled.
+  public let peer: PeerID?
+  /// The address dialled, or where an accepted link comes from.
+  public let address: Multiaddr
+  /// Who opened the link.
+  public let direction: Direction
+  /// Where it stands.
+  public let state: LinkState
+  /// When it came into this state.
+  public let since: Instant
+  /// The smoothed round-trip time, once measured.
+  public let roundTrip: Duration?
+  /// Unanswered pings.
+  public let missedPongs: Int
+  /// The peer's score now; 0 is spotless.
+  public let score: Double
+  /// Whether the peer is dialled for ever.
+  public let isMustKeep: Bool
+}
+
+/// What happened, for the application, the log, the metrics and ``PeeringMachine/explain(_:now:)``.
+public enum PeeringEvent: Hashable, Sendable {
+  /// A peer was heard of for the first time.
+  case peerKnown(PeerID, PeerSource)
+  /// A dial began.
+  case dialling(ConnectionID, PeerID?, Multiaddr)
+  /// A dial failed; the next comes after `retryIn` at the earliest.
+  case dialFailed(ConnectionID, PeerID?, Multiaddr, DialFailure, retryIn: Duration)
+  /// A dial was not begun, and why.
+  case dialRefused(PeerID?, Multiaddr, Reason)
+  /// The remote proved who it is.
+  case proven(ConnectionID, PeerID, Direction)
+  /// The peer may be used.
+  case peerActive(ConnectionID, PeerID, Direction)
+  /// The peer may no longer be used.
+  case peerInactive(ConnectionID, PeerID, Reason)
+  /// A proven link ended. `local` tells whether this side closed it.
+  case linkClosed(ConnectionID, PeerID, Reason, local: Bool)
+  /// An accepted link was refused, or ended, before it was proven.
+  case refused(ConnectionID, Multiaddr, Reason)
+  /// The node reached itself; the address is not dialled again.
+  case selfConnection(Multiaddr)
+  /// A peer did wrong; the score is the new one.
+  case offence(PeerID, Offence, score: Double)
+  /// A ban began; `nil` lasts until it is lifted.
+  case banned(BanSubject, for: Duration?, String)
+  /// A ban ended.
+  case unbanned(BanSubject)
+  /// Most peers are silent at once: the fault is taken for this side's own, and nobody is blamed.
+  case ownFault(silent: Int, of: Int)
+  /// A row of the book was set aside: it cannot be read.
+  case bookRowUnreadable(key: [UInt8])
+  /// A peer's row left the book after too many failed dials; the peer stays known.
+  case bookRowRemoved(PeerID)
+  /// All links are closed.
+  case stopped
+
+  /// The peer concerned, if any.
+  public var peer: PeerID? {
+    switch self {
+    case .peerKnown(let peer, _), .proven(_, let peer, _), .peerActive(_, let peer, _), .peerInactive(_, let peer, _),
+      .linkClosed(_, let peer, _, _), .offence(let peer, _, _), .bookRowRemoved(let peer), .banned(.peer(let peer), _, _),
+      .unbanned(.peer(let peer)):
+      peer
+    case .dialling(_, let peer, _), .dialFailed(_, let peer, _, _, _), .dialRefused(let peer, _, _): peer
+    default: nil
+    }
+  }
+}
+
+/// Counts of links by state, and of remembered peers.
+public struct PeeringCounts: Hashable, Sendable {
+  /// Our dials under way.
+  public var dialling = 0
+  /// Accepted links before their handshake.
+  public var accepted = 0
+  /// Proven links that wait for a decision.
+  public var held = 0
+  /// Admitted links that wait for the chain's handshake.
+  public var introducing = 0
+  /// Links in use.
+  public var active = 0
+  /// Links and dials that this side opened.
+  public var outbound = 0
+  /// Links that the remote opened.
+  public var inbound = 0
+  /// Remembered peers and addresses without a name.
+  public var known = 0
+  /// Peers with a row in the book.
+  public var stored = 0
+  /// Bans in force.
+  public var bans = 0
+}
