@@ -17,7 +17,9 @@ public struct ConnectionID: Hashable, Sendable, Comparable, CustomStringConverti
   /// Whether the remote opened the link.
   public var isInbound: Bool { rawValue >> 63 == 1 }
 
+  /// By number: outbound links first.
   public static func < (left: ConnectionID, right: ConnectionID) -> Bool { left.rawValue < right.rawValue }
+  /// `in#4` or `out#7`.
   public var description: String { isInbound ? "in#\(rawValue & ~(1 << 63))" : "out#\(rawValue)" }
 }
 

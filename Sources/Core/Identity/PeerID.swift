@@ -53,11 +53,13 @@ public struct PeerID: Hashable, Comparable, Sendable {
     return result
   }
 
+  /// Whether the multihashes are the same.
   public static func == (left: PeerID, right: PeerID) -> Bool {
     left.words.0 == right.words.0 && left.words.1 == right.words.1 && left.words.2 == right.words.2 && left.words.3 == right.words.3
       && left.words.4 == right.words.4 && left.words.5 == right.words.5 && left.count == right.count
   }
 
+  /// Hashes the part in which PeerIDs differ.
   public func hash(into hasher: inout Hasher) {
     hasher.combine(words.1)
     hasher.combine(words.2)

@@ -65,6 +65,7 @@ public enum IdentityError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Not a signed envelope or peer record, or the signature is wrong; the text says why.
   case badEnvelope(String)
 
+  /// What is wrong, for the operator.
   public var description: String {
     switch self {
     case .badKey(let why): "bad key: \(why)"

@@ -82,8 +82,10 @@ public struct Hash256: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// The first eight hexadecimal digits, for people.
   public var short: String { String(hex.prefix(8)) }
 
+  /// 64 hexadecimal digits.
   public var description: String { hex }
 
+  /// Byte order, which is also the order of the big-endian numbers.
   public static func < (left: Hash256, right: Hash256) -> Bool {
     (left.a, left.b, left.c, left.d) < (right.a, right.b, right.c, right.d)
   }

@@ -14,6 +14,7 @@ public struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// The latest representable instant; stands for "never".
   public static let distantFuture = Instant(nanoseconds: .max)
 
+  /// Whether `left` is earlier.
   @inlinable public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
 
   /// The instant `duration` later, held inside the representable range.
@@ -23,15 +24,21 @@ public struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible {
   }
 
   /// The instant `duration` earlier, held inside the representable range.
-  public static func - (instant: Instant, duration: Duration) -> Instant { instant + .nanoseconds(-duration.nanoseconds) }
-
-  /// The time from `earlier` to `later`; negative when the order is reversed.
-  public static func - (later: Instant, earlier: Instant) -> Duration {
-    .nanoseconds(later.nanoseconds.subtractingReportingOverflow(earlier.nanoseconds).partialValue)
+  public static func - (instant: Instant, duration: Duration) -> Instant {
+    let (difference, overflow) = instant.nanoseconds.subtractingReportingOverflow(duration.nanoseconds)
+    return Instant(nanoseconds: overflow ? (duration.nanoseconds > 0 ? .min : .max) : difference)
   }
 
+  /// The time from `earlier` to `later`; negative when the order is reversed. Held inside what 64 bits of nanoseconds represent.
+  public static func - (later: Instant, earlier: Instant) -> Duration {
+    let (difference, overflow) = later.nanoseconds.subtractingReportingOverflow(earlier.nanoseconds)
+    return .nanoseconds(overflow ? (later > earlier ? .max : .min) : difference)
+  }
+
+  /// Moves the instant later, held inside the representable range.
   public static func += (instant: inout Instant, duration: Duration) { instant = instant + duration }
 
+  /// Seconds since the clock's origin.
   public var description: String { "+\(Double(nanoseconds) / 1e9)s" }
 }
 
@@ -62,32 +69,39 @@ public struct WallTime: Hashable, Comparable, Sendable, CustomStringConvertible 
   /// Makes a wall time from milliseconds since the Unix epoch.
   public init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
+  /// Whether `left` is earlier.
   public static func < (left: WallTime, right: WallTime) -> Bool { left.milliseconds < right.milliseconds }
 
-  /// The time `duration` later.
+  /// The time `duration` later, held inside the representable range: wall times come from the wire too.
   public static func + (time: WallTime, duration: Duration) -> WallTime {
-    WallTime(milliseconds: time.milliseconds + duration.nanoseconds / 1_000_000)
+    let (sum, overflow) = time.milliseconds.addingReportingOverflow(duration.nanoseconds / 1_000_000)
+    return WallTime(milliseconds: overflow ? (duration > .zero ? .max : .min) : sum)
   }
 
-  /// The time from `earlier` to `later`.
-  public static func - (later: WallTime, earlier: WallTime) -> Duration { .milliseconds(later.milliseconds - earlier.milliseconds) }
+  /// The time from `earlier` to `later`; negative when the order is reversed. Held inside 64 bits of milliseconds.
+  public static func - (later: WallTime, earlier: WallTime) -> Duration {
+    let (difference, overflow) = later.milliseconds.subtractingReportingOverflow(earlier.milliseconds)
+    return .milliseconds(overflow ? (later > earlier ? Int64.max : .min) : difference)
+  }
 
+  /// Milliseconds since the Unix epoch.
   public var description: String { "\(milliseconds)ms" }
 }
 
 /// Translates between the monotonic clock and the wall clock by an offset that the shell supplies.
 public struct WallClock: Sendable {
-  private var originMilliseconds: Int64
+  private let instant: Instant
+  private let wall: WallTime
 
   /// Makes a clock on which it is `wall` at the instant `now`.
-  public init(now: Instant, wall: WallTime) { originMilliseconds = wall.milliseconds - now.nanoseconds / 1_000_000 }
+  public init(now: Instant, wall: WallTime) {
+    instant = now
+    self.wall = wall
+  }
 
-  /// The wall time at the instant `now`.
-  public func time(at now: Instant) -> WallTime { WallTime(milliseconds: originMilliseconds + now.nanoseconds / 1_000_000) }
+  /// The wall time at the instant `now`, held inside the representable range.
+  public func time(at now: Instant) -> WallTime { wall + (now - instant) }
 
   /// The instant at which it is `time`, held inside the representable range.
-  public func instant(of time: WallTime) -> Instant {
-    let (scaled, overflow) = (time.milliseconds - originMilliseconds).multipliedReportingOverflow(by: 1_000_000)
-    return Instant(nanoseconds: overflow ? (time.milliseconds > originMilliseconds ? .max : .min) : scaled)
-  }
+  public func instant(of time: WallTime) -> Instant { instant + (time - wall) }
 }

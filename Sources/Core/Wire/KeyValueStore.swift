@@ -5,6 +5,7 @@ public struct StoreTable: Hashable, Sendable, ExpressibleByStringLiteral {
 
   /// Makes a table name.
   public init(_ name: String) { self.name = name }
+  /// Makes a table name of a literal.
   public init(stringLiteral name: String) { self.name = name }
 }
 
@@ -49,6 +50,7 @@ public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
   public let message: String
   /// Makes an error.
   public init(_ message: String) { self.message = message }
+  /// The message, for the operator.
   public var description: String { "store: \(message)" }
 }
 

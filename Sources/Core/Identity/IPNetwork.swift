@@ -1,0 +1,51 @@
+/// A block of IP addresses such as `10.0.0.0/8` or `2001:db8::/32` (RFC 4632).
+public struct IPNetwork: Hashable, Sendable, Comparable, LosslessStringConvertible {
+  /// The first address of the block.
+  public let address: IPAddress
+
+  /// The number of leading bits that all addresses of the block share: 0 to 32, or 0 to 128.
+  public let prefixLength: Int
+
+  /// The block of `prefixLength` bits round an address. A length outside the family's range is held inside it.
+  public init(_ address: IPAddress, prefixLength: Int) {
+    self.prefixLength = min(max(0, prefixLength), address.bitWidth)
+    self.address = address.masked(self.prefixLength)
+  }
+
+  /// Reads `10.0.0.0/8`, or a single address, which is a block of one. Bits behind the prefix are cleared. `nil` for anything else.
+  public init?(_ text: String) {
+    let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let address = IPAddress(text: parts[0]) else { return nil }
+    if parts.count == 1 {
+      self.init(address, prefixLength: address.bitWidth)
+    } else {
+      guard let length = Decimal.parse(parts[1], maximum: address.bitWidth) else { return nil }
+      self.init(address, prefixLength: length)
+    }
+  }
+
+  /// Whether the address lies in the block. An IPv4-mapped IPv6 address counts as the IPv4 address too.
+  public func contains(_ other: IPAddress) -> Bool {
+    let plain = other.unmapped
+    return other.isV6 == address.isV6 && other.masked(prefixLength) == address
+      || plain.isV6 == address.isV6 && plain.masked(prefixLength) == address
+  }
+
+  /// `10.0.0.0/8`.
+  public var description: String { "\(address)/\(prefixLength)" }
+
+  /// By address, the wider block first.
+  public static func < (left: IPNetwork, right: IPNetwork) -> Bool {
+    left.address == right.address ? left.prefixLength < right.prefixLength : left.address < right.address
+  }
+}
+
+extension IPAddress {
+  /// The address with all but the first `length` bits cleared. Shifts by the whole width give 0 in Swift, as needed here.
+  fileprivate func masked(_ length: Int) -> IPAddress {
+    switch self {
+    case .v4(let number): .v4(number & (UInt32.max << (32 - length)))
+    case .v6(let high, let low): .v6(high: high & (UInt64.max << max(0, 64 - length)), low: low & (UInt64.max << min(64, 128 - length)))
+    }
+  }
+}
