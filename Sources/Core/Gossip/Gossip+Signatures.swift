@@ -10,12 +10,11 @@ extension Gossip {
       return .missingField
     }
     let source = bytes.rawSpan
-    let inlined = inlinedKey(of: author)
     let publicKey: PublicKey
     if let range = fields.key, !range.isEmpty {
       guard let key = try? PublicKey(encoded: source.extracting(range)), PeerID(key, crypto: crypto) == author else { return .wrongKey }
       publicKey = key
-    } else if let inlined {
+    } else if let inlined = author.inlinePublicKey {
       publicKey = inlined
     } else {
       return .wrongKey
@@ -23,12 +22,5 @@ extension Gossip {
     let signed = RPCEncoder.signedBytes(
       topic: bytes[name], data: source.extracting(fields.data ?? 0..<0), from: Array(bytes[from]), sequence: Array(bytes[number]))
     return crypto.verify(source.extracting(signature), of: signed.rawSpan, by: publicKey) ? nil : .badSignature
-  }
-
-  /// The key inside a PeerID that is an identity multihash; `nil` for a digest.
-  private func inlinedKey(of peer: PeerID) -> PublicKey? {
-    let bytes = peer.bytes
-    guard bytes.count > 2, bytes[0] == 0 else { return nil }
-    return try? PublicKey(encoded: bytes.rawSpan.extracting(2..<bytes.count))
   }
 }

@@ -39,7 +39,8 @@ public final class GossipMessage: Sendable, Hashable {
 
   /// Reads the data in place.
   public func withData<Result, Failure: Error>(_ body: (RawSpan) throws(Failure) -> Result) throws(Failure) -> Result {
-    try body(frame.rawSpan.extracting(dataRange))
+    let bytes = frame
+    return try body(bytes.rawSpan.extracting(dataRange))
   }
 
   /// Equal when id, topic and every byte are.

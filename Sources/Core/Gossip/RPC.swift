@@ -141,7 +141,7 @@ struct RPC {
           case 1: have.topic = try field.bytes()
           case 2:
             if have.ids.count < limits.idsPerIHave {
-              appendID(source, try field.bytes(), to: &have.ids, limits)
+              if let id = readID(source, try field.bytes(), limits) { have.ids.append(id) }
             } else {
               isTruncated = true
             }
@@ -152,7 +152,7 @@ struct RPC {
       case 2:
         var inner = FieldCursor(try field.bytes())
         while let field = try inner.next(source) {
-          if field.number == 1 { appendID(source, try field.bytes(), to: &iwant, limits) }
+          if field.number == 1, let id = readID(source, try field.bytes(), limits) { iwant.append(id) }
         }
       case 3:
         var inner = FieldCursor(try field.bytes())
@@ -169,7 +169,7 @@ struct RPC {
       case 5:
         var inner = FieldCursor(try field.bytes())
         while let field = try inner.next(source) {
-          if field.number == 1 { appendID(source, try field.bytes(), to: &dontWant, limits) }
+          if field.number == 1, let id = readID(source, try field.bytes(), limits) { dontWant.append(id) }
         }
       default: break
       }
@@ -202,13 +202,13 @@ struct RPC {
   }
 
   /// Ids that are empty or too long are passed over: no message of this side has such an id.
-  private mutating func appendID(_ source: RawSpan, _ range: Range<Int>, to ids: inout [MessageID], _ limits: Limits) {
+  private mutating func readID(_ source: RawSpan, _ range: Range<Int>, _ limits: Limits) -> MessageID? {
     guard idCount < limits.ids else {
       isTruncated = true
-      return
+      return nil
     }
     idCount += 1
-    if let id = MessageID(source.extracting(range)) { ids.append(id) }
+    return MessageID(source.extracting(range))
   }
 }
 
