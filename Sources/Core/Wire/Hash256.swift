@@ -58,6 +58,9 @@ public struct Hash256: Hashable, Comparable, Sendable, CustomStringConvertible {
     for word in [a, b, c, d] { buffer.appendBigEndian(word) }
   }
 
+  /// The bytes as four numbers, most significant first; for tables that store digests without an array.
+  public var words: (UInt64, UInt64, UInt64, UInt64) { (a, b, c, d) }
+
   /// The first eight bytes as a number; a ready-made hash value.
   public var prefix: UInt64 { a }
 

@@ -1,0 +1,234 @@
+import Identity
+import Wire
+
+/// The way in: RPCs, the checks of a message in the order of their cost, validation and forwarding.
+extension Gossip {
+  func receive(_ bytes: [UInt8], from id: PeerID, now: Instant, into outputs: inout [Output]) {
+    counters.rpcsIn += 1
+    counters.bytesIn += bytes.count
+    guard let peer = peers[id] else { return }
+    peer.statistics.bytesIn += bytes.count
+    if peer.score < configuration.thresholds.graylist && !peer.isDirect {
+      counters.graylisted += 1
+      return
+    }
+    guard bytes.count <= configuration.maximumRPCBytes else {
+      report(id, .oversizedRPC(bytes.count), into: &outputs)
+      return
+    }
+    let rpc: RPC
+    do throws(ProtobufError) {
+      rpc = try RPC(
+        bytes.rawSpan,
+        limits: RPC.Limits(idsPerIHave: configuration.maximumIHaveIDs, exchangedPeers: configuration.maximumExchangedPeers))
+    } catch {
+      report(id, .malformedRPC, into: &outputs)
+      return
+    }
+    if rpc.isTruncated { report(id, .excessiveRPC, into: &outputs) }
+    for entry in rpc.subscriptions {
+      guard let name = Topic(bytes.rawSpan.extracting(entry.topic)) else { continue }
+      if entry.subscribes {
+        peerSubscribes(peer, name, now: now, into: &outputs)
+      } else {
+        peerUnsubscribes(peer, name, into: &outputs)
+      }
+    }
+    for message in rpc.messages { receive(message, in: bytes, from: peer, now: now, into: &outputs) }
+    if rpc.hasControl { receiveControl(rpc, in: bytes, from: peer, now: now, into: &outputs) }
+  }
+
+  private func receive(_ fields: RPC.Message, in bytes: [UInt8], from peer: GossipPeer, now: Instant, into outputs: inout [Output]) {
+    guard let topic = subscribedTopic(bytes, fields.topic) else {
+      counters.messagesUnwanted += 1
+      return
+    }
+    counters.messagesReceived += 1
+    let data = fields.data ?? 0..<0
+    let rules = topic.configuration
+    guard data.count <= rules.maximumMessageBytes else { return reject(topic, .tooLarge, peer, into: &outputs) }
+
+    let author: PeerID?
+    let sequence: UInt64?
+    switch rules.signing {
+    case .strictNoSign:
+      guard fields.from == nil, fields.sequence == nil, fields.signature == nil, fields.key == nil else {
+        return reject(topic, .forbiddenField, peer, into: &outputs)
+      }
+      author = nil
+      sequence = nil
+    case .strictSign:
+      guard let from = fields.from, let number = fields.sequence, number.count == 8, fields.signature != nil,
+        let name = try? PeerID(bytes: bytes.rawSpan.extracting(from))
+      else { return reject(topic, .missingField, peer, into: &outputs) }
+      author = name
+      sequence = bytes[number].reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    let id: MessageID
+    switch rules.identification {
+    case .contentHash(let count): id = MessageID(crypto.sha256(bytes.rawSpan.extracting(data)), bytes: count)
+    case .fromAndSequence:
+      guard let from = fields.from, let number = fields.sequence, let value = MessageID(Array(bytes[from]) + bytes[number]) else {
+        return reject(topic, .missingField, peer, into: &outputs)
+      }
+      id = value
+    }
+
+    if topic.seen.contains(id) { return countDuplicate(id, topic, peer, into: &outputs) }
+    if !topic.pending.isEmpty, let pending = topic.pending[id] {
+      if !pending.senders.contains(peer.id) { pending.senders.append(peer.id) }
+      return countDuplicate(id, topic, peer, into: &outputs)
+    }
+    // Own messages whose id was forgotten come from a peer that replays them.
+    if let author, author == key?.peerID { return countDuplicate(id, topic, peer, into: &outputs) }
+    if let author, let fault = faultOfSignature(fields, in: bytes, author: author) { return reject(topic, fault, peer, into: &outputs) }
+
+    // From here on the message is what its id says: what is remembered now cannot be a forgery in its place.
+    if !promises.isEmpty { promises[id] = nil }
+    peer.statistics.firstDeliveries += 1
+    let message = makeMessage(fields, in: bytes, id: id, topic: topic, author: author, sequence: sequence, from: peer)
+    let threshold = rules.validation == .none ? configuration.dontWantBytesWithoutValidation : configuration.dontWantBytes
+    if data.count >= threshold { sendDontWant(message, topic, into: &outputs) }
+
+    switch rules.validation {
+    case .none: accept(message, topic, senders: [], into: &outputs)
+    case .application:
+      guard pendingCount < configuration.maximumPendingValidations, pendingBytes + bytes.count <= configuration.maximumPendingBytes else {
+        counters.validationDropped += 1
+        return
+      }
+      let pending = PendingValidation(message: message, deadline: now + configuration.validationLifetime, sender: peer.id)
+      topic.pending[id] = pending
+      pendingOrder.append(pending)
+      pendingCount += 1
+      pendingBytes += message.frame.count
+      outputs.append(.validate(message))
+    }
+  }
+
+  /// The subscribed topic of this name, found by comparing bytes while topics are few.
+  private func subscribedTopic(_ bytes: [UInt8], _ range: Range<Int>?) -> TopicState? {
+    guard let range else { return nil }
+    let name = bytes.rawSpan.extracting(range)
+    if subscribed.count <= 8 {
+      for topic in subscribed where name.elementsEqual(topic.utf8) { return topic }
+      return nil
+    }
+    guard let wanted = Topic(name), let topic = topics[wanted], topic.isSubscribed else { return nil }
+    return topic
+  }
+
+  /// The message with a frame of its own. An RPC that holds this message and nothing else is that frame already; a message
+  /// with unknown fields is written anew without them, so that nobody can attach freight to another's message.
+  private func makeMessage(
+    _ fields: RPC.Message, in bytes: [UInt8], id: MessageID, topic: TopicState, author: PeerID?, sequence: UInt64?, from peer: GossipPeer
+  ) -> GossipMessage {
+    let frame: [UInt8]
+    let dataRange: Range<Int>
+    if fields.isCanonical, let data = fields.data {
+      let header = 1 + Varint.size(UInt64(fields.whole.count))
+      if bytes.count == header + fields.whole.count {
+        frame = bytes
+        dataRange = data
+      } else {
+        var copy: [UInt8] = []
+        copy.reserveCapacity(header + fields.whole.count)
+        copy.append(0x12)
+        Varint.append(UInt64(fields.whole.count), to: &copy)
+        copy.append(contentsOf: bytes[fields.whole])
+        frame = copy
+        let moved = header - fields.whole.lowerBound
+        dataRange = data.lowerBound + moved..<data.upperBound + moved
+      }
+    } else {
+      func part(_ range: Range<Int>?) -> [UInt8]? { range.map { Array(bytes[$0]) } }
+      (frame, dataRange) = RPCEncoder.publish(
+        topic: topic.utf8, data: bytes.rawSpan.extracting(fields.data ?? 0..<0), from: part(fields.from),
+        sequence: part(fields.sequence), signature: part(fields.signature), key: part(fields.key))
+    }
+    return GossipMessage(
+      id: id, topic: topic.topic, author: author, sequence: sequence, receivedFrom: peer.id, frame: frame, dataRange: dataRange)
+  }
+
+  private func countDuplicate(_ id: MessageID, _ topic: TopicState, _ peer: GossipPeer, into outputs: inout [Output]) {
+    counters.duplicates += 1
+    peer.statistics.duplicates += 1
+    // A copy for this peer may still be waiting; it is not needed any more.
+    if !peer.queue.isEmpty { peer.dontWant.insert(id) }
+    if configuration.reportsDuplicates { outputs.append(.event(.duplicate(id, topic.topic, from: peer.id))) }
+  }
+
+  private func reject(_ topic: TopicState, _ reason: RejectionReason, _ peer: GossipPeer, into outputs: inout [Output]) {
+    counters.rejected += 1
+    peer.statistics.rejected += 1
+    report(peer.id, .invalidMessage(topic.topic, reason), into: &outputs)
+  }
+
+  /// Remembers, forwards and delivers a good message.
+  private func accept(_ message: GossipMessage, _ topic: TopicState, senders: [PeerID], into outputs: inout [Output]) {
+    topic.seen.insert(message.id)
+    topic.cache.append(message, maximumCount: configuration.maximumCached, maximumBytes: configuration.maximumCachedBytes)
+    for peer in topic.mesh { forward(message, to: peer, senders: senders, into: &outputs) }
+    for peer in topic.always {
+      if !peer.isDirect && peer.score < configuration.thresholds.publish { continue }
+      forward(message, to: peer, senders: senders, into: &outputs)
+    }
+    counters.messagesDelivered += 1
+    outputs.append(.deliver(message))
+  }
+
+  private func forward(_ message: GossipMessage, to peer: GossipPeer, senders: [PeerID], into outputs: inout [Output]) {
+    if message.receivedFrom == peer.id || message.author == peer.id { return }
+    if senders.contains(peer.id) {
+      counters.copiesSuppressed += 1
+      return
+    }
+    send(message, to: peer, lane: .forwarded, into: &outputs)
+  }
+
+  // MARK: Validation by the application
+
+  func settle(_ id: MessageID, topic name: Topic, _ verdict: ValidationVerdict, now: Instant, into outputs: inout [Output]) {
+    guard let topic = topics[name], let pending = topic.pending.removeValue(forKey: id) else { return }
+    forget(pending)
+    switch verdict {
+    case .accept: accept(pending.message, topic, senders: pending.senders, into: &outputs)
+    case .ignore:
+      counters.ignored += 1
+      rememberBytes(id, topic)
+    case .reject:
+      counters.rejected += 1
+      rememberBytes(id, topic)
+      for sender in pending.senders {
+        peers[sender]?.statistics.rejected += 1
+        report(sender, .invalidMessage(name, .refusedByApplication), into: &outputs)
+      }
+    }
+  }
+
+  /// Equal content hashes mean equal bytes, so the verdict holds for every further copy. An id of author and sequence says nothing
+  /// of the bytes: another message under it must still have its chance.
+  private func rememberBytes(_ id: MessageID, _ topic: TopicState) {
+    if case .contentHash = topic.configuration.identification { topic.seen.insert(id) }
+  }
+
+  /// Takes a message off the account of those waiting.
+  func forget(_ pending: PendingValidation) {
+    pending.isSettled = true
+    pendingCount -= 1
+    pendingBytes -= pending.message.frame.count
+    while let first = pendingOrder.first, first.isSettled { _ = pendingOrder.popFirst() }
+    if pendingOrder.count > 2 * configuration.maximumPendingValidations { pendingOrder.removeAll { $0.isSettled } }
+  }
+
+  func expireValidations(now: Instant, into outputs: inout [Output]) {
+    while let pending = pendingOrder.first, pending.deadline <= now {
+      let message = pending.message
+      topics[message.topic]?.pending[message.id] = nil
+      forget(pending)
+      counters.ignored += 1
+      outputs.append(.event(.validationExpired(message.id, message.topic)))
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import Wire
+
+/// The name of a stream of messages that peers subscribe to; 1 to 256 bytes of UTF-8.
+///
+/// Two names are equal when their bytes are: unlike `String`, canonically equivalent spellings stay different topics,
+/// as they are on the wire.
+public struct Topic: Hashable, Comparable, Sendable, ExpressibleByStringLiteral, CustomStringConvertible {
+  /// The most bytes that a name may have.
+  public static let maximumBytes = 256
+
+  /// The name.
+  public let name: String
+
+  /// Makes a topic of a name chosen by this side; traps when it is empty or longer than ``maximumBytes``.
+  public init(_ name: String) {
+    precondition(!name.isEmpty && name.utf8.count <= Topic.maximumBytes, "a topic has 1 to 256 bytes, not \(name.utf8.count)")
+    self.name = name
+  }
+
+  public init(stringLiteral name: String) { self.init(name) }
+
+  /// Reads a topic from the wire; `nil` when it is empty, too long or not UTF-8.
+  init?(_ span: RawSpan) {
+    guard span.byteCount > 0, span.byteCount <= Topic.maximumBytes else { return nil }
+    guard let text = unsafe span.withUnsafeBytes({ unsafe String(validating: $0, as: UTF8.self) }) else { return nil }
+    name = text
+  }
+
+  public static func == (left: Topic, right: Topic) -> Bool { left.name.utf8.elementsEqual(right.name.utf8) }
+
+  public static func < (left: Topic, right: Topic) -> Bool { left.name.utf8.lexicographicallyPrecedes(right.name.utf8) }
+
+  public func hash(into hasher: inout Hasher) {
+    for byte in name.utf8 { hasher.combine(byte) }
+  }
+
+  public var description: String { name }
+}

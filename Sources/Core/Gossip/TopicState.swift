@@ -1,0 +1,53 @@
+import Identity
+import Wire
+
+/// A message that waits for the application's verdict.
+final class PendingValidation {
+  let message: GossipMessage
+  let deadline: Instant
+  /// Who sent it meanwhile, the first sender included: they need not get it, and answer for it if it is bad.
+  var senders: [PeerID]
+  var isSettled = false
+
+  init(message: GossipMessage, deadline: Instant, sender: PeerID) {
+    self.message = message
+    self.deadline = deadline
+    senders = [sender]
+  }
+}
+
+/// A topic that this side or a peer subscribes to or publishes on. All peer lists are in the order of PeerIDs.
+final class TopicState {
+  let topic: Topic
+  let utf8: [UInt8]
+  var configuration: TopicConfiguration
+  var isSubscribed = false
+
+  /// Everyone subscribed.
+  var peers: [GossipPeer] = []
+  /// The full-message peers while subscribed.
+  var mesh: [GossipPeer] = []
+  /// Subscribed peers that get every message outside the mesh: direct ones and those that only flood.
+  var always: [GossipPeer] = []
+  /// The peers published to without a subscription.
+  var fanout: [GossipPeer] = []
+  var fanoutExpiry = Instant.zero
+  /// Until when a peer must not be grafted.
+  var backoff: [PeerID: Instant] = [:]
+
+  /// Ids of messages that passed every check, or whose bytes are known to be bad.
+  var seen: IDWindow
+  var seenRotation = Instant.zero
+  var cache = MessageCache()
+  var pending: [MessageID: PendingValidation] = [:]
+
+  init(topic: Topic, configuration: TopicConfiguration, seenCapacity: Int) {
+    self.topic = topic
+    utf8 = Array(topic.name.utf8)
+    self.configuration = configuration
+    seen = IDWindow(capacity: seenCapacity)
+  }
+
+  /// Whether the heartbeat has work here.
+  var isActive: Bool { isSubscribed || !fanout.isEmpty || cache.count > 0 }
+}
