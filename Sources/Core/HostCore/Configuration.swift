@@ -14,11 +14,11 @@ extension HostCore {
     /// The network family that identify shows.
     public var protocolVersion = "starling/0.1.0"
     /// Who is dialled, admitted and kept.
-    public var peering = Peering.Configuration()
+    public var peering = PeeringConfiguration()
     /// The mesh. `nil` leaves gossip out.
-    public var gossip: Gossip.Configuration? = Gossip.Configuration()
+    public var gossip: Gossip.Configuration? = .init()
     /// The gossip protocols to speak, best first.
-    public var gossipProtocols = GossipProtocol.allCases.filter { $0 != .floodsub }
+    public var gossipProtocols = GossipProtocol.preferred.filter { $0 != .floodsub }
     /// Whether peers are asked for the peers they know.
     public var exchangesPeers = true
     /// How peers are asked.

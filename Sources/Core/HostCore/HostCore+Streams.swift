@@ -23,7 +23,7 @@ extension HostCore {
         // Nothing but the introduction is served before the introduction.
         return outputs.append(.reset(stream))
       }
-      if let version = GossipProtocol(rawValue: name.name), configuration.gossip != nil {
+      if let version = GossipProtocol(name: name.name), configuration.gossip != nil {
         set(.gossipIn)
         connectGossip(stream.connection, speaking: version, now, &outputs)
       } else if requests.opened(stream, name, now: now, into: &outputs) {
@@ -38,7 +38,7 @@ extension HostCore {
     case .gossipIn: run(gossip: .received(link.peer, bytes), now, &outputs)
     case .pingAnswerer: outputs.append(.send(stream, bytes))
     case .keepAlive(let nonce):
-      if bytes.prefix(8).elementsEqual(Self.pingBytes(nonce).prefix(8)) { run(peering: .pong(stream.connection, nonce), now, &outputs) }
+      if bytes.prefix(8).elementsEqual(Self.pingBytes(nonce).prefix(8)) { run(peering: .pong(stream.connection, nonce: nonce), now, &outputs) }
     case .identifyPush(var collected, let messages):
       guard messages < IdentifyInfo.maximumMessages else { return outputs.append(.reset(stream)) }
       collected.append(contentsOf: bytes)
@@ -65,8 +65,8 @@ extension HostCore {
       return run(peering: .report(peer, .rateExceeded), now, &outputs)
     }
     if configuration.exchangesPeers && name == HostProtocols.peers(configuration.network) {
-      run(exchange: .asked(peer, stream: stream.token, payload, shareable: peering.shareable(now: now)), now, &outputs)
-      exchangeStreams[stream.token] = stream
+      let answer = servePeers(to: peer, payload, now, &outputs)
+      _ = requests.respond(stream, answer, into: &outputs)
       return
     }
     outputs.append(.event(.request(InboundRequest(stream: stream, peer: peer, protocolID: name, payload: payload))))
@@ -98,7 +98,7 @@ extension HostCore {
     case .keepAlive(let nonce):
       links[stream.connection]?.keepAlive = nil
       // A peer without ping answers by refusing the stream: it lives.
-      if case .negotiationFailed = error { run(peering: .pong(stream.connection, nonce), now, &outputs) }
+      if case .negotiationFailed = error { run(peering: .pong(stream.connection, nonce: nonce), now, &outputs) }
     case .gossipOut: gossipStreamLost(stream.connection, now, &outputs)
     case .pingAnswerer, .identifyAnswerer, .identifyPush, .gossipIn, .goodbye, .oneWay: break
     }
@@ -146,10 +146,10 @@ extension HostCore {
     guard let link = links[connection] else { return }
     links[connection]!.identity = info
     let addresses = info.listenAddresses.map { PeerAddress(peer: link.peer, address: $0.withoutPeerID) }
-    run(peering: .learned(addresses, source: .identify(link.peer)), now, &outputs)
+    run(peering: .learned(addresses, .identify(link.peer)), now, &outputs)
     outputs.append(.event(.identified(link.peer, info)))
     connectGossip(connection, now, &outputs)
-    if info.protocols.contains(HostProtocols.peers(configuration.network)) { run(exchange: .supported(link.peer), now, &outputs) }
+    exchangePeers(connection, now, &outputs)
   }
 
   /// Tells every active peer that speaks identify push what has changed.
@@ -171,16 +171,23 @@ extension HostCore {
   func connectGossip(_ connection: ConnectionID, speaking heard: GossipProtocol? = nil, _ now: Instant, _ outputs: inout [Output]) {
     guard configuration.gossip != nil, let link = links[connection], link.isActive, link.gossipProtocol == nil, !link.isClosing else { return }
     let offered = link.identity?.protocols ?? []
-    guard let version = configuration.gossipProtocols.first(where: { offered.contains(ProtocolID($0.rawValue)) }) ?? heard else { return }
+    guard let version = configuration.gossipProtocols.first(where: { offered.contains(ProtocolID($0.name)) }) ?? heard else { return }
     links[connection]!.gossipProtocol = version
+    joinMesh(connection, version, now, &outputs)
+  }
+
+  private func joinMesh(_ connection: ConnectionID, _ version: GossipProtocol, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[connection] else { return }
     openGossipStream(connection, version, &outputs)
     run(gossip: .peerConnected(link.peer, version, link.direction), now, &outputs)
+    // Negotiation is lazy, so the stream takes messages at once.
+    run(gossip: .writable(link.peer), now, &outputs)
   }
 
   private func openGossipStream(_ connection: ConnectionID, _ version: GossipProtocol, _ outputs: inout [Output]) {
     let stream = links[connection]!.makeStream(connection, .gossipOut)
     links[connection]!.gossipOut = stream.stream
-    outputs.append(.open(stream, [ProtocolID(version.rawValue)]))
+    outputs.append(.open(stream, [ProtocolID(version.name)]))
   }
 
   /// The remote closed the stream that this side gossips on: try again a few times, then leave the peer out of the mesh.
@@ -192,7 +199,6 @@ extension HostCore {
     links[connection]!.gossipProtocol = nil
     guard link.gossipFailures < 3, link.isActive, !link.isClosing else { return }
     links[connection]!.gossipProtocol = version
-    openGossipStream(connection, version, &outputs)
-    run(gossip: .peerConnected(link.peer, version, link.direction), now, &outputs)
+    joinMesh(connection, version, now, &outputs)
   }
 }

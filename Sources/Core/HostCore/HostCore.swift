@@ -20,9 +20,9 @@ public final class HostCore {
   /// The addresses that this host listens on.
   public private(set) var listenAddresses: [Multiaddr] = []
   /// Who is dialled, admitted and kept.
-  public internal(set) var peering: Peering
+  public internal(set) var peering: PeeringMachine
   /// The mesh, unless left out.
-  public internal(set) var gossip: Gossip?
+  public let gossip: Gossip?
   var exchange: PeerExchange
   var requests = Requests(configuration: .init())
   var links: [ConnectionID: Link] = [:]
@@ -41,33 +41,37 @@ public final class HostCore {
   /// - Parameters:
   ///   - key: the node's key, which proves its PeerID.
   ///   - book: what was persisted by `book` outputs in an earlier life.
+  ///   - clock: tells the wall time of an instant.
   ///   - seed: the seed of everything drawn at random.
   public init(
     key: NodeKey, crypto: any CryptoSuite, configuration: Configuration = .init(), book: [(key: [UInt8], value: [UInt8])] = [],
-    seed: UInt64, now: Instant
+    clock: WallClock, seed: UInt64, now: Instant
   ) {
     self.key = key
     self.crypto = crypto
     self.configuration = configuration
     var generator = SeededGenerator(seed: seed)
-    peering = Peering(localPeer: key.peerID, configuration: configuration.peering, book: book, seed: generator.next(), now: now)
+    peering = PeeringMachine(
+      localPeer: key.peerID, configuration: configuration.peering, book: book, clock: clock, seed: generator.next(), now: now)
     gossip = configuration.gossip.map {
-      Gossip(localKey: key, crypto: crypto, configuration: $0, seed: generator.next(), now: now)
+      Gossip(
+        configuration: $0, key: key, crypto: crypto, seed: generator.next(),
+        firstSequence: UInt64(max(0, clock.time(at: now).milliseconds)) * 1_000_000, now: now)
     }
-    exchange = PeerExchange(configuration: configuration.exchange, seed: generator.next(), now: now)
+    exchange = PeerExchange(localPeer: key.peerID, configuration: configuration.exchange)
     table = ProtocolTable([
       HostProtocols.ping: .init(framing: .fixed(bytes: 32)),
       HostProtocols.identify: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
       HostProtocols.identifyPush: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
-      HostProtocols.goodbye: .init(framing: .lengthPrefixed(maximumBytes: Reason.maximumEncodedBytes)),
+      HostProtocols.goodbye: .init(framing: .lengthPrefixed(maximumBytes: Reason.maximumBytes)),
     ])
     if let gossip = configuration.gossip {
       for version in configuration.gossipProtocols {
-        table[ProtocolID(version.rawValue)] = .init(framing: .lengthPrefixed(maximumBytes: gossip.maximumRPCBytes))
+        table[ProtocolID(version.name)] = .init(framing: .lengthPrefixed(maximumBytes: gossip.maximumRPCBytes))
       }
     }
     if configuration.exchangesPeers {
-      table[HostProtocols.peers(configuration.network)] = .init(framing: .lengthPrefixed(maximumBytes: PeerExchange.maximumMessageBytes))
+      table[HostProtocols.peers(configuration.network)] = .init(framing: .lengthPrefixed(maximumBytes: PeerListMessage.responseBytesMaximum))
     }
   }
 
@@ -93,7 +97,7 @@ public final class HostCore {
       outputs.append(.event(.listening(addresses)))
       pushIdentity(now, &outputs)
     case .accepted(let connection, let remote): run(peering: .accepted(connection, remote: remote), now, &outputs)
-    case .failed(let connection, let error): run(peering: .dialFailed(connection, linkEnd(error)), now, &outputs)
+    case .failed(let connection, let error): failed(connection, error, now, &outputs)
     case .established(let connection, let identity, let remote): established(connection, identity, remote, now, &outputs)
     case .closed(let connection, let error): closed(connection, error, now, &outputs)
     case .streamOpened(let stream, let name): streamOpened(stream, name, now, &outputs)
@@ -125,9 +129,9 @@ public final class HostCore {
     if let deadline = requests.nextDeadline, deadline <= now {
       for id in requests.expire(now, into: &outputs) { answered(id, .failure(.timeout), now, &outputs) }
     }
-    if let deadline = peering.nextDeadline, deadline <= now { run(peering: .timer, now, &outputs) }
+    if let deadline = peering.nextDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
-    if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timer, now, &outputs) }
+    if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timerFired, now, &outputs) }
   }
 
   // MARK: Links
@@ -156,12 +160,12 @@ public final class HostCore {
     links[connection]!.isActive = true
     outputs.append(.event(.peerActive(peer)))
     connectGossip(connection, now, &outputs)
-    run(exchange: .peerActive(peer), now, &outputs)
+    exchangePeers(connection, now, &outputs)
   }
 
   private func closed(_ connection: ConnectionID, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
-    let end = links[connection]?.farewell.map { LinkEnd.remoteGoodbye($0) } ?? linkEnd(error)
-    detach(connection, Reason(end), error, now, &outputs)
+    let end = links[connection]?.farewell.map { LinkEnd.goodbye($0) } ?? Self.linkEnd(error)
+    detach(connection, end.reason, error, now, &outputs)
     links[connection] = nil
     run(peering: .closed(connection, end), now, &outputs)
   }
@@ -176,7 +180,7 @@ public final class HostCore {
     if link.isActive {
       links[connection]?.isActive = false
       if link.gossipProtocol != nil { run(gossip: .peerDisconnected(link.peer), now, &outputs) }
-      run(exchange: .peerGone(link.peer), now, &outputs)
+      if link.exchangesPeers { run(exchange: .peerGone(link.peer), now, &outputs) }
     }
     outputs.append(.event(.peerGone(link.peer, reason)))
   }
@@ -194,20 +198,34 @@ public final class HostCore {
     detach(connection, reason, .closedLocally(reason.description), now, &outputs)
   }
 
-  private func linkEnd(_ error: ChannelError) -> LinkEnd {
+  /// A dial failed, or an accepted link before it was proven.
+  private func failed(_ connection: ConnectionID, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
+    if connection.isInbound {
+      run(peering: .closed(connection, .handshake(error.description)), now, &outputs)
+    } else {
+      run(peering: .dialFailed(connection, Self.dialFailure(error)), now, &outputs)
+    }
+  }
+
+  private static func dialFailure(_ error: ChannelError) -> DialFailure {
     switch error {
-    case .endOfFile: .endOfFile
-    case .transport(let text): .transport(text)
-    case .handshakeTimeout: .timeout
     case .wrongPeer(_, let actual): .wrongPeer(actual)
-    case .keepAliveTimeout: .keepAlive
-    case .closedLocally: .local
-    case .remoteGoAway(let code): code == 0 ? .endOfFile : .protocolViolation("go-away \(code)")
-    case .negotiationFailed(let text), .protocolViolation(let text), .limit(let text): .protocolViolation(text)
-    case .badSignature: .protocolViolation("bad handshake signature")
-    case .decryptionFailed: .protocolViolation("decryption failed")
-    case .streamReset(let code): .protocolViolation("reset \(code)")
-    case .messageTooLarge(let bytes, let maximum): .protocolViolation("message of \(bytes) bytes, at most \(maximum) allowed")
+    case .handshakeTimeout: .timedOut
+    case .transport(let text):
+      // The shell's text begins with the system's name of the fault.
+      text.contains("ECONNREFUSED")
+        ? .refused
+        : text.contains("ETIMEDOUT") ? .timedOut : text.contains("UNREACH") ? .unreachable : .transport(text)
+    default: .handshake(error.description)
+    }
+  }
+
+  private static func linkEnd(_ error: ChannelError) -> LinkEnd {
+    switch error {
+    case .endOfFile, .remoteGoAway(0): .remoteClosed
+    case .transport(let text): .transport(text)
+    case .closedLocally(let text): .transport(text)
+    default: .protocolViolation(error.description)
     }
   }
 
@@ -235,7 +253,12 @@ public final class HostCore {
     case .identify(let connection):
       guard case .success(let bytes) = result, let info = try? IdentifyInfo(encoded: bytes.rawSpan) else { return }
       identified(connection, info, now, &outputs)
-    case .exchange(let peer): run(exchange: .response(peer, try? result.get()), now, &outputs)
+    case .exchange(let peer):
+      switch result {
+      case .success(let bytes): run(exchange: .response(peer, bytes), now, &outputs)
+      case .failure(.failed(.negotiationFailed)): run(exchange: .requestFailed(peer, mayRetry: false), now, &outputs)
+      case .failure: run(exchange: .requestFailed(peer, mayRetry: true), now, &outputs)
+      }
     }
   }
 }

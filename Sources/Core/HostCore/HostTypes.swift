@@ -132,10 +132,10 @@ extension HostCore {
 
   /// What the embedding program asks the host for.
   public enum Command: Sendable {
-    /// Dial a peer; with `mustKeep`, again and for ever when the link is lost.
-    case dial(Multiaddr, mustKeep: Bool)
+    /// Dial a peer; with `keep`, again and for ever when the link is lost.
+    case dial(PeerAddress, keep: Bool)
     /// Tell of addresses from a source that has not been proven.
-    case learned([Multiaddr], AddressSource)
+    case learned([PeerAddress], PeerSource)
     /// Close the link to a peer.
     case disconnect(PeerID, Reason)
     /// Send a request; the answer is the event `response` with the same ID.
@@ -155,13 +155,17 @@ extension HostCore {
     /// Publish to a topic.
     case publish(Topic, [UInt8])
     /// The application's verdict on a message that it was asked to validate.
-    case validated(MessageID, ValidationVerdict)
+    case validated(MessageID, Topic, ValidationVerdict)
     /// A peer passed the chain's own handshake.
     case introduce(PeerID)
     /// A peer failed the chain's own handshake.
     case refuse(PeerID, Reason)
     /// A peer did something that counts against it.
     case report(PeerID, Offence)
+    /// Keep somebody out, for a time or until it is lifted.
+    case ban(BanSubject, for: Duration?, String)
+    /// Lift a ban.
+    case unban(BanSubject)
     /// Say goodbye to everyone and dial no more.
     case stop
   }
@@ -186,6 +190,10 @@ extension HostCore {
     case gossip(GossipMessage)
     /// A message that waits for the application's verdict before it is passed on.
     case validate(GossipMessage)
+    /// A message of this side went out to the mesh under this ID.
+    case published(Topic, MessageID)
+    /// A message of this side was not published.
+    case publishFailed(Topic, PublishError)
     /// What happened in the mesh.
     case mesh(GossipEvent)
     /// What happened with peers; for logs, metrics and `explain`.

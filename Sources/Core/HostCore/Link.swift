@@ -31,6 +31,8 @@ struct Link {
   var gossipOut: StreamID?
   var gossipProtocol: GossipProtocol?
   var gossipFailures = 0
+  /// Whether the peer takes part in the peer exchange.
+  var exchangesPeers = false
   var keepAlive: StreamID?
   /// The reason that the remote gave for closing.
   var farewell: Reason?

@@ -79,7 +79,8 @@ public enum LinkEnd: Hashable, Sendable {
   /// The remote broke a rule of the secure channel or the muxer after it was proven. Scored.
   case protocolViolation(String)
 
-  var reason: Reason {
+  /// The reason that people and metrics are shown.
+  public var reason: Reason {
     switch self {
     case .remoteClosed: Reason(.remoteClosed)
     case .goodbye(let reason): reason

@@ -55,37 +55,23 @@ public final class ApplicationStream: @unchecked Sendable {
   ///
   /// - Throws: ``ChannelError`` when the stream or its link failed.
   public func read() async throws -> [UInt8]? {
-    lock.lock()
-    if let chunk = takeChunk() {
-      lock.unlock()
-      return chunk
-    }
-    if isFinished {
-      lock.unlock()
-      return nil
-    }
-    if let failure {
-      lock.unlock()
-      throw failure
-    }
-    lock.unlock()
+    if let result = lock.withLock({ readable() }) { return try result.get() }
     return try await withCheckedThrowingContinuation { continuation in
-      lock.lock()
-      precondition(reader == nil, "two tasks read one stream")
-      if let chunk = takeChunk() {
-        lock.unlock()
-        continuation.resume(returning: chunk)
-      } else if isFinished {
-        lock.unlock()
-        continuation.resume(returning: nil)
-      } else if let failure {
-        lock.unlock()
-        continuation.resume(throwing: failure)
-      } else {
+      let result: Result<[UInt8]?, any Error>? = lock.withLock {
+        precondition(reader == nil, "two tasks read one stream")
+        if let result = readable() { return result }
         reader = continuation
-        lock.unlock()
+        return nil
       }
+      if let result { continuation.resume(with: result) }
     }
+  }
+
+  /// What a read gives at once, or `nil` when it has to wait. The lock is held.
+  private func readable() -> Result<[UInt8]?, any Error>? {
+    if let chunk = takeChunk() { return .success(chunk) }
+    if isFinished { return .success(nil) }
+    return failure.map { .failure($0) }
   }
 
   /// Queues bytes, and waits while too many are queued.
@@ -93,29 +79,22 @@ public final class ApplicationStream: @unchecked Sendable {
   /// - Throws: ``ChannelError`` when the stream or its link failed.
   public func write(_ bytes: [UInt8]) async throws {
     if bytes.isEmpty { return }
-    lock.lock()
-    if let failure {
-      lock.unlock()
-      throw failure
+    let mustWait = try lock.withLock {
+      if let failure { throw failure }
+      unsent += bytes.count
+      return isBlocked || unsent > Self.writeMaximum
     }
-    unsent += bytes.count
-    let mustWait = isBlocked || unsent > Self.writeMaximum
-    lock.unlock()
     shard.post(.applicationSend(reference, bytes))
     guard mustWait else { return }
     try await withCheckedThrowingContinuation { continuation in
-      lock.lock()
-      precondition(writer == nil, "two tasks write one stream")
-      if let failure {
-        lock.unlock()
-        continuation.resume(throwing: failure)
-      } else if !isBlocked && unsent <= Self.writeMaximum {
-        lock.unlock()
-        continuation.resume()
-      } else {
+      let result: Result<Void, any Error>? = lock.withLock {
+        precondition(writer == nil, "two tasks write one stream")
+        if let failure { return .failure(failure) }
+        if !isBlocked && unsent <= Self.writeMaximum { return .success(()) }
         writer = continuation
-        lock.unlock()
+        return nil
       }
+      if let result { continuation.resume(with: result) }
     }
   }
 
@@ -131,17 +110,13 @@ public final class ApplicationStream: @unchecked Sendable {
   /// Waits until the remote has agreed to a stream that this side opened.
   func waitUntilOpen() async throws {
     try await withCheckedThrowingContinuation { continuation in
-      lock.lock()
-      if isOpen {
-        lock.unlock()
-        continuation.resume()
-      } else if let failure {
-        lock.unlock()
-        continuation.resume(throwing: failure)
-      } else {
+      let result: Result<Void, any Error>? = lock.withLock {
+        if isOpen { return .success(()) }
+        if let failure { return .failure(failure) }
         opener = continuation
-        lock.unlock()
+        return nil
       }
+      if let result { continuation.resume(with: result) }
     }
   }
 
@@ -176,20 +151,20 @@ public final class ApplicationStream: @unchecked Sendable {
   }
 
   func receive(_ bytes: [UInt8]) {
-    lock.lock()
-    if let reader {
+    let waiting: CheckedContinuation<[UInt8]?, any Error>? = lock.withLock {
+      guard let reader else {
+        chunks.append(bytes)
+        return nil
+      }
       self.reader = nil
       granted += bytes.count
       if granted >= Self.grantBytes {
         shard.consumedOnLoop(reference, granted)
         granted = 0
       }
-      lock.unlock()
-      reader.resume(returning: bytes)
-    } else {
-      chunks.append(bytes)
-      lock.unlock()
+      return reader
     }
+    waiting?.resume(returning: bytes)
   }
 
   func receiveEnd() {

@@ -3,7 +3,7 @@ import HostCore
 import Wire
 
 /// A machine that a ``CoreThread`` drives: a host alone, or a node with its chains.
-public protocol RootMachine: AnyObject {
+public protocol RootMachine: AnyObject, SendableMetatype {
   /// What it is told.
   associatedtype Input: Sendable
   /// What it wants done.

@@ -1,0 +1,164 @@
+import Discovery
+import Gossip
+import Identity
+import Peering
+import SecureChannel
+import Wire
+
+// Each child is told and its outputs are mapped; what a child asks for may lead to telling another.
+extension HostCore {
+  func run(peering input: PeeringMachine.Input, _ now: Instant, _ outputs: inout [Output]) {
+    var wanted: [PeeringMachine.Output] = []
+    peering.handle(input, now: now, into: &wanted)
+    var book = WriteBatch()
+    for output in wanted {
+      switch output {
+      case .dial(let connection, let address, let expecting, let timeout):
+        outputs.append(.dial(connection, address, expecting: expecting, timeout: timeout))
+      case .cancelDial(let connection): outputs.append(.close(connection, Reason(.unspecified, "the dial is not needed any more")))
+      case .admit(let connection): admit(connection, now, &outputs)
+      case .close(let connection, let reason): close(connection, reason, now, &outputs)
+      case .ping(let connection, let nonce): ping(connection, nonce, now, &outputs)
+      case .book(.put(let key, let value)): book.put(Self.bookTable, key, value)
+      case .book(.remove(let key)): book.remove(Self.bookTable, key)
+      case .event(let event):
+        if case .peerActive(_, let peer, _) = event { activate(peer, now, &outputs) }
+        outputs.append(.event(.peering(event)))
+      }
+    }
+    if !book.isEmpty { outputs.append(.book(book)) }
+    if configuration.exchangesPeers { run(exchange: .wantsPeers(peering.wantsPeers), now, &outputs) }
+  }
+
+  /// The table that the peer book is kept in.
+  public static let bookTable: StoreTable = "peers"
+
+  func run(gossip input: Gossip.Input, _ now: Instant, _ outputs: inout [Output]) {
+    guard let gossip else { return }
+    var wanted: [Gossip.Output] = []
+    gossip.handle(input, now: now, into: &wanted)
+    for output in wanted {
+      switch output {
+      case .send(let peer, let bytes):
+        guard let connection = admitted[peer], let stream = links[connection]?.gossipOut else { continue }
+        outputs.append(.send(StreamRef(connection: connection, stream: stream), bytes))
+      case .deliver(let message): outputs.append(.event(.gossip(message)))
+      case .validate(let message): outputs.append(.event(.validate(message)))
+      case .report(let peer, let offence): if let offence = Offence(offence) { run(peering: .report(peer, offence), now, &outputs) }
+      case .published(let topic, let id): outputs.append(.event(.published(topic, id)))
+      case .publishFailed(let topic, let error): outputs.append(.event(.publishFailed(topic, error)))
+      case .suggested: break
+      case .event(let event): outputs.append(.event(.mesh(event)))
+      }
+    }
+  }
+
+  func run(exchange input: PeerExchange.Input, _ now: Instant, _ outputs: inout [Output]) {
+    var wanted: [PeerExchange.Output] = []
+    exchange.handle(input, now: now, into: &wanted)
+    perform(exchange: wanted, now, &outputs)
+  }
+
+  private func perform(exchange wanted: [PeerExchange.Output], _ now: Instant, _ outputs: inout [Output]) {
+    for output in wanted {
+      switch output {
+      case .request(let peer):
+        guard let stream = makeStream(peer, .request) else { continue }
+        startOwn(
+          .exchange(peer), on: stream, HostProtocols.peers(configuration.network),
+          PeerListMessage.request(maximum: PeerListMessage.addressesMaximum), timeout: configuration.exchange.requestTimeout, now, &outputs)
+      case .cancel: break
+      case .learned(let addresses, let peer): run(peering: .learned(addresses, .exchange(peer)), now, &outputs)
+      case .report(let peer, let fault): run(peering: .report(peer, Offence(fault)), now, &outputs)
+      }
+    }
+  }
+
+  /// The answer to a peer's request for peers, or `nil` to decline.
+  func servePeers(to peer: PeerID, _ request: [UInt8], _ now: Instant, _ outputs: inout [Output]) -> [UInt8]? {
+    if exchange.needsShare(now: now) { exchange.share(peering.shareableAddresses(now: now), now: now) }
+    var wanted: [PeerExchange.Output] = []
+    let answer = exchange.serve(peer, request: request.rawSpan, now: now, into: &wanted)
+    perform(exchange: wanted, now, &outputs)
+    return answer
+  }
+
+  /// Takes a peer into the exchange once it is active and known to speak it.
+  func exchangePeers(_ connection: ConnectionID, _ now: Instant, _ outputs: inout [Output]) {
+    guard configuration.exchangesPeers, let link = links[connection], link.isActive, !link.exchangesPeers,
+      link.identity?.protocols.contains(HostProtocols.peers(configuration.network)) == true
+    else { return }
+    links[connection]!.exchangesPeers = true
+    run(exchange: .peerActive(link.peer), now, &outputs)
+  }
+
+  // MARK: Commands
+
+  func perform(_ command: Command, _ now: Instant, _ outputs: inout [Output]) {
+    switch command {
+    case .dial(let address, let keep): run(peering: .dial(address, keep: keep), now, &outputs)
+    case .learned(let addresses, let source): run(peering: .learned(addresses, source), now, &outputs)
+    case .disconnect(let peer, let reason): run(peering: .disconnect(peer, reason), now, &outputs)
+    case .request(let id, let peer, let name, let payload, let timeout):
+      request(id, peer, name, payload, timeout: timeout, now, &outputs)
+    case .respond(let stream, let payload): _ = requests.respond(stream, payload, into: &outputs)
+    case .decline(let stream): _ = requests.respond(stream, nil, into: &outputs)
+    case .openApplicationStream(let token, let peer, let names):
+      guard let connection = admitted[peer], links[connection]?.isClosing == false else {
+        return outputs.append(.applicationRefused(token: token, .notConnected))
+      }
+      let stream = StreamID.outbound(links[connection]!.nextStream)
+      links[connection]!.nextStream += 1
+      outputs.append(.openApplication(StreamRef(connection: connection, stream: stream), peer, names, token: token))
+    case .serve(let name, let entry):
+      table[name] = entry
+      outputs.append(.protocols(table))
+      pushIdentity(now, &outputs)
+    case .subscribe(let topic, let configuration): run(gossip: .subscribe(topic, configuration), now, &outputs)
+    case .unsubscribe(let topic): run(gossip: .unsubscribe(topic), now, &outputs)
+    case .publish(let topic, let data): run(gossip: .publish(topic, data), now, &outputs)
+    case .validated(let id, let topic, let verdict): run(gossip: .validated(id, topic: topic, verdict), now, &outputs)
+    case .introduce(let peer): run(peering: .introduced(peer), now, &outputs)
+    case .refuse(let peer, let reason): run(peering: .refused(peer, reason), now, &outputs)
+    case .report(let peer, let offence): run(peering: .report(peer, offence), now, &outputs)
+    case .ban(let subject, let duration, let detail): run(peering: .ban(subject, for: duration, detail), now, &outputs)
+    case .unban(let subject): run(peering: .unban(subject), now, &outputs)
+    case .stop: run(peering: .stop, now, &outputs)
+    }
+  }
+
+  private func request(
+    _ id: RequestID, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], timeout: Duration, _ now: Instant, _ outputs: inout [Output]
+  ) {
+    precondition(id.rawValue >> 63 == 0, "request IDs with the top bit set are the host's own")
+    guard let connection = admitted[peer] else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
+    guard requests.hasRoom(connection) else { return outputs.append(.event(.response(id, .failure(.tooManyInFlight)))) }
+    guard let stream = makeStream(peer, .request) else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
+    requests.start(id, on: stream, name, payload, deadline: now + timeout, into: &outputs)
+  }
+}
+
+extension Offence {
+  /// What a fault in gossip counts as; `nil` for what the mesh deals with itself.
+  init?(_ offence: GossipOffence) {
+    switch offence {
+    case .malformedRPC: self = .malformedMessage
+    case .oversizedRPC: self = .oversizedMessage
+    case .excessiveRPC, .excessiveIHave, .excessiveSubscriptions, .graftDuringBackoff: self = .rateExceeded
+    case .invalidMessage(_, .badSignature), .invalidMessage(_, .wrongKey): self = .invalidSignature
+    case .invalidMessage(_, .refusedByApplication): return nil
+    case .invalidMessage: self = .malformedMessage
+    case .brokenPromises: self = .uselessAnswer
+    case .slow: return nil
+    }
+  }
+
+  init(_ fault: PeerExchange.Fault) {
+    switch fault {
+    case .malformed: self = .malformedMessage
+    case .unsolicited: self = .unsolicited
+    case .tooManyRequests: self = .rateExceeded
+    case .junk: self = .junkAddresses
+    }
+  }
+}

@@ -1,0 +1,21 @@
+extension ChannelError: CustomStringConvertible {
+  /// The error in words for an operator.
+  public var description: String {
+    switch self {
+    case .endOfFile: "the other end closed the connection"
+    case .transport(let text): text
+    case .handshakeTimeout: "the handshake took too long"
+    case .negotiationFailed(let text): "no protocol in common: \(text)"
+    case .protocolViolation(let text): "protocol violation: \(text)"
+    case .wrongPeer(let expected, let actual): "expected \(expected) and found \(actual)"
+    case .badSignature: "the handshake's signature is not the key's"
+    case .decryptionFailed: "decryption failed"
+    case .remoteGoAway(let code): "the other end said go-away with code \(code)"
+    case .streamReset(let code): "the other end reset the stream with code \(code)"
+    case .messageTooLarge(let bytes, let maximum): "a message of \(bytes) bytes where at most \(maximum) are allowed"
+    case .limit(let text): "limit reached: \(text)"
+    case .keepAliveTimeout: "no answer to keep-alive"
+    case .closedLocally(let text): "closed here: \(text)"
+    }
+  }
+}
