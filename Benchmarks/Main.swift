@@ -11,6 +11,7 @@ enum Benchmarks {
   }
 
   private static let all: [String: @Sendable ([String]) throws -> Void] = [
+    "channel": { _ in benchmarkChannel() },
     "crypto": { _ in benchmarkCrypto() },
     "loop": EventLoopBenchmark.run,
   ]

@@ -66,8 +66,11 @@ extension [Connection.Output] {
 func noiseVector() throws -> [String: [UInt8]] {
   let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(
     path: "Fixtures/vectors.json")
-  struct File: Decodable { let noise_xx: [String: String] }
-  let texts = try JSONDecoder().decode(File.self, from: try Data(contentsOf: file)).noise_xx
+  struct File: Decodable {
+    let noise: [String: String]
+    enum CodingKeys: String, CodingKey { case noise = "noise_xx" }
+  }
+  let texts = try JSONDecoder().decode(File.self, from: try Data(contentsOf: file)).noise
   return texts.compactMapValues { Base16.decode($0) }
 }
 
