@@ -91,7 +91,7 @@ import Wire
   }
 
   @Test(arguments: Array(1...56)) func idsKeepTheirBytes(count: Int) {
-    let bytes = (0..<count).map { UInt8($0 &* 37 &+ 1) }
+    let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ 1) }
     let id = MessageID(bytes)
     #expect(id?.bytes == bytes)
     #expect(id?.byteCount == count)
