@@ -82,6 +82,8 @@ public struct AccountLedger: Ledger {
     return state
   }
 
+  public func value(of key: Hash256, in state: AccountState) -> [UInt8]? { state.tree.get(key) }
+
   public func restore(_ entries: [(key: Hash256, value: [UInt8])], crypto: any CryptoSuite) -> AccountState {
     AccountState(tree: StateTree(entries, crypto: crypto))
   }

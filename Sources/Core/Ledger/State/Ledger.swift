@@ -43,6 +43,9 @@ public protocol Ledger: Sendable {
   /// The state with changes made that an earlier execution reported, or their reverse.
   func applying(_ changes: [StateChange], to state: State, crypto: any CryptoSuite) -> State
 
+  /// The stored entry under a key.
+  func value(of key: Hash256, in state: State) -> [UInt8]?
+
   /// Rebuilds a state from the stored entries. O(n).
   func restore(_ entries: [(key: Hash256, value: [UInt8])], crypto: any CryptoSuite) -> State
 }
