@@ -1,0 +1,144 @@
+import Identity
+import Wire
+
+/// Where a transaction stands.
+public enum TransactionStatus: Hashable, Sendable {
+  /// In the mempool.
+  case pending(TransactionInfo)
+  /// In a durable block of the chain.
+  case confirmed(block: Hash256, height: UInt64, index: Int, bytes: [UInt8])
+}
+
+/// Reads of the durable chain. They go to the store and may be called between inputs only.
+extension Chain {
+  /// The end of the validated chain, part of which may still be on its way to the store.
+  public var tip: ChainHead { tipNode.head }
+
+  /// The state behind the tip: what new transactions are judged by.
+  public var tipState: L.State { tipNode.state }
+
+  /// The lowest height that a better branch can fork from.
+  public var finalHeight: UInt64 { floor }
+
+  /// The pending transactions.
+  public var mempool: Mempool { pool }
+
+  /// Counts for metrics and health.
+  public var statistics: ChainStatistics {
+    ChainStatistics(
+      queuedBlocks: waiting.count - orphans.count, orphans: orphans.count, sideBlocks: nodes.count - canonical.count,
+      pendingTransactions: pool.count, pendingBytes: pool.bytes, verifyingTransactions: verifyingIDs.count,
+      uncommittedBlocks: gathered.blocks + (underWay?.commit.blocks ?? 0), isStoreFailing: retryAt != nil)
+  }
+
+  /// The encoded block at a height; `nil` above the head and for the genesis, which is not a block.
+  public func blockBytes(at height: UInt64) throws(StoreError) -> [UInt8]? {
+    height == 0 ? nil : try store.get(ChainTable.blocks, ChainTable.key(height))
+  }
+
+  /// The block at a height.
+  public func block(at height: UInt64) throws(StoreError) -> Block? {
+    guard let bytes = try blockBytes(at: height) else { return nil }
+    do throws(BlockError) { return try Block(encoded: bytes.rawSpan, limits: ledger.limits) } catch {
+      throw StoreError("block \(height) is damaged: \(error)")
+    }
+  }
+
+  /// The height of a block of the chain; 0 for the genesis hash, `nil` for side blocks and unknown ones.
+  public func height(of hash: Hash256) throws(StoreError) -> UInt64? {
+    if hash == genesis { return 0 }
+    return try store.get(ChainTable.heights, hash.bytes).flatMap { ChainTable.number($0) }
+  }
+
+  /// The hash at a height of the chain.
+  public func hash(at height: UInt64) throws(StoreError) -> Hash256? {
+    if height == 0 { return genesis }
+    if let hash = canonical[height], height <= head.height { return hash }
+    return try block(at: height)?.hash(crypto: crypto)
+  }
+
+  /// A block by its hash, also one beside the chain, encoded.
+  public func blockBytes(_ hash: Hash256) throws(StoreError) -> [UInt8]? {
+    if let node = nodes[hash], node.header != nil { return node.bytes }
+    guard let height = try height(of: hash) else { return nil }
+    return try blockBytes(at: height)
+  }
+
+  /// A block by its hash.
+  public func block(_ hash: Hash256) throws(StoreError) -> Block? {
+    try blockBytes(hash).flatMap { try? Block(encoded: $0.rawSpan, limits: ledger.limits) }
+  }
+
+  /// Encoded blocks of the chain from a height on, for a peer that catches up: at most `count` and, but for the first, `maximumBytes`.
+  public func blocks(from height: UInt64, count: Int, maximumBytes: Int) throws(StoreError) -> [[UInt8]] {
+    var result: [[UInt8]] = []
+    var used = 0
+    var next = max(1, height)
+    while result.count < count, next <= head.height, let bytes = try blockBytes(at: next) {
+      used += bytes.count
+      if used > maximumBytes && !result.isEmpty { break }
+      result.append(bytes)
+      next += 1
+    }
+    return result
+  }
+
+  /// Where a transaction stands; `nil` when it is neither pending nor confirmed.
+  public func transaction(_ id: Hash256) throws(StoreError) -> TransactionStatus? {
+    if let info = pool[id] { return .pending(info) }
+    guard let location = try store.get(ChainTable.transactions, id.bytes).flatMap({ ChainTable.location($0) }),
+      let block = try block(at: location.height), block.transactions.indices.contains(location.index)
+    else { return nil }
+    return .confirmed(
+      block: block.hash(crypto: crypto), height: location.height, index: location.index, bytes: block.transactions[location.index])
+  }
+
+  /// The receipt of a confirmed transaction: the header and the Merkle path to its transaction root.
+  public func receipt(_ id: Hash256) throws(StoreError) -> (header: BlockHeader, proof: MerkleProof)? {
+    guard case .confirmed(_, let height, let index, _) = try transaction(id), let block = try block(at: height),
+      let proof = MerkleTree.proof(of: index, in: block.transactionIDs(crypto: crypto), crypto: crypto)
+    else { return nil }
+    return (block.header, proof)
+  }
+
+  /// Traps when the tables disagree or a bound is passed. O(everything in memory); for tests.
+  public func checkInvariants() {
+    pool.checkInvariants()
+    precondition(orphans.count <= configuration.orphans, "\(orphans.count) orphans")
+    precondition(Set(orphans).count == orphans.count && orphans.allSatisfy { waiting[$0]?.stage == .orphan }, "orphans are off")
+    precondition(waiting.values.filter { $0.stage == .orphan }.count == orphans.count, "an orphan is not listed")
+    precondition(waitingBytes == waiting.values.reduce(0) { $0 + $1.bytes.count } && waitingBytes <= configuration.queuedBytes, "\(waitingBytes) B")
+    precondition(nodes.count - canonical.count <= configuration.sideBlocks, "too many side blocks")
+    precondition(canonical[tipNode.head.height] == tipNode.head.hash, "the tip is not on the chain")
+    precondition(canonical.count == Int(tipNode.head.height - floor) + 1, "\(canonical.count) blocks from \(floor) to \(tipNode.head.height)")
+    for (height, hash) in canonical where height > floor {
+      guard let node = nodes[hash] else { preconditionFailure("block \(height) is gone") }
+      precondition(node.head.height == height && canonical[height - 1] == node.parent, "the chain is broken at \(height)")
+    }
+    for node in nodes.values {
+      precondition(node.head.height >= floor && (node.head.height == floor || nodes[node.parent] != nil), "block \(node.head.height) hangs")
+      precondition(node.head.hash == tipNode.head.hash || !node.head.isBetter(than: tipNode.head), "a better block is not the tip")
+    }
+    precondition(byHeight.values.reduce(0) { $0 + $1.count } == nodes.count, "heights are off")
+  }
+}
+
+/// Counts of a ``Chain``.
+public struct ChainStatistics: Hashable, Sendable {
+  /// Blocks that wait for execution.
+  public let queuedBlocks: Int
+  /// Blocks that wait for a parent.
+  public let orphans: Int
+  /// Valid blocks beside the chain.
+  public let sideBlocks: Int
+  /// Transactions in the mempool.
+  public let pendingTransactions: Int
+  /// Their bytes.
+  public let pendingBytes: Int
+  /// Transactions whose signature is being verified.
+  public let verifyingTransactions: Int
+  /// Blocks applied in memory that the store does not have yet.
+  public let uncommittedBlocks: Int
+  /// Whether the last batch failed and is to be tried again.
+  public let isStoreFailing: Bool
+}

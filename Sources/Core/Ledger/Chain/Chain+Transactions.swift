@@ -1,0 +1,81 @@
+import Identity
+import Wire
+
+/// Received transactions up to the mempool.
+extension Chain {
+  mutating func receiveTransaction(_ bytes: [UInt8], _ source: ItemSource, _ token: ValidationToken, _ outputs: inout [Output]) {
+    if let verdict = classify(bytes, source, token) { outputs.append(.transactionVerdict(token, verdict)) }
+  }
+
+  /// Makes the cheap checks and queues the transaction; `nil` when the verdict comes later.
+  private mutating func classify(_ bytes: [UInt8], _ source: ItemSource, _ token: ValidationToken) -> TransactionVerdict? {
+    guard bytes.count <= ledger.limits.transactionBytes else {
+      return .invalid(.tooLarge(bytes: bytes.count, limit: ledger.limits.transactionBytes))
+    }
+    let info: TransactionInfo
+    do throws(LedgerError) { info = try ledger.inspect(bytes, crypto: crypto) } catch { return .invalid(error) }
+    if let error = invalidTransactions[info.id] { return .invalid(error) }
+    if pool[info.id] != nil || verifyingIDs.contains(info.id) { return .known(info.id) }
+    if let verdict = checkState(info) { return verdict }
+    guard unverified.count < configuration.queuedTransactions else { return .refused(.busy) }
+    verifyingIDs.insert(info.id)
+    unverified.append(Verifying(info: info, source: source, token: token))
+    return nil
+  }
+
+  /// What the state and the mempool say against a transaction.
+  private func checkState(_ info: TransactionInfo) -> TransactionVerdict? {
+    do throws(LedgerError) {
+      try ledger.admit(info, on: tipNode.state, crypto: crypto)
+    } catch {
+      if case .staleNonce = error, (try? store.get(ChainTable.transactions, info.id.bytes)) != nil { return .known(info.id) }
+      return .refused(.ledger(error))
+    }
+    do throws(MempoolError) {
+      try pool.check(info, nextNonce: ledger.nextNonce(of: info.sender, in: tipNode.state, crypto: crypto))
+    } catch {
+      return error == .known ? .known(info.id) : .refused(.pool(error))
+    }
+    return nil
+  }
+
+  mutating func startVerification(_ outputs: inout [Output]) {
+    while !unverified.isEmpty, verifications.count < configuration.verificationsInFlight {
+      let batch = Array(unverified.prefix(configuration.verificationBatch))
+      unverified.removeFirst(batch.count)
+      let work = nextWorkID()
+      verifications[work] = batch
+      outputs.append(.work(work, .verifyTransactions(batch.map(\.info), ledger)))
+    }
+  }
+
+  mutating func verifiedTransactions(_ id: WorkID, _ results: [Bool], _ now: Instant, _ outputs: inout [Output]) {
+    guard let batch = verifications[id], batch.count == results.count else { return }
+    verifications[id] = nil
+    for (entry, isGood) in zip(batch, results) {
+      let info = entry.info
+      verifyingIDs.remove(info.id)
+      guard isGood else {
+        invalidTransactions.insert(info.id, .badSignature)
+        outputs.append(.transactionVerdict(entry.token, .invalid(.badSignature)))
+        continue
+      }
+      verified.insert(info.id, true)
+      // The state may have moved on while the signature was verified.
+      if let verdict = checkState(info) {
+        outputs.append(.transactionVerdict(entry.token, verdict))
+        continue
+      }
+      do throws(MempoolError) {
+        let next = ledger.nextNonce(of: info.sender, in: tipNode.state, crypto: crypto)
+        drop(try pool.insert(info, nextNonce: next, now: now), .displaced, &outputs)
+      } catch {
+        outputs.append(.transactionVerdict(entry.token, .refused(.pool(error))))
+        continue
+      }
+      gathered.batch.put(ChainTable.pool, info.id.bytes, info.bytes)
+      gathered.followers.append(.transactionVerdict(entry.token, .accepted(info.id)))
+      gathered.followers.append(.relayTransaction(info.id, bytes: info.bytes, source: entry.source))
+    }
+  }
+}

@@ -1,0 +1,112 @@
+import Identity
+import Wire
+
+extension Chain {
+  /// Something expensive and pure: run it anywhere, in any order, and report the result.
+  public enum Work: Sendable {
+    /// Verifies and executes one block.
+    case verifyBlock(BlockWork)
+    /// Verifies the signatures of pending transactions.
+    case verifyTransactions([TransactionInfo], L)
+    /// Executes candidates and seals a block of those that are good.
+    case build(BuildWork)
+
+    /// Does it.
+    public func run(crypto: any CryptoSuite) -> WorkResult {
+      switch self {
+      case .verifyBlock(let work): .block(work.run(crypto: crypto))
+      case .verifyTransactions(let transactions, let ledger):
+        .transactions(transactions.map { ledger.hasValidSignature($0, crypto: crypto) })
+      case .build(let work): work.run(crypto: crypto)
+      }
+    }
+  }
+
+  /// What work gave.
+  public enum WorkResult: Sendable {
+    /// A block's execution, or why it is invalid.
+    case block(Result<VerifiedBlock, BlockError>)
+    /// Whether each signature is good.
+    case transactions([Bool])
+    /// A sealed block, or `nil` when no seal was found; and the candidates that could not be executed.
+    case built(Block?, skipped: [Hash256])
+  }
+
+  /// A block that keeps all rules.
+  public struct VerifiedBlock: Sendable {
+    let transactions: [TransactionInfo]
+    let execution: Execution<L.State>
+  }
+
+  /// A block to verify: seal, transactions, execution, state root.
+  public struct BlockWork: Sendable {
+    let block: Block
+    let parentState: L.State
+    /// Ids of its transactions whose signature is known to be good.
+    let verified: Set<Hash256>
+    let ledger: L
+    let consensus: C
+
+    func run(crypto: any CryptoSuite) -> Result<VerifiedBlock, BlockError> {
+      do throws(BlockError) { return .success(try verify(crypto)) } catch { return .failure(error) }
+    }
+
+    private func verify(_ crypto: any CryptoSuite) throws(BlockError) -> VerifiedBlock {
+      let header = block.header
+      guard consensus.hasValidSeal(header, crypto: crypto) else { throw .badSeal }
+      var transactions: [TransactionInfo] = []
+      transactions.reserveCapacity(block.transactions.count)
+      for (index, bytes) in block.transactions.enumerated() {
+        do throws(LedgerError) {
+          let info = try ledger.inspect(bytes, crypto: crypto)
+          guard verified.contains(info.id) || ledger.hasValidSignature(info, crypto: crypto) else { throw .badSignature }
+          transactions.append(info)
+        } catch {
+          throw .badTransaction(index: index, error)
+        }
+      }
+      let context = BlockContext(height: header.height, time: header.time, producer: header.producer)
+      let execution: Execution<L.State>
+      do throws(TransactionFailure) {
+        execution = try ledger.execute(transactions, on: parentState, context: context, skippingInvalid: false, crypto: crypto)
+      } catch {
+        throw .badTransaction(index: error.index, error.error)
+      }
+      let root = ledger.root(of: execution.state)
+      guard root == header.stateRoot else { throw .wrongStateRoot(header.stateRoot, expected: root) }
+      return VerifiedBlock(transactions: transactions, execution: execution)
+    }
+  }
+
+  /// A block to build.
+  public struct BuildWork: Sendable {
+    let parent: ChainHead
+    let parentState: L.State
+    let candidates: [TransactionInfo]
+    let opportunity: ProductionOpportunity
+    let chain: Hash256
+    let key: NodeKey
+    let producer: Address
+    let ledger: L
+    let consensus: C
+
+    func run(crypto: any CryptoSuite) -> WorkResult {
+      let context = BlockContext(height: parent.height + 1, time: opportunity.time, producer: producer)
+      let execution: Execution<L.State>
+      do throws(TransactionFailure) {
+        execution = try ledger.execute(candidates, on: parentState, context: context, skippingInvalid: true, crypto: crypto)
+      } catch {
+        return .built(nil, skipped: [candidates[min(error.index, candidates.count - 1)].id])
+      }
+      let included = execution.included.map { candidates[$0] }
+      let header = BlockHeader(
+        chain: chain, parent: parent.hash, height: parent.height + 1, time: opportunity.time,
+        transactionRoot: MerkleTree.root(of: included.map(\.id), crypto: crypto), stateRoot: ledger.root(of: execution.state), producer: producer,
+        slot: opportunity.slot, consensusData: opportunity.consensusData)
+      let chosen = Set(execution.included)
+      let skipped = candidates.indices.filter { !chosen.contains($0) }.map { candidates[$0].id }
+      guard let sealed = consensus.seal(header, key: key, crypto: crypto) else { return .built(nil, skipped: skipped) }
+      return .built(Block(header: sealed, transactions: included.map(\.bytes)), skipped: skipped)
+    }
+  }
+}

@@ -1,0 +1,175 @@
+import Identity
+import Wire
+
+/// Names one block or transaction handed to a ``Chain``; its verdict carries the same token. Chosen by the caller.
+public struct ValidationToken: Hashable, Sendable {
+  /// The number.
+  public let rawValue: UInt64
+  /// Makes a token.
+  public init(rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// Names one piece of work for the pool; the result carries it back.
+public struct WorkID: Hashable, Sendable {
+  /// The number.
+  public let rawValue: UInt64
+  /// Makes a name.
+  public init(rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// Names one batch for the store; `committed` carries it back.
+public struct CommitID: Hashable, Sendable {
+  /// The number.
+  public let rawValue: UInt64
+  /// Makes a name.
+  public init(rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// Where a block or transaction came from. All are validated alike; only what is relayed differs.
+public enum ItemSource: Hashable, Sendable {
+  /// A peer's gossip.
+  case gossip(PeerID)
+  /// A peer's answer to a request. Not relayed: others can ask as well.
+  case sync(PeerID)
+  /// A user of this node's interfaces.
+  case local
+  /// This node's own production.
+  case own
+
+  /// The peer, if there is one.
+  public var peer: PeerID? {
+    switch self {
+    case .gossip(let peer), .sync(let peer): peer
+    case .local, .own: nil
+    }
+  }
+}
+
+/// What became of a block. Each token gets exactly one.
+public enum BlockVerdict: Hashable, Sendable {
+  /// Valid. On the chain and durable, or kept as a side branch.
+  case accepted(Hash256)
+  /// Seen before and not invalid.
+  case known(Hash256)
+  /// The parent is missing; the block is kept for a while and no other verdict follows.
+  case orphan(parent: Hash256)
+  /// Against the rules: the sender is to blame.
+  case invalid(BlockError)
+  /// Its time lies too far ahead of this node's clock; it was dropped and may be offered again.
+  case future(ahead: Duration)
+  /// Not taken, without blame.
+  case refused(BlockRefusal)
+}
+
+/// Why a block was not taken though it may be valid.
+public enum BlockRefusal: Hashable, Sendable, CustomStringConvertible {
+  /// The queue is full; offer it again later.
+  case busy
+  /// It would change blocks that this node takes as final.
+  case final(height: UInt64, floor: UInt64)
+
+  public var description: String {
+    switch self {
+    case .busy: "the queue of blocks is full"
+    case .final(let height, let floor): "height \(height) forks below the final height \(floor)"
+    }
+  }
+}
+
+/// What became of a transaction. Each token gets exactly one.
+public enum TransactionVerdict: Hashable, Sendable {
+  /// Verified, pending and durable.
+  case accepted(Hash256)
+  /// Pending, in verification or confirmed already.
+  case known(Hash256)
+  /// Not taken, without blame.
+  case refused(TransactionRefusal)
+  /// Against the rules in itself: the sender is to blame.
+  case invalid(LedgerError)
+}
+
+/// Why a transaction was not taken though its bytes are good.
+public enum TransactionRefusal: Hashable, Sendable, CustomStringConvertible {
+  /// The state does not allow it.
+  case ledger(LedgerError)
+  /// The mempool does not take it.
+  case pool(MempoolError)
+  /// Too many wait for verification; offer it again later.
+  case busy
+
+  public var description: String {
+    switch self {
+    case .ledger(let error): "\(error)"
+    case .pool(let error): "\(error)"
+    case .busy: "too many transactions wait for verification"
+    }
+  }
+}
+
+/// What operators and metrics are told.
+public enum ChainEvent: Hashable, Sendable {
+  /// A block became part of the chain and is durable.
+  case blockApplied(hash: Hash256, height: UInt64, transactions: Int)
+  /// A valid block was kept beside the chain.
+  case sideBlockKept(hash: Hash256, height: UInt64)
+  /// Blocks were replaced by a better branch.
+  case reorganised(depth: Int, from: Hash256, to: Hash256)
+  /// An authority made two blocks for one slot.
+  case doubleSeal(DoubleSeal)
+  /// This node made a block.
+  case blockProduced(hash: Hash256, height: UInt64, slot: UInt64, transactions: Int)
+  /// This node's own block was refused: its rules or its clock changed under it.
+  case ownBlockRefused(BlockError)
+  /// Pending transactions left without being confirmed.
+  case transactionsDropped(count: Int, DropReason)
+  /// The store failed; the same batch is tried again.
+  case storeFailed(StoreError, retryIn: Duration)
+
+  /// Why transactions left the mempool.
+  public enum DropReason: String, Hashable, Sendable {
+    /// They waited too long.
+    case expired
+    /// Dearer ones needed the room, or replaced them.
+    case displaced
+    /// The state has moved on: nonce used or balance gone.
+    case outdated
+  }
+}
+
+/// Bounds and periods of a ``Chain``.
+public struct ChainConfiguration: Hashable, Sendable {
+  /// How many blocks a better branch may replace; 64 by default. That many states and blocks are kept in memory (shared where
+  /// equal; at most 64 MiB of full blocks) and their undo records in the store. Deeper forks are refused.
+  public var finalityDepth = 64
+  /// Blocks that wait for execution; 512 by default. More are refused as busy.
+  public var queuedBlocks = 512
+  /// Bytes of all blocks that wait, orphans included; 64 MiB by default.
+  public var queuedBytes = 64 << 20
+  /// Blocks that wait for a parent; 64 by default. The oldest is dropped for a new one.
+  public var orphans = 64
+  /// How long an orphan waits; 2 min by default.
+  public var orphanLifetime: Duration = .seconds(120)
+  /// How often a missing parent is asked for again; 5 s by default.
+  public var orphanRetry: Duration = .seconds(5)
+  /// Valid blocks beside the chain; 256 by default. The leaf of least weight is dropped for a new one.
+  public var sideBlocks = 256
+  /// Hashes of invalid blocks and transactions to remember, each; 4,096 by default.
+  public var invalidRemembered = 4096
+  /// Ids of transactions whose signature was verified to remember; 32,768 by default (about 3 MB), a few full blocks and the pool.
+  public var verifiedRemembered = 32_768
+  /// Transactions that wait for verification; 4,096 by default. More are refused as busy.
+  public var queuedTransactions = 4096
+  /// Transactions in one piece of work; 64 by default, about 2.5 ms of a core.
+  public var verificationBatch = 64
+  /// Pieces of transaction work under way at once; 4 by default.
+  public var verificationsInFlight = 4
+  /// Applied blocks that may wait for the store; 256 by default. Beyond that execution pauses.
+  public var uncommittedBlocks = 256
+  /// How long production waits for received blocks that are still being executed; 500 ms by default.
+  public var productionPatience: Duration = .milliseconds(500)
+  /// The mempool's bounds.
+  public var mempool = Mempool.Configuration()
+
+  /// The defaults.
+  public init() {}
+}

@@ -1,0 +1,91 @@
+import Identity
+import Wire
+
+/// Who may make a block, and which of two chains counts.
+///
+/// An engine is a value without state of its own: it judges a header by its parent, so every path (gossip, sync, HTTP, own production)
+/// is judged alike. Called from several threads.
+public protocol Consensus: Sendable {
+  /// How far ahead of this node's clock a block's time may lie. Not a rule of the chain: clocks differ.
+  var futureTolerance: Duration { get }
+
+  /// Checks all that a header shows without its seal: turn, slot, time. Cheap.
+  func check(_ header: BlockHeader, parent: ChainHead) throws(BlockError)
+
+  /// Whether the seal is good. Expensive: called in the worker pool.
+  func hasValidSeal(_ header: BlockHeader, crypto: any CryptoSuite) -> Bool
+
+  /// The weight of the chain that ends in `header`, which is valid.
+  func weight(of header: BlockHeader, parent: ChainWeight) -> ChainWeight
+
+  /// The present or next time at which the key's owner may put a block on `parent`; `nil` when it may never.
+  func opportunity(for producer: Address, after parent: ChainHead, at now: WallTime) -> ProductionOpportunity?
+
+  /// The header with its seal; `nil` when none was found this time (work). Called in the worker pool.
+  func seal(_ header: BlockHeader, key: NodeKey, crypto: any CryptoSuite) -> BlockHeader?
+}
+
+/// A slot in which a node may make a block.
+public struct ProductionOpportunity: Hashable, Sendable {
+  /// The slot.
+  public let slot: UInt64
+  /// When to start; also the header's time.
+  public let time: WallTime
+  /// What goes into the header's consensus data.
+  public let consensusData: [UInt8]
+
+  /// Makes an opportunity.
+  public init(slot: UInt64, time: WallTime, consensusData: [UInt8] = []) {
+    self.slot = slot
+    self.time = time
+    self.consensusData = consensusData
+  }
+}
+
+/// What a chain is worth: validated work first, then an earlier last slot. Nothing that a peer merely claims enters it.
+public struct ChainWeight: Hashable, Comparable, Sendable, CustomStringConvertible {
+  /// The sum of the blocks' work; under proof of authority the number of blocks.
+  public let work: UInt128
+  /// The last block's slot; of chains of equal work the one that was ready earlier counts.
+  public let slot: UInt64
+
+  /// Makes a weight.
+  public init(work: UInt128, slot: UInt64) {
+    self.work = work
+    self.slot = slot
+  }
+
+  public static func < (left: ChainWeight, right: ChainWeight) -> Bool {
+    left.work != right.work ? left.work < right.work : left.slot > right.slot
+  }
+  public var description: String { "\(work)@\(slot)" }
+}
+
+/// The end of a chain.
+public struct ChainHead: Hashable, Sendable {
+  /// The last block's hash; the genesis hash at height 0.
+  public let hash: Hash256
+  /// Its height.
+  public let height: UInt64
+  /// Its time.
+  public let time: WallTime
+  /// Its slot.
+  public let slot: UInt64
+  /// The root of the state behind it.
+  public let stateRoot: Hash256
+  /// The chain's weight up to it.
+  public let weight: ChainWeight
+
+  /// Makes a head of its parts.
+  public init(hash: Hash256, height: UInt64, time: WallTime, slot: UInt64, stateRoot: Hash256, weight: ChainWeight) {
+    self.hash = hash
+    self.height = height
+    self.time = time
+    self.slot = slot
+    self.stateRoot = stateRoot
+    self.weight = weight
+  }
+
+  /// Whether this chain is to be preferred to `other`: more weight, then the lower hash, so that all nodes choose alike.
+  public func isBetter(than other: ChainHead) -> Bool { weight != other.weight ? weight > other.weight : hash < other.hash }
+}

@@ -1,0 +1,61 @@
+import Identity
+import Wire
+
+/// A header and the transactions that it commits to, as bytes that only the ledger understands.
+///
+///     message Block { BlockHeader header = 1; repeated bytes transactions = 2; }
+public struct Block: Hashable, Sendable {
+  /// The header.
+  public let header: BlockHeader
+  /// The transactions' canonical encodings, in the order of execution.
+  public let transactions: [[UInt8]]
+
+  /// Makes a block of its parts.
+  public init(header: BlockHeader, transactions: [[UInt8]]) {
+    self.header = header
+    self.transactions = transactions
+  }
+
+  /// The canonical encoding.
+  public var encoded: [UInt8] {
+    var writer = ProtobufWriter(capacity: 300 + transactions.reduce(0) { $0 + $1.count + 4 })
+    writer.data(1, header.encoded)
+    for transaction in transactions { writer.data(2, transaction) }
+    return writer.bytes
+  }
+
+  /// The block's hash, which is its header's.
+  public func hash(crypto: any CryptoSuite) -> Hash256 { header.hash(crypto: crypto) }
+
+  /// The transactions' ids: SHA-256 of each.
+  public func transactionIDs(crypto: any CryptoSuite) -> [Hash256] { transactions.map { crypto.sha256($0) } }
+
+  /// Reads the canonical encoding. O(bytes).
+  /// - Throws: `malformed` for any other bytes, `tooLarge` and `tooManyTransactions` beyond the limits, before anything is copied.
+  public init(encoded span: RawSpan, limits: GenesisConfiguration.Limits = .init()) throws(BlockError) {
+    guard span.byteCount <= limits.blockBytes else { throw .tooLarge(bytes: span.byteCount, limit: limits.blockBytes) }
+    var transactions: [[UInt8]] = []
+    var header: BlockHeader?
+    var isFull = false
+    do throws(ProtobufError) {
+      var reader = ProtobufReader(span)
+      try reader.expect(1)
+      let headerSpan = try reader.span()
+      while let field = try reader.nextField() {
+        guard field == 2 else { throw .badField(field) }
+        if transactions.count == limits.blockTransactions {
+          isFull = true
+          break
+        }
+        transactions.append(try reader.bytes())
+      }
+      do throws(BlockError) { header = try BlockHeader(encoded: headerSpan) } catch { throw ProtobufError.badField(1) }
+    } catch {
+      throw .malformed("not a block (\(error))")
+    }
+    if isFull { throw .tooManyTransactions(limit: limits.blockTransactions) }
+    guard let header else { throw .malformed("no header") }
+    self.init(header: header, transactions: transactions)
+    guard span.elementsEqual(encoded) else { throw .malformed("the block is not in its canonical encoding") }
+  }
+}
