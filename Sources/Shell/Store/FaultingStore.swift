@@ -120,6 +120,7 @@ public final class FaultingStore: KeyValueStore {
     lock.locked { state.readErrors += Array(repeating: error, count: max(0, count)) }
   }
 
+  /// The visible value of a key, or `nil`; O(log n).
   public func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? {
     try StoreLimits.check(table: table)
     try StoreLimits.check(key: key)
@@ -129,6 +130,7 @@ public final class FaultingStore: KeyValueStore {
     }
   }
 
+  /// Visible entries from `start` on, in byte order.
   public func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
     try StoreLimits.check(table: table)
     return try lock.locked { () throws(StoreError) in
@@ -137,6 +139,7 @@ public final class FaultingStore: KeyValueStore {
     }
   }
 
+  /// Makes the batch visible at once; durable as the store's durability says.
   public func commit(_ batch: WriteBatch) throws(StoreError) {
     try StoreLimits.check(batch)
     try lock.locked { () throws(StoreError) in

@@ -46,6 +46,7 @@ public final class LMDBStore: KeyValueStore {
     return (info.me_last_pgno + 1) * environment.pageBytes
   }
 
+  /// A copy of a key's value, or `nil`; O(log n).
   public func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? {
     try StoreLimits.check(table: table)
     try StoreLimits.check(key: key)
@@ -60,6 +61,7 @@ public final class LMDBStore: KeyValueStore {
     }
   }
 
+  /// Copies of up to `limit` entries from `start` on, in byte order.
   public func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
     try StoreLimits.check(table: table)
     guard limit > 0, start.count <= StoreLimits.keyMaximum, let handle = try handle(table, create: false) else { return [] }
@@ -90,6 +92,7 @@ public final class LMDBStore: KeyValueStore {
     }
   }
 
+  /// Makes the whole batch durable or nothing of it; waits for other commits and for the disk.
   public func commit(_ batch: WriteBatch) throws(StoreError) {
     try StoreLimits.check(batch)
     guard !batch.isEmpty else { return }

@@ -10,17 +10,20 @@ public final class MemoryStore: KeyValueStore {
   /// Makes an empty store.
   public init() { tables = Tables() }
 
+  /// The value of a key, or `nil`.
   public func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? {
     try StoreLimits.check(table: table)
     try StoreLimits.check(key: key)
     return lock.locked { tables.maps[table]?[key] }
   }
 
+  /// Up to `limit` entries from `start` on, in byte order.
   public func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
     try StoreLimits.check(table: table)
     return lock.locked { tables.maps[table]?.scan(from: start, limit: limit) ?? [] }
   }
 
+  /// Applies the whole batch at once.
   public func commit(_ batch: WriteBatch) throws(StoreError) {
     try StoreLimits.check(batch)
     lock.locked {
