@@ -76,6 +76,7 @@ let package = Package(
     .target(
       name: "Conformance", dependencies: ["Wire", "Identity", "SecureChannel", "Ledger"], path: "Sources/Kit/Conformance",
       swiftSettings: shell),
+    .executableTarget(name: "StoreTorture", dependencies: ["Wire", "Store"], path: "Sources/Kit/StoreTorture", swiftSettings: shell),
 
     // System: one module map for each C library.
     systemLibrary("CUV", "libuv", "libuv1-dev"),
@@ -101,7 +102,7 @@ let package = Package(
     tests("NodeCore", ["Wire", "Identity", "NodeCore", "Simulator", "Crypto", "Store"]),
     tests("Crypto", ["Wire", "Identity", "Crypto"]),
     tests("EventLoop", ["Wire", "EventLoop"]),
-    tests("Store", ["Wire", "Store", "Conformance"]),
+    tests("Store", ["Wire", "Store", "Conformance", "StoreTorture"]),
     tests("HTTPAPI", ["Wire", "HTTPAPI"]),
     tests("Metrics", ["Wire", "Metrics"]),
     tests("Dashboard", ["Wire", "Dashboard"]),

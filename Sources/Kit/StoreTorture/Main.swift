@@ -1,0 +1,35 @@
+import Glibc
+import Store
+import Wire
+
+/// Commits numbered batches to a store for ever and prints each number after its commit returned; a test kills it.
+///
+/// Every batch writes the number under 16 keys and in a table that grows, so that a partial batch shows.
+@main
+struct Main {
+  static func main() {
+    guard CommandLine.arguments.count == 2 else { exit(64) }
+    do {
+      let store = try LMDBStore(dataDirectory: CommandLine.arguments[1])
+      var number: UInt64 = 0
+      if let last = try store.scan("marks", from: [0], limit: 1).first?.value { number = decode(last) }
+      while true {
+        number += 1
+        var bytes: [UInt8] = []
+        bytes.appendBigEndian(number)
+        var batch = WriteBatch()
+        for index in UInt8(0)..<16 { batch.put("marks", [index], bytes) }
+        batch.put("blocks", bytes, Array(repeating: UInt8(truncatingIfNeeded: number), count: Int(number % 9) * 1_000 + 1))
+        try store.commit(batch)
+        let line = Array("\(number)\n".utf8)
+        guard write(1, line, line.count) == line.count else { exit(1) }
+      }
+    } catch {
+      let line = Array("\(error)\n".utf8)
+      _ = write(2, line, line.count)
+      exit(70)
+    }
+  }
+
+  private static func decode(_ bytes: [UInt8]) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+}

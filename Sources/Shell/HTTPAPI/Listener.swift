@@ -1,0 +1,69 @@
+import Foundation
+
+/// A listening TCP socket. The library would make its own, but tells no reason when it can't.
+struct Listener {
+  let descriptor: Int32
+  let port: UInt16
+
+  init(_ address: String, port: UInt16) throws(HTTPServerError) {
+    var storage = sockaddr_storage()
+    let length = try Self.fill(&storage, address, port)
+    descriptor = socket(Int32(storage.ss_family), Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+    guard descriptor >= 0 else { throw HTTPServerError(message: "cannot make a socket: \(String(cString: strerror(errno)))") }
+    var on: Int32 = 1
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+    let fd = descriptor
+    let bound = withUnsafePointer(to: &storage) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(fd, $0, length) == 0 && listen(fd, Self.backlog) == 0 }
+    }
+    guard bound else {
+      let code = errno
+      close(descriptor)
+      throw Self.error(code, "\(address) port \(port)")
+    }
+    var actual = sockaddr_storage()
+    var actualLength = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    _ = withUnsafeMutablePointer(to: &actual) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(fd, $0, &actualLength) }
+    }
+    self.port = withUnsafeBytes(of: &actual) { UInt16(bigEndian: $0.loadUnaligned(fromByteOffset: 2, as: UInt16.self)) }
+  }
+
+  /// The address as text, without a zone; empty for what is not IP.
+  static func text(_ address: UnsafePointer<sockaddr>?) -> String {
+    guard let address else { return "" }
+    let length = address.pointee.sa_family == sa_family_t(AF_INET6) ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
+    var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+    guard getnameinfo(address, socklen_t(length), &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST) == 0 else { return "" }
+    return String(decoding: host.prefix { $0 != 0 && $0 != 0x25 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  private static func fill(_ storage: inout sockaddr_storage, _ address: String, _ port: UInt16) throws(HTTPServerError) -> socklen_t {
+    var four = sockaddr_in()
+    if inet_pton(AF_INET, address, &four.sin_addr) == 1 {
+      four.sin_family = sa_family_t(AF_INET)
+      four.sin_port = port.bigEndian
+      withUnsafeMutableBytes(of: &storage) { $0.storeBytes(of: four, as: sockaddr_in.self) }
+      return socklen_t(MemoryLayout<sockaddr_in>.size)
+    }
+    var six = sockaddr_in6()
+    if inet_pton(AF_INET6, address, &six.sin6_addr) == 1 {
+      six.sin6_family = sa_family_t(AF_INET6)
+      six.sin6_port = port.bigEndian
+      withUnsafeMutableBytes(of: &storage) { $0.storeBytes(of: six, as: sockaddr_in6.self) }
+      return socklen_t(MemoryLayout<sockaddr_in6>.size)
+    }
+    throw HTTPServerError(message: "'\(address)' is not an IP address; change http_bind")
+  }
+
+  private static func error(_ code: Int32, _ place: String) -> HTTPServerError {
+    switch code {
+    case EADDRINUSE: HTTPServerError(message: "\(place) is in use; change http_port or stop the other program")
+    case EACCES: HTTPServerError(message: "no permission to listen on \(place); choose http_port above 1023")
+    case EADDRNOTAVAIL: HTTPServerError(message: "\(place) is not an address of this machine; change http_bind")
+    default: HTTPServerError(message: "cannot listen on \(place): \(String(cString: strerror(code)))")
+    }
+  }
+
+  private static let backlog: Int32 = 511
+}

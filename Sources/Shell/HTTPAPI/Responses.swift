@@ -1,0 +1,330 @@
+// The shapes of the API's answers; the keys on the wire are the property names in snake_case.
+
+/// What a node says of itself.
+public struct NodeInfoResponse: Codable, Hashable, Sendable {
+  /// The software's version.
+  public var version: String
+  /// The node's PeerID in base58.
+  public var peerID: String
+  /// The network's name.
+  public var network: String
+  /// The chain's name in its genesis.
+  public var chainID: String
+  /// `authority` or `full`.
+  public var nodeType: String
+  /// Multiaddrs that the node listens on.
+  public var addresses: [String]
+  /// The height of the head.
+  public var height: UInt64
+  /// The head's hash in hex.
+  public var head: String
+  /// Active peers.
+  public var peers: Int
+  /// Transactions waiting.
+  public var mempool: Int
+  /// Seconds since the start.
+  public var uptimeSeconds: UInt64
+  /// As in ``HealthResponse/status``.
+  public var health: String
+
+  /// Makes the answer.
+  public init(
+    version: String, peerID: String, network: String, chainID: String, nodeType: String, addresses: [String], height: UInt64, head: String,
+    peers: Int, mempool: Int, uptimeSeconds: UInt64, health: String
+  ) {
+    self.version = version
+    self.peerID = peerID
+    self.network = network
+    self.chainID = chainID
+    self.nodeType = nodeType
+    self.addresses = addresses
+    self.height = height
+    self.head = head
+    self.peers = peers
+    self.mempool = mempool
+    self.uptimeSeconds = uptimeSeconds
+    self.health = health
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case version, network, addresses, height, head, peers, mempool, health
+    case peerID = "peer_id"
+    case chainID = "chain_id"
+    case nodeType = "node_type"
+    case uptimeSeconds = "uptime_seconds"
+  }
+}
+
+/// The peers of a node.
+public struct PeersResponse: Codable, Hashable, Sendable {
+  /// One peer.
+  public struct Peer: Codable, Hashable, Sendable {
+    /// The PeerID in base58; absent before it is proven.
+    public var peerID: String?
+    /// The address of the link, or the best known one.
+    public var address: String
+    /// `inbound`, `outbound`, or absent without a link.
+    public var direction: String?
+    /// Where in its life the peer is, such as `active`.
+    public var state: String
+    /// The height that it last told.
+    public var height: UInt64?
+    /// The round trip in milliseconds.
+    public var rttMilliseconds: Double?
+    /// How long the link has been up.
+    public var connectedSeconds: UInt64?
+    /// The peer's score.
+    public var score: Double?
+    /// The software that it names.
+    public var agent: String?
+    /// When it was last heard of, in seconds since 1970.
+    public var lastSeen: Int64?
+
+    /// Makes the answer's row.
+    public init(
+      peerID: String? = nil, address: String, direction: String? = nil, state: String, height: UInt64? = nil,
+      rttMilliseconds: Double? = nil,
+      connectedSeconds: UInt64? = nil, score: Double? = nil, agent: String? = nil, lastSeen: Int64? = nil
+    ) {
+      self.peerID = peerID
+      self.address = address
+      self.direction = direction
+      self.state = state
+      self.height = height
+      self.rttMilliseconds = rttMilliseconds
+      self.connectedSeconds = connectedSeconds
+      self.score = score
+      self.agent = agent
+      self.lastSeen = lastSeen
+    }
+
+    enum CodingKeys: String, CodingKey {
+      case address, direction, state, height, score, agent
+      case peerID = "peer_id"
+      case rttMilliseconds = "rtt_ms"
+      case connectedSeconds = "connected_seconds"
+      case lastSeen = "last_seen"
+    }
+  }
+
+  /// The peers.
+  public var peers: [Peer]
+  /// How many there are.
+  public var peerCount: Int
+
+  /// Makes the answer.
+  public init(peers: [Peer]) {
+    self.peers = peers
+    peerCount = peers.count
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case peers
+    case peerCount = "peer_count"
+  }
+}
+
+/// How the node is.
+public struct HealthResponse: Codable, Hashable, Sendable {
+  /// The four states.
+  public enum Status: String, Codable, Hashable, Sendable {
+    /// Has peers, and its head moves.
+    case healthy
+    /// Has no peers.
+    case isolated
+    /// Is behind its peers and catching up.
+    case syncing
+    /// Has peers, and its head doesn't move.
+    case stalled
+  }
+  /// The state.
+  public var status: Status
+  /// Why, in words.
+  public var reason: String
+
+  /// Makes the answer.
+  public init(status: Status, reason: String) {
+    self.status = status
+    self.reason = reason
+  }
+}
+
+/// The chain's head and constants.
+public struct ChainInfoResponse: Codable, Hashable, Sendable {
+  /// The head's height.
+  public var height: UInt64
+  /// The head's hash in hex.
+  public var head: String
+  /// The first block's hash in hex.
+  public var genesisHash: String
+  /// The root of the state behind the head, in hex.
+  public var stateRoot: String
+  /// The authorities' keys in hex, in turn order.
+  public var authorities: [String]
+  /// The time between blocks.
+  public var blockTimeMilliseconds: UInt64
+
+  /// Makes the answer.
+  public init(height: UInt64, head: String, genesisHash: String, stateRoot: String, authorities: [String], blockTimeMilliseconds: UInt64) {
+    self.height = height
+    self.head = head
+    self.genesisHash = genesisHash
+    self.stateRoot = stateRoot
+    self.authorities = authorities
+    self.blockTimeMilliseconds = blockTimeMilliseconds
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case height, head, authorities
+    case genesisHash = "genesis_hash"
+    case stateRoot = "state_root"
+    case blockTimeMilliseconds = "block_time_ms"
+  }
+}
+
+/// One transaction.
+public struct TransactionResponse: Codable, Hashable, Sendable {
+  /// Where a transaction is.
+  public enum Status: String, Codable, Hashable, Sendable {
+    /// In the mempool.
+    case pending
+    /// In a block of the chain.
+    case confirmed
+  }
+  /// What the transaction does; the fields that its kind has.
+  public struct Payload: Codable, Hashable, Sendable {
+    /// `transfer`, `put`, `remove`, …
+    public var kind: String
+    /// The receiver of a transfer, in hex.
+    public var to: String?
+    /// The amount of a transfer.
+    public var amount: UInt64?
+    /// The key of a data change, in hex.
+    public var key: String?
+    /// The value of a data change, in hex.
+    public var value: String?
+
+    /// Makes the payload.
+    public init(kind: String, to: String? = nil, amount: UInt64? = nil, key: String? = nil, value: String? = nil) {
+      self.kind = kind
+      self.to = to
+      self.amount = amount
+      self.key = key
+      self.value = value
+    }
+  }
+
+  /// The hash in hex.
+  public var hash: String
+  /// Where it is.
+  public var status: Status
+  /// The height of its block.
+  public var height: UInt64?
+  /// Its place in its block.
+  public var index: Int?
+  /// The sender's address in hex.
+  public var sender: String
+  /// The sender's counter.
+  public var nonce: UInt64
+  /// What the sender pays.
+  public var fee: UInt64
+  /// What it does.
+  public var payload: Payload
+
+  /// Makes the answer.
+  public init(
+    hash: String, status: Status, height: UInt64? = nil, index: Int? = nil, sender: String, nonce: UInt64, fee: UInt64, payload: Payload
+  ) {
+    self.hash = hash
+    self.status = status
+    self.height = height
+    self.index = index
+    self.sender = sender
+    self.nonce = nonce
+    self.fee = fee
+    self.payload = payload
+  }
+}
+
+/// One block.
+public struct BlockResponse: Codable, Hashable, Sendable {
+  /// The hash in hex.
+  public var hash: String
+  /// The height.
+  public var height: UInt64
+  /// The parent's hash in hex.
+  public var parent: String
+  /// Milliseconds since 1970.
+  public var time: Int64
+  /// The root over the transactions, in hex.
+  public var transactionRoot: String
+  /// The root of the state behind the block, in hex.
+  public var stateRoot: String
+  /// The producer's key in hex.
+  public var producer: String
+  /// The producer's signature or work, in hex.
+  public var seal: String
+  /// The transactions in order.
+  public var transactions: [TransactionResponse]
+
+  /// Makes the answer.
+  public init(
+    hash: String, height: UInt64, parent: String, time: Int64, transactionRoot: String, stateRoot: String, producer: String, seal: String,
+    transactions: [TransactionResponse]
+  ) {
+    self.hash = hash
+    self.height = height
+    self.parent = parent
+    self.time = time
+    self.transactionRoot = transactionRoot
+    self.stateRoot = stateRoot
+    self.producer = producer
+    self.seal = seal
+    self.transactions = transactions
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case hash, height, parent, time, producer, seal, transactions
+    case transactionRoot = "transaction_root"
+    case stateRoot = "state_root"
+  }
+}
+
+/// One account.
+public struct AccountResponse: Codable, Hashable, Sendable {
+  /// The address in hex.
+  public var address: String
+  /// The balance.
+  public var balance: UInt64
+  /// The next transaction's counter.
+  public var nonce: UInt64
+  /// Key and value data, in hex; absent when it wasn't asked for.
+  public var data: [String: String]?
+
+  /// Makes the answer.
+  public init(address: String, balance: UInt64, nonce: UInt64, data: [String: String]? = nil) {
+    self.address = address
+    self.balance = balance
+    self.nonce = nonce
+    self.data = data
+  }
+}
+
+/// A transaction was taken into the mempool.
+public struct SubmittedResponse: Codable, Hashable, Sendable {
+  /// The hash in hex.
+  public var transactionHash: String
+  /// Always `submitted`.
+  public var status: String
+
+  /// Makes the answer.
+  public init(transactionHash: String) {
+    self.transactionHash = transactionHash
+    status = "submitted"
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case status
+    case transactionHash = "transaction_hash"
+  }
+}
