@@ -55,7 +55,8 @@ class Tamper:
 
     signature: bool = False  # the payload's signature doesn't verify
     tag: bool = False  # the ciphertext of our authenticated message doesn't authenticate
-    ephemeral: bytes | None = None  # sent in place of the first message
+    ephemeral: bytes | None = None  # sent in place of our ephemeral key
+    payload: bytes | None = None  # sent in place of the payload with our key and its signature
 
 
 def hkdf(key, material):
@@ -233,7 +234,7 @@ class Connection:
         tamper = tamper or Tamper()
         self.negotiate(NOISE)
         state, static, ephemeral = Symmetric(), X25519PrivateKey.generate(), X25519PrivateKey.generate()
-        own_payload = self.identity.payload(raw_public(static), tamper.signature)
+        own_payload = self.identity.payload(raw_public(static), tamper.signature) if tamper.payload is None else tamper.payload
 
         def authenticate(private, remote):
             """Our static key and payload; `private` and `remote` make the second secret."""
