@@ -108,7 +108,8 @@ let package = Package(
     tests("Dashboard", ["Wire", "Dashboard"]),
     tests("Starling", ["Starling", "Swarm", "Crypto"]),
     tests("Node", ["Node", "Crypto"]),
-    tests("Interop", ["Wire"]),
+    tests("Interop", []),
+    tests("House", []),
   ],
   swiftLanguageModes: [.v6],
   cxxLanguageStandard: .cxx17
