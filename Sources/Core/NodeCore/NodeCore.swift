@@ -1,1 +1,269 @@
-// placeholder
+import Gossip
+import HostCore
+import Identity
+import Ledger
+import Peering
+import SecureChannel
+import Sync
+import Wire
+
+/// The root machine of a node: a host and its chain. It routes inputs to its children and merges their outputs.
+///
+/// The real node and the simulator drive the same class: inputs in, outputs out, one timer. `now` never goes backwards; a spurious
+/// `timer` is harmless; after ``handle(_:now:into:)`` re-read ``nextDeadline``. Owned by one thread.
+public final class NodeCore<L: Ledger, C: Consensus> {
+  /// The settings of a node.
+  public struct Configuration: Sendable {
+    /// The host's.
+    public var host = HostCore.Configuration()
+    /// How the node catches up.
+    public var sync = RangeSync.Configuration()
+    /// The chain's bounds.
+    public var chain = ChainConfiguration()
+    /// What the node calls itself in the status handshake.
+    public var nodeType = "full"
+    /// The key that blocks are produced with, if any.
+    public var producer: NodeKey?
+    /// Without a new block for this many block times the node is stalled.
+    public var stalledAfterBlocks = 6
+    /// The most bytes of one answer with blocks; below the protocol's limit of 10 MB.
+    public var blocksAnswerBytes = 8 << 20
+    /// How long a peer may take for a status.
+    public var statusTimeout = Duration.seconds(5)
+
+    /// The defaults.
+    public init() {}
+  }
+
+  /// What a node is told.
+  public enum Input: Sendable {
+    /// For the host.
+    case host(HostCore.Input)
+    /// The wall clock was read again.
+    case clock(WallClock)
+    /// A piece of work is done.
+    case workDone(WorkID, Chain<L, C>.WorkResult)
+    /// A batch is durable.
+    case committed(CommitID)
+    /// A batch was not written.
+    case commitFailed(CommitID, StoreError)
+    /// A question.
+    case query(QueryID, Query)
+    /// Time may have passed.
+    case timer
+  }
+
+  /// What a node wants done.
+  public enum Output: Sendable {
+    /// For the network; never `event`.
+    case host(HostCore.Output)
+    /// Run it in the pool, report `workDone`.
+    case work(WorkID, Chain<L, C>.Work)
+    /// Make it durable, report `committed` or `commitFailed`.
+    case store(CommitID, WriteBatch)
+    /// The answer to a question; each gets exactly one.
+    case answer(QueryID, Answer)
+    /// Something happened.
+    case event(NodeEvent)
+  }
+
+  /// What a request of this node was for.
+  enum Purpose {
+    case introduction(PeerID)
+    case status(PeerID)
+    case batch(BatchID, PeerID)
+    case parent(Hash256, PeerID)
+    case pool(PeerID)
+  }
+
+  /// Who waits for a verdict of the chain.
+  enum Waiter {
+    case gossip(MessageID, Topic, PeerID?)
+    case sync(BatchID, height: UInt64, PeerID)
+    case fetched(PeerID)
+    case user(QueryID)
+  }
+
+  let configuration: Configuration
+  let genesis: GenesisConfiguration
+  let crypto: any CryptoSuite
+  /// The network side.
+  public let host: HostCore
+  /// The chain.
+  public internal(set) var chain: Chain<L, C>
+  /// How the node catches up.
+  public internal(set) var sync: RangeSync
+  let protocols: Protocols
+  var clock: WallClock
+  let started: Instant
+  var latestHead: Instant
+
+  /// What peers' statuses said, for introduced peers and those being introduced.
+  var statuses: [PeerID: Status] = [:]
+  var purposes: [RequestID: Purpose] = [:]
+  var waiters: [ValidationToken: Waiter] = [:]
+  var parentsAsked: Set<Hash256> = []
+  var hasAnnouncedPool = false
+  var poolsAsked = 0
+  var nextNumber: UInt64 = 1
+  var counters = Counters()
+  var hostOutputs: [HostCore.Output] = []
+
+  struct Counters {
+    var blocksApplied: UInt64 = 0
+    var reorganisations: UInt64 = 0
+    var transactionsAccepted: UInt64 = 0
+    var closeReasons: [String: UInt64] = [:]
+  }
+
+  /// The names that a chain's protocols and topics have on a network.
+  public struct Protocols: Sendable {
+    /// The status handshake.
+    public let status: ProtocolID
+    /// Blocks by height or hash.
+    public let blocks: ProtocolID
+    /// Transactions by ID, or all that are pending.
+    public let transactions: ProtocolID
+    /// The topic of new blocks.
+    public let blockTopic: Topic
+    /// The topic of new transactions.
+    public let transactionTopic: Topic
+
+    /// Makes the names.
+    public init(network: String, partition: String) {
+      status = ProtocolID("/starling/\(network)/status/1")
+      blocks = ProtocolID("/starling/\(network)/blocks/1")
+      transactions = ProtocolID("/starling/\(network)/transactions/1")
+      blockTopic = Topic("/starling/\(network)/\(partition)/blocks")
+      transactionTopic = Topic("/starling/\(network)/\(partition)/transactions")
+    }
+  }
+
+  /// The most bytes of an answer with blocks or transactions (seed S4: 10 MB).
+  public static var answerMaximumBytes: Int { 10 << 20 }
+  /// The most transactions in one request or answer.
+  static var transactionsMaximum: Int { 1_000 }
+
+  /// Makes a node over an opened chain.
+  ///
+  /// - Parameters:
+  ///   - key: the node's key, which proves its PeerID.
+  ///   - chain: opened in the node's store; its clock is replaced by `clock`.
+  ///   - book: the stored rows of ``HostCore/bookTable``.
+  ///   - seed: the seed of everything drawn at random.
+  public init(
+    key: NodeKey, crypto: any CryptoSuite, configuration: Configuration, genesis: GenesisConfiguration, chain: Chain<L, C>,
+    book: [(key: [UInt8], value: [UInt8])] = [], clock: WallClock, seed: UInt64, now: Instant
+  ) {
+    self.configuration = configuration
+    self.genesis = genesis
+    self.crypto = crypto
+    self.chain = chain
+    self.clock = clock
+    started = now
+    latestHead = now
+    protocols = Protocols(network: configuration.host.network, partition: genesis.chainID)
+    var hostConfiguration = configuration.host
+    hostConfiguration.peering.introductionRequired = true
+    hostConfiguration.introductionProtocols = [protocols.status]
+    let blockBytes = genesis.limits.blockBytes
+    hostConfiguration.gossip?.maximumRPCBytes = min(16 << 20, max(1 << 20, 2 * blockBytes))
+    var generator = SeededGenerator(seed: seed)
+    host = HostCore(
+      key: key, crypto: crypto, configuration: hostConfiguration, book: book, clock: clock, seed: generator.next(), now: now)
+    sync = RangeSync(configuration: configuration.sync, localHeight: chain.head.height, seed: generator.next(), now: now)
+    var ignored: [Output] = []
+    serve(now, &ignored)
+    // Nothing is connected yet: all that can come out is the protocol table, which the shell reads from the host.
+  }
+
+  private func serve(_ now: Instant, _ outputs: inout [Output]) {
+    func framed(_ maximum: Int) -> ProtocolTable.Entry { .init(framing: .lengthPrefixed(maximumBytes: maximum)) }
+    tell(.command(.serve(protocols.status, framed(Status.maximumBytes))), now, &outputs)
+    tell(.command(.serve(protocols.blocks, framed(Self.answerMaximumBytes))), now, &outputs)
+    tell(.command(.serve(protocols.transactions, framed(Self.answerMaximumBytes))), now, &outputs)
+    func topic(_ maximum: Int) -> TopicConfiguration {
+      TopicConfiguration(
+        signing: .strictNoSign, identification: .contentHash(bytes: 32), validation: .application, maximumMessageBytes: maximum)
+    }
+    tell(.command(.subscribe(protocols.blockTopic, topic(genesis.limits.blockBytes + 4096))), now, &outputs)
+    tell(.command(.subscribe(protocols.transactionTopic, topic(genesis.limits.transactionBytes))), now, &outputs)
+    run(chain: .setProducer(configuration.producer), now, &outputs)
+  }
+
+  /// When `timer` is wanted.
+  public var nextDeadline: Instant? { [host.nextDeadline, chain.nextDeadline, sync.nextDeadline].compactMap { $0 }.min() }
+
+  /// Takes one input and appends what is to be done.
+  public func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
+    switch input {
+    case .host(let input): tell(input, now, &outputs)
+    case .clock(let clock):
+      self.clock = clock
+      run(chain: .clock(clock), now, &outputs)
+    case .workDone(let id, let result): run(chain: .workDone(id, result), now, &outputs)
+    case .committed(let id): run(chain: .committed(id), now, &outputs)
+    case .commitFailed(let id, let error): run(chain: .commitFailed(id, error), now, &outputs)
+    case .query(let id, let query): answer(id, query, now, &outputs)
+    case .timer:
+      if let deadline = host.nextDeadline, deadline <= now { tell(.timer, now, &outputs) }
+      if let deadline = chain.nextDeadline, deadline <= now { run(chain: .timerFired, now, &outputs) }
+      if let deadline = sync.nextDeadline, deadline <= now { run(sync: .timer, now, &outputs) }
+    }
+  }
+
+  /// Takes one input and returns what it led to.
+  public func handle(_ input: Input, now: Instant) -> [Output] {
+    var outputs: [Output] = []
+    handle(input, now: now, into: &outputs)
+    return outputs
+  }
+
+  /// How the node is doing.
+  public func health(now: Instant) -> Health {
+    if case .syncing(let target) = sync.state { return .syncing(height: chain.head.height, target: target) }
+    if host.peering.counts.active == 0 { return .isolated }
+    if sync.state == .searching { return .syncing(height: chain.head.height, target: sync.target) }
+    let silence = now - latestHead
+    return silence > genesis.blockTime * configuration.stalledAfterBlocks ? .stalled(for: silence) : .healthy
+  }
+
+  // MARK: Children
+
+  /// Tells the host and maps what it wants.
+  func tell(_ input: HostCore.Input, _ now: Instant, _ outputs: inout [Output]) {
+    var wanted: [HostCore.Output] = []
+    host.handle(input, now: now, into: &wanted)
+    for output in wanted {
+      if case .event(let event) = output { hostEvent(event, now, &outputs) } else { outputs.append(.host(output)) }
+    }
+  }
+
+  func run(chain input: Chain<L, C>.Input, _ now: Instant, _ outputs: inout [Output]) {
+    var wanted: [Chain<L, C>.Output] = []
+    chain.handle(input, now: now, into: &wanted)
+    for output in wanted { chainOutput(output, now, &outputs) }
+  }
+
+  func run(sync input: RangeSync.Input, _ now: Instant, _ outputs: inout [Output]) {
+    var wanted: [RangeSync.Output] = []
+    sync.handle(input, now: now, into: &wanted)
+    for output in wanted { syncOutput(output, now, &outputs) }
+  }
+
+  func makeToken(_ waiter: Waiter) -> ValidationToken {
+    let token = ValidationToken(rawValue: nextNumber)
+    nextNumber += 1
+    waiters[token] = waiter
+    return token
+  }
+
+  func ask(
+    _ purpose: Purpose, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], timeout: Duration, _ now: Instant, _ outputs: inout [Output]
+  ) {
+    let id = RequestID(rawValue: nextNumber)
+    nextNumber += 1
+    purposes[id] = purpose
+    tell(.command(.request(id, peer, name, payload, timeout: timeout)), now, &outputs)
+  }
+}

@@ -60,6 +60,8 @@ public struct RangeSync: Sendable {
     public var batchBlocks = 100
     /// Batches fetched or waiting to be applied at a time; bounds memory to this many answers of at most 10 MB.
     public var batchesMaximum = 6
+    /// Batches that the chain works on at a time; keeps its queue of blocks below what it takes.
+    public var applyingMaximum = 3
     /// Requests to one peer at a time.
     public var perPeerMaximum = 2
     /// How long a peer may take to answer (seed S1: heavy operations 10 s).
@@ -303,10 +305,17 @@ public struct RangeSync: Sendable {
   }
 
   private mutating func orphaned(_ id: BatchID, now: Instant, into outputs: inout [Output]) {
-    guard batches.contains(where: { $0.id == id }) else { return }
-    // The peers' chain leaves ours below the range: start lower, at most as deep as a reorg may go.
+    guard let index = batches.firstIndex(where: { $0.id == id }), case .applying(let peer, _) = batches[index].stage else { return }
     abandonAll()
-    stepBack = stepBack == 0 ? 8 : min(stepBack * 4, configuration.forkDepth)
+    if stepBack < min(configuration.forkDepth, localHeight) {
+      // The peers' chain leaves ours below the range: start lower, at most as deep as a reorg may go.
+      stepBack = stepBack == 0 ? 8 : min(stepBack * 4, configuration.forkDepth)
+    } else {
+      // Its chain leaves ours deeper than that: it is of no use, and no fault is proven.
+      stepBack = 0
+      penalize(peer, now)
+      peers[peer]?.height = localHeight
+    }
   }
 
   private mutating func refused(_ id: BatchID, now: Instant, into outputs: inout [Output]) {
@@ -364,7 +373,7 @@ public struct RangeSync: Sendable {
 
   /// Hands fetched batches on in order.
   private mutating func release(into outputs: inout [Output]) {
-    for index in batches.indices {
+    for index in batches.indices.prefix(configuration.applyingMaximum) {
       switch batches[index].stage {
       case .applying: continue
       case .fetched(let peer, let blocks):

@@ -94,7 +94,8 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     var isEmpty: Bool { batch.isEmpty && followers.isEmpty }
   }
 
-  let ledger: L
+  /// What transactions mean.
+  public let ledger: L
   let consensus: C
   let store: any KeyValueStore
   let crypto: any CryptoSuite

@@ -47,6 +47,10 @@ public struct AccountLedger: Ledger {
     state.account(sender, crypto: crypto).nonce
   }
 
+  public func account(_ address: Address, in state: AccountState, crypto: any CryptoSuite) -> Account {
+    state.account(address, crypto: crypto)
+  }
+
   public func execute(
     _ transactions: [TransactionInfo], on state: AccountState, context: BlockContext, skippingInvalid: Bool, crypto: any CryptoSuite
   ) throws(TransactionFailure) -> Execution<AccountState> {

@@ -33,6 +33,9 @@ public protocol Ledger: Sendable {
   /// The next unused nonce of a sender.
   func nextNonce(of sender: Address, in state: State, crypto: any CryptoSuite) -> UInt64
 
+  /// What users are shown of an account; an unused one when nothing is stored.
+  func account(_ address: Address, in state: State, crypto: any CryptoSuite) -> Account
+
   /// Executes transactions in order, whose signatures are known to be good.
   /// - Parameter skippingInvalid: leave bad transactions out instead of throwing; used when a block is built.
   /// - Throws: the first transaction that is against the rules.

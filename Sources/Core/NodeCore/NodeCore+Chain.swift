@@ -1,0 +1,138 @@
+import Gossip
+import HostCore
+import Identity
+import Ledger
+import Peering
+import Sync
+import Wire
+
+extension NodeCore {
+  func chainOutput(_ output: Chain<L, C>.Output, _ now: Instant, _ outputs: inout [Output]) {
+    switch output {
+    case .work(let id, let work): outputs.append(.work(id, work))
+    case .store(let id, let batch): outputs.append(.store(id, batch))
+    case .blockVerdict(let token, let verdict): blockVerdict(token, verdict, now, &outputs)
+    case .transactionVerdict(let token, let verdict): transactionVerdict(token, verdict, now, &outputs)
+    case .relayBlock(_, let bytes, let source):
+      // What came by gossip goes on with its verdict.
+      if source.peer == nil { tell(.command(.publish(protocols.blockTopic, bytes)), now, &outputs) }
+    case .relayTransaction(_, let bytes, let source):
+      if source.peer == nil { tell(.command(.publish(protocols.transactionTopic, bytes)), now, &outputs) }
+    case .newHead(let head, let depth):
+      latestHead = now
+      if depth > 0 { counters.reorganisations += 1 }
+      outputs.append(.event(.newHead(head, reorgDepth: depth)))
+      run(sync: .localHead(head.height), now, &outputs)
+    case .needBlock(let hash, let source): askParent(hash, source, now, &outputs)
+    case .event(let event):
+      if case .blockApplied = event { counters.blocksApplied += 1 }
+      outputs.append(.event(.chain(event)))
+    }
+  }
+
+  /// A parent is missing: its child's sender has it.
+  private func askParent(_ hash: Hash256, _ source: ItemSource, _ now: Instant, _ outputs: inout [Output]) {
+    // While ranges are being fetched the parent is among them.
+    if case .syncing = sync.state { return }
+    guard parentsAsked.count < 64, !parentsAsked.contains(hash),
+      let peer = source.peer.flatMap({ host.peering.isActive($0) ? $0 : nil }) ?? host.peering.activePeers.first
+    else { return }
+    parentsAsked.insert(hash)
+    ask(.parent(hash, peer), peer, protocols.blocks, BlocksRequest.hash(hash).encoded, timeout: .seconds(5), now, &outputs)
+  }
+
+  private func blockVerdict(_ token: ValidationToken, _ verdict: BlockVerdict, _ now: Instant, _ outputs: inout [Output]) {
+    guard let waiter = waiters.removeValue(forKey: token) else { return }
+    if case .invalid(let error) = verdict, let peer = waiter.peer {
+      outputs.append(.event(.invalidBlock(from: peer, error)))
+      tell(.command(.report(peer, .invalidBlock)), now, &outputs)
+    }
+    switch waiter {
+    case .gossip(let id, let topic, _):
+      let answer: ValidationVerdict =
+        switch verdict {
+        case .accepted, .known: .accept
+        case .invalid: .reject
+        case .orphan, .future, .refused: .ignore
+        }
+      tell(.command(.validated(id, topic, answer)), now, &outputs)
+    case .sync(let batch, let height, _):
+      switch verdict {
+      case .accepted, .known: run(sync: .applied(batch, height: height), now, &outputs)
+      case .invalid: run(sync: .refused(batch, height: height), now, &outputs)
+      case .orphan, .future, .refused: run(sync: .orphaned(batch, height: height), now, &outputs)
+      }
+    case .fetched, .user: break
+    }
+  }
+
+  private func transactionVerdict(_ token: ValidationToken, _ verdict: TransactionVerdict, _ now: Instant, _ outputs: inout [Output]) {
+    guard let waiter = waiters.removeValue(forKey: token) else { return }
+    if case .accepted = verdict { counters.transactionsAccepted += 1 }
+    if case .invalid = verdict, let peer = waiter.peer { tell(.command(.report(peer, .invalidTransaction)), now, &outputs) }
+    switch waiter {
+    case .gossip(let id, let topic, _):
+      let answer: ValidationVerdict =
+        switch verdict {
+        case .accepted, .known: .accept
+        case .invalid: .reject
+        case .refused: .ignore
+        }
+      tell(.command(.validated(id, topic, answer)), now, &outputs)
+    case .user(let query):
+      let answer: Answer =
+        switch verdict {
+        case .accepted(let id), .known(let id): .submitted(id)
+        case .refused(.busy): .unavailable("too many transactions wait for verification")
+        case .refused(let refusal): .refused(refusal.description)
+        case .invalid(let error): .refused(error.description)
+        }
+      outputs.append(.answer(query, answer))
+    case .sync, .fetched: break
+    }
+  }
+
+  // MARK: Sync
+
+  func syncOutput(_ output: RangeSync.Output, _ now: Instant, _ outputs: inout [Output]) {
+    switch output {
+    case .fetch(let batch, let peer, let from, let count):
+      ask(
+        .batch(batch, peer), peer, protocols.blocks, BlocksRequest.range(from: from, count: count).encoded,
+        timeout: configuration.sync.requestTimeout, now, &outputs)
+    case .askStatus(let peer): askStatus(.status(peer), peer, now, &outputs)
+    case .apply(let batch, let peer, let blocks):
+      for block in blocks {
+        run(chain: .blockReceived(block.bytes, .sync(peer), makeToken(.sync(batch, height: block.height, peer))), now, &outputs)
+      }
+    case .blameSlow(let peer): tell(.command(.report(peer, .uselessAnswer)), now, &outputs)
+    case .blameWrong(let peer): tell(.command(.report(peer, .protocolViolation)), now, &outputs)
+    case .state(let state):
+      outputs.append(.event(.sync(state)))
+      run(chain: .setProducing(allowed: state.isCaughtUp), now, &outputs)
+      if state.isCaughtUp { caughtUp(now, &outputs) }
+    }
+  }
+
+  /// What was accepted before a crash may not have left this node: say it again, once.
+  private func caughtUp(_ now: Instant, _ outputs: inout [Output]) {
+    if sync.state == .synced, !hasAnnouncedPool {
+      hasAnnouncedPool = true
+      for pending in chain.mempool.transactions.prefix(Self.transactionsMaximum) {
+        tell(.command(.publish(protocols.transactionTopic, pending.bytes)), now, &outputs)
+      }
+    }
+    for peer in host.peering.activePeers { askPool(peer, now, &outputs) }
+  }
+}
+
+extension NodeCore.Waiter {
+  /// The peer that is answerable for the item.
+  var peer: PeerID? {
+    switch self {
+    case .gossip(_, _, let peer): peer
+    case .sync(_, _, let peer), .fetched(let peer): peer
+    case .user: nil
+    }
+  }
+}

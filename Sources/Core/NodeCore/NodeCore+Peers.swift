@@ -1,0 +1,243 @@
+import Gossip
+import HostCore
+import Identity
+import Ledger
+import Peering
+import Sync
+import Wire
+
+extension NodeCore {
+  func hostEvent(_ event: HostCore.Event, _ now: Instant, _ outputs: inout [Output]) {
+    switch event {
+    case .peerProven(let peer, _, let direction, _):
+      // The dialler speaks first; the other end has the introduction's time limit to hear it.
+      if direction == .outbound { askStatus(.introduction(peer), peer, now, &outputs) }
+    case .peerActive(let peer):
+      run(sync: .peerIntroduced(peer, height: statuses[peer]?.height ?? 0), now, &outputs)
+      askPool(peer, now, &outputs)
+    case .peerGone(let peer, let reason):
+      statuses[peer] = nil
+      counters.closeReasons[reason.code.description, default: 0] += 1
+      run(sync: .peerGone(peer), now, &outputs)
+    case .request(let request): serve(request, now, &outputs)
+    case .response(let id, let result): response(id, result, now, &outputs)
+    case .validate(let message): validate(message, now, &outputs)
+    case .listening, .identified, .gossip, .published, .publishFailed, .mesh, .peering: break
+    }
+    switch event {
+    case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh: break
+    default: outputs.append(.event(.host(event)))
+    }
+  }
+
+  // MARK: Status
+
+  /// This node's own status now.
+  public var status: Status {
+    Status(
+      network: configuration.host.network, chainID: genesis.chainID, genesis: chain.genesis, height: chain.head.height,
+      head: chain.head.hash, nodeType: configuration.nodeType, listenAddresses: host.listenAddresses, services: ["blocks", "transactions"])
+  }
+
+  func askStatus(_ purpose: Purpose, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
+    ask(purpose, peer, protocols.status, status.encoded, timeout: configuration.statusTimeout, now, &outputs)
+  }
+
+  private func serveStatus(_ request: InboundRequest, _ now: Instant, _ outputs: inout [Output]) {
+    let theirs: Status
+    do throws(ProtobufError) {
+      theirs = try Status(encoded: request.payload.rawSpan)
+    } catch {
+      tell(.command(.decline(request.stream)), now, &outputs)
+      return tell(.command(.report(request.peer, .malformedMessage)), now, &outputs)
+    }
+    if let mismatch = status.mismatch(with: theirs) {
+      let reason = Reason(mismatch)
+      tell(.command(.respond(request.stream, StatusAnswer.refusal(code: UInt64(reason.code.rawValue), text: reason.detail).encoded)), now, &outputs)
+      outputs.append(.event(.mismatch(request.peer, mismatch)))
+      return tell(.command(.refuse(request.peer, reason)), now, &outputs)
+    }
+    tell(.command(.respond(request.stream, StatusAnswer.status(status).encoded)), now, &outputs)
+    accepted(request.peer, theirs, now, &outputs)
+  }
+
+  /// A peer is of this network: introduce it, or note its new height.
+  private func accepted(_ peer: PeerID, _ theirs: Status, _ now: Instant, _ outputs: inout [Output]) {
+    statuses[peer] = theirs
+    if host.peering.isActive(peer) {
+      run(sync: .peerHeight(peer, theirs.height), now, &outputs)
+    } else {
+      tell(.command(.introduce(peer)), now, &outputs)
+    }
+  }
+
+  private func statusAnswered(
+    _ peer: PeerID, _ result: Result<[UInt8], RequestError>, isIntroduction: Bool, _ now: Instant, _ outputs: inout [Output]
+  ) {
+    switch result {
+    case .failure(let error):
+      guard isIntroduction else { return }
+      tell(.command(.refuse(peer, Reason(.introductionTimeout, "no status: \(error)"))), now, &outputs)
+    case .success(let bytes):
+      switch try? StatusAnswer(encoded: bytes.rawSpan) {
+      case .status(let theirs):
+        if let mismatch = status.mismatch(with: theirs) {
+          outputs.append(.event(.mismatch(peer, mismatch)))
+          tell(.command(.refuse(peer, Reason(mismatch))), now, &outputs)
+        } else {
+          accepted(peer, theirs, now, &outputs)
+        }
+      case .refusal(let code, let text):
+        let reason = Reason(.init(rawValue: UInt32(truncatingIfNeeded: code)), text)
+        outputs.append(.event(.refusedBy(peer, reason)))
+        tell(.command(.refuse(peer, reason)), now, &outputs)
+      case nil:
+        tell(.command(.report(peer, .malformedMessage)), now, &outputs)
+        if isIntroduction { tell(.command(.refuse(peer, Reason(.protocolViolation, "unreadable status"))), now, &outputs) }
+      }
+    }
+  }
+
+  // MARK: Requests
+
+  private func serve(_ request: InboundRequest, _ now: Instant, _ outputs: inout [Output]) {
+    let answer: [UInt8]?
+    switch request.protocolID {
+    case protocols.status: return serveStatus(request, now, &outputs)
+    case protocols.blocks: answer = (try? BlocksRequest(encoded: request.payload.rawSpan)).flatMap { blocks(for: $0) }
+    case protocols.transactions: answer = transactions(for: request.payload)
+    default: answer = nil
+    }
+    tell(.command(answer.map { .respond(request.stream, $0) } ?? .decline(request.stream)), now, &outputs)
+  }
+
+  private func blocks(for request: BlocksRequest) -> [UInt8]? {
+    switch request {
+    case .range(let from, let count):
+      guard let blocks = try? chain.blocks(from: from, count: count, maximumBytes: configuration.blocksAnswerBytes) else { return nil }
+      return BytesList(blocks).encoded
+    case .hash(let hash):
+      guard let block = try? chain.blockBytes(hash) else { return nil }
+      return BytesList([block]).encoded
+    }
+  }
+
+  /// The transactions that a peer names, or the pending ones when it names none.
+  private func transactions(for payload: [UInt8]) -> [UInt8]? {
+    guard let wanted = try? BytesList(encoded: payload.rawSpan, maximum: Self.transactionsMaximum) else { return nil }
+    var items: [[UInt8]] = []
+    if wanted.items.isEmpty {
+      items = chain.mempool.transactions.prefix(Self.transactionsMaximum).map(\.bytes)
+    } else {
+      var left = configuration.blocksAnswerBytes
+      for item in wanted.items {
+        guard let id = Hash256(item), let status = try? chain.transaction(id) else { continue }
+        let bytes = status.bytes
+        left -= bytes.count
+        if left < 0 { break }
+        items.append(bytes)
+      }
+    }
+    return BytesList(items).encoded
+  }
+
+  /// A node that has caught up asks its first few peers for what they have pending.
+  func askPool(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
+    guard sync.state.isCaughtUp, poolsAsked < 3 else { return }
+    poolsAsked += 1
+    ask(.pool(peer), peer, protocols.transactions, BytesList([]).encoded, timeout: .seconds(10), now, &outputs)
+  }
+
+  private func response(_ id: RequestID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]) {
+    switch purposes.removeValue(forKey: id) {
+    case .introduction(let peer): statusAnswered(peer, result, isIntroduction: true, now, &outputs)
+    case .status(let peer): statusAnswered(peer, result, isIntroduction: false, now, &outputs)
+    case .batch(let batch, let peer): batchAnswered(batch, peer, result, now, &outputs)
+    case .parent(let hash, let peer):
+      parentsAsked.remove(hash)
+      guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: 1), let block = list.items.first else {
+        return
+      }
+      run(chain: .blockReceived(block, .sync(peer), makeToken(.fetched(peer))), now, &outputs)
+    case .pool(let peer):
+      guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: Self.transactionsMaximum) else {
+        return
+      }
+      for item in list.items { run(chain: .transactionReceived(item, .sync(peer), makeToken(.fetched(peer))), now, &outputs) }
+    case nil: break
+    }
+  }
+
+  private func batchAnswered(
+    _ batch: BatchID, _ peer: PeerID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]
+  ) {
+    switch result {
+    case .success(let bytes):
+      guard let list = try? BytesList(encoded: bytes.rawSpan, maximum: BlocksRequest.maximumCount),
+        let blocks = fetched(list.items)
+      else { return run(sync: .fetchFailed(batch, peer, .malformed), now, &outputs) }
+      run(sync: .fetched(batch, peer, blocks), now, &outputs)
+    case .failure(.timeout): run(sync: .fetchFailed(batch, peer, .late), now, &outputs)
+    case .failure(.notConnected), .failure(.tooManyInFlight): run(sync: .fetchFailed(batch, peer, .linkLost), now, &outputs)
+    case .failure(.failed), .failure(.noAnswer):
+      run(sync: .fetchFailed(batch, peer, host.peering.isActive(peer) ? .declined : .linkLost), now, &outputs)
+    }
+  }
+
+  /// Reads what is needed to put blocks in order; `nil` when one cannot be read.
+  private func fetched(_ items: [[UInt8]]) -> [FetchedBlock]? {
+    var blocks: [FetchedBlock] = []
+    blocks.reserveCapacity(items.count)
+    for item in items {
+      guard let block = try? Block(encoded: item.rawSpan, limits: genesis.limits) else { return nil }
+      blocks.append(
+        FetchedBlock(bytes: item, height: block.header.height, hash: block.hash(crypto: crypto), parent: block.header.parent))
+    }
+    return blocks
+  }
+
+  // MARK: Gossip
+
+  private func validate(_ message: GossipMessage, _ now: Instant, _ outputs: inout [Output]) {
+    guard let peer = message.receivedFrom else { return }
+    let waiter = Waiter.gossip(message.id, message.topic, peer)
+    if message.topic == protocols.blockTopic {
+      let bytes = message.data
+      if let header = try? Block(encoded: bytes.rawSpan, limits: genesis.limits).header, header.height > statuses[peer]?.height ?? 0 {
+        // Who passes a block on has checked it, or claims so: a reason to ask, never a reason to believe.
+        statuses[peer]?.height = header.height
+      }
+      run(chain: .blockReceived(bytes, .gossip(peer), makeToken(waiter)), now, &outputs)
+      if let height = statuses[peer]?.height { run(sync: .peerHeight(peer, height), now, &outputs) }
+    } else if sync.state.isCaughtUp {
+      run(chain: .transactionReceived(message.data, .gossip(peer), makeToken(waiter)), now, &outputs)
+    } else {
+      // Its state is too old to judge transactions.
+      tell(.command(.validated(message.id, message.topic, .ignore)), now, &outputs)
+    }
+  }
+}
+
+extension Reason {
+  /// The reason that a peer of another network is given.
+  public init(_ mismatch: StatusMismatch) {
+    let code: Code =
+      switch mismatch {
+      case .version: .wrongVersion
+      case .network: .wrongNetwork
+      case .chain: .wrongChain
+      case .genesis: .wrongGenesis
+      }
+    self.init(code, mismatch.description)
+  }
+}
+
+extension TransactionStatus {
+  /// The encoded transaction.
+  public var bytes: [UInt8] {
+    switch self {
+    case .pending(let info): info.bytes
+    case .confirmed(_, _, _, let bytes): bytes
+    }
+  }
+}

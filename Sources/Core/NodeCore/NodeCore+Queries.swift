@@ -1,0 +1,71 @@
+import HostCore
+import Identity
+import Ledger
+import Peering
+import Sync
+import Wire
+
+extension NodeCore {
+  /// Answers a question, at once or, for a submitted transaction, once it is durable.
+  func answer(_ id: QueryID, _ query: Query, _ now: Instant, _ outputs: inout [Output]) {
+    do throws(StoreError) {
+      switch query {
+      case .info: outputs.append(.answer(id, .info(info(now))))
+      case .peers: outputs.append(.answer(id, .peers(peers(now))))
+      case .explain(let peer): outputs.append(.answer(id, .story(host.peering.explain(peer, now: now))))
+      case .chain:
+        let info = ChainInfo(
+          chainID: genesis.chainID, genesis: chain.genesis, head: chain.head, authorities: genesis.authorities,
+          blockTime: genesis.blockTime, finalHeight: chain.finalHeight)
+        outputs.append(.answer(id, .chain(info)))
+      case .latestBlock: outputs.append(.answer(id, found(try chain.block(at: chain.head.height))))
+      case .block(let hash): outputs.append(.answer(id, found(try chain.block(hash))))
+      case .blockAt(let height): outputs.append(.answer(id, found(try chain.block(at: height))))
+      case .transaction(let hash):
+        outputs.append(.answer(id, try chain.transaction(hash).map { .transaction(hash, $0) } ?? .notFound))
+      case .account(let address):
+        let account = chain.ledger.account(address, in: chain.tipState, crypto: crypto)
+        let next = chain.mempool.nextNonce(of: address, confirmed: account.nonce)
+        outputs.append(.answer(id, .account(address, account, nextNonce: next)))
+      case .submit(let bytes):
+        guard sync.state.isCaughtUp else {
+          return outputs.append(.answer(id, .unavailable("the node is catching up (height \(chain.head.height) of \(sync.target))")))
+        }
+        run(chain: .transactionReceived(bytes, .local, makeToken(.user(id))), now, &outputs)
+      case .statistics: outputs.append(.answer(id, .statistics(statistics(now))))
+      }
+    } catch {
+      outputs.append(.answer(id, .failed(error.description)))
+    }
+  }
+
+  private func found(_ block: Block?) -> Answer { block.map { .block($0.hash(crypto: crypto), $0) } ?? .notFound }
+
+  /// The node's own description.
+  public func info(_ now: Instant) -> NodeInfo {
+    NodeInfo(
+      peerID: host.peerID, network: configuration.host.network, chainID: genesis.chainID, nodeType: configuration.nodeType,
+      addresses: host.listenAddresses, head: chain.head, peers: host.peering.counts.active,
+      pendingTransactions: chain.mempool.count, uptime: now - started, health: health(now: now), sync: sync.state)
+  }
+
+  /// The links.
+  public func peers(_ now: Instant) -> [PeerStatus] {
+    host.peering.links(now: now).map { link in
+      PeerStatus(
+        link: link, height: link.peer.flatMap { statuses[$0]?.height }, nodeType: link.peer.flatMap { statuses[$0]?.nodeType },
+        agent: link.peer.flatMap { host.identity(of: $0)?.agent }, age: now - link.since)
+    }
+  }
+
+  /// Figures for monitoring.
+  public func statistics(_ now: Instant) -> NodeStatistics {
+    let gossip = host.gossip?.statistics
+    return NodeStatistics(
+      peering: host.peering.counts, chain: chain.statistics, height: chain.head.height, target: sync.target,
+      headAge: clock.time(at: now) - chain.head.time, health: health(now: now), messagesReceived: gossip?.messagesReceived ?? 0,
+      duplicates: gossip?.duplicates ?? 0, rejected: gossip?.rejected ?? 0, published: gossip?.messagesPublished ?? 0,
+      gossipBytesIn: gossip?.bytesIn ?? 0, gossipBytesOut: gossip?.bytesOut ?? 0, blocksApplied: counters.blocksApplied,
+      reorganisations: counters.reorganisations, transactionsAccepted: counters.transactionsAccepted, closeReasons: counters.closeReasons)
+  }
+}

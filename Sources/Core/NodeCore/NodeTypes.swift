@@ -1,0 +1,212 @@
+import HostCore
+import Identity
+import Ledger
+import Peering
+import Sync
+import Wire
+
+/// Names a question to the node; the answer carries it back. Chosen by the caller.
+public struct QueryID: Hashable, Sendable {
+  /// The number.
+  public let rawValue: UInt64
+  /// Makes a name.
+  public init(rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// What users and operators ask a node.
+public enum Query: Sendable {
+  /// Name, network, addresses, head, health.
+  case info
+  /// The links.
+  case peers
+  /// What is known of a peer's story.
+  case explain(PeerID)
+  /// The chain's head and rules.
+  case chain
+  /// The newest block.
+  case latestBlock
+  /// A block by its hash.
+  case block(Hash256)
+  /// A block by its height.
+  case blockAt(UInt64)
+  /// A transaction by its ID.
+  case transaction(Hash256)
+  /// An account, by its public key.
+  case account(Address)
+  /// Accept an encoded transaction.
+  case submit([UInt8])
+  /// Figures for monitoring.
+  case statistics
+}
+
+/// The answer to a query.
+public enum Answer: Sendable {
+  /// To ``Query/info``.
+  case info(NodeInfo)
+  /// To ``Query/peers``.
+  case peers([PeerStatus])
+  /// To ``Query/explain(_:)``: sentences, oldest first.
+  case story([String])
+  /// To ``Query/chain``.
+  case chain(ChainInfo)
+  /// To the queries for a block; the hash, and the block unless it is the genesis, which has only a configuration.
+  case block(Hash256, Block)
+  /// To ``Query/transaction(_:)``.
+  case transaction(Hash256, TransactionStatus)
+  /// To ``Query/account(_:)``: as the chain's tip has it, and the next nonce with pending transactions counted in.
+  case account(Address, Account, nextNonce: UInt64)
+  /// To ``Query/submit(_:)``: accepted, and durable on this node.
+  case submitted(Hash256)
+  /// To ``Query/statistics``.
+  case statistics(NodeStatistics)
+  /// There is no such thing.
+  case notFound
+  /// Not now: the node is catching up, or full. The text says which.
+  case unavailable(String)
+  /// Not acceptable; the text says why.
+  case refused(String)
+  /// This node failed; the text says how.
+  case failed(String)
+}
+
+/// How a node is doing, from progress rather than from claims.
+public enum Health: Hashable, Sendable {
+  /// Peers are there and the chain grows.
+  case healthy
+  /// No peer is active.
+  case isolated
+  /// Blocks are being caught up with.
+  case syncing(height: UInt64, target: UInt64)
+  /// Peers are there and no block has come for too long.
+  case stalled(for: Duration)
+
+  /// One word.
+  public var status: String {
+    switch self {
+    case .healthy: "healthy"
+    case .isolated: "isolated"
+    case .syncing: "syncing"
+    case .stalled: "stalled"
+    }
+  }
+
+  /// One sentence.
+  public var reason: String {
+    switch self {
+    case .healthy: "peers are connected and the chain grows"
+    case .isolated: "no peer is connected; check the seeds and the network"
+    case .syncing(let height, let target): "catching up: height \(height) of \(target)"
+    case .stalled(let time): "no new block for \(Int(time.seconds)) s; check the producers and this node's clock"
+    }
+  }
+}
+
+/// A node's own description.
+public struct NodeInfo: Sendable {
+  /// Its name.
+  public let peerID: PeerID
+  /// The network.
+  public let network: String
+  /// The chain.
+  public let chainID: String
+  /// What it does: `full` or `authority`.
+  public let nodeType: String
+  /// Where it listens.
+  public let addresses: [Multiaddr]
+  /// The end of the durable chain.
+  public let head: ChainHead
+  /// Active peers.
+  public let peers: Int
+  /// Pending transactions.
+  public let pendingTransactions: Int
+  /// Time since the start.
+  public let uptime: Duration
+  /// How it is doing.
+  public let health: Health
+  /// Where it stands with its chain.
+  public let sync: SyncState
+}
+
+/// A link, for operators.
+public struct PeerStatus: Sendable {
+  /// What peering knows.
+  public let link: PeerInfo
+  /// What the peer's status or blocks showed.
+  public let height: UInt64?
+  /// The peer's kind of node.
+  public let nodeType: String?
+  /// The peer's software.
+  public let agent: String?
+  /// Time since the link came into its state.
+  public let age: Duration
+}
+
+/// A chain's description.
+public struct ChainInfo: Sendable {
+  /// The name.
+  public let chainID: String
+  /// The hash of block 0.
+  public let genesis: Hash256
+  /// The end of the durable chain.
+  public let head: ChainHead
+  /// Who may produce.
+  public let authorities: [Address]
+  /// The time between two slots.
+  public let blockTime: Duration
+  /// The lowest height that can still be reorganised.
+  public let finalHeight: UInt64
+}
+
+/// Figures for monitoring. Counters only ever grow.
+public struct NodeStatistics: Sendable {
+  /// Links and remembered peers.
+  public var peering: PeeringCounts
+  /// The chain's queues.
+  public var chain: ChainStatistics
+  /// The durable height.
+  public var height: UInt64
+  /// The highest height that a peer shows.
+  public var target: UInt64
+  /// Time since the newest block's own time.
+  public var headAge: Duration
+  /// How the node is doing.
+  public var health: Health
+  /// Gossip: whole messages that came in, first copies and duplicates.
+  public var messagesReceived = 0
+  /// Gossip: messages seen before.
+  public var duplicates = 0
+  /// Gossip: messages refused.
+  public var rejected = 0
+  /// Gossip: messages that this node published.
+  public var published = 0
+  /// Gossip: RPC bytes in.
+  public var gossipBytesIn = 0
+  /// Gossip: RPC bytes out.
+  public var gossipBytesOut = 0
+  /// Blocks applied since the start.
+  public var blocksApplied: UInt64
+  /// Reorganisations since the start.
+  public var reorganisations: UInt64
+  /// Transactions accepted since the start.
+  public var transactionsAccepted: UInt64
+  /// Links that ended, by reason.
+  public var closeReasons: [String: UInt64]
+}
+
+/// What happened in a node; for logs, traces and views.
+public enum NodeEvent: Sendable {
+  /// In the host: peers and links.
+  case host(HostCore.Event)
+  /// In the chain.
+  case chain(ChainEvent)
+  /// The chain's head moved.
+  case newHead(ChainHead, reorgDepth: Int)
+  /// Where the node stands with its chain.
+  case sync(SyncState)
+  /// A peer is not of this network: it was refused with this reason.
+  case mismatch(PeerID, StatusMismatch)
+  /// A peer refused this node.
+  case refusedBy(PeerID, Reason)
+  /// A peer's block was against the rules.
+  case invalidBlock(from: PeerID, BlockError)
+}
