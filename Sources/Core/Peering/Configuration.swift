@@ -73,6 +73,8 @@ public struct PeeringConfiguration: Sendable {
 
   /// The most peers that are remembered. Default 4,096, about 1 KiB each with eight addresses.
   public var knownMaximum = 4_096
+  /// Seeds, bootstrap and manual entries that are remembered beyond that when nobody can be forgotten. Default 1,024.
+  public var configuredMaximum = 1_024
   /// The most addresses of one peer. Default 8.
   public var addressesPerPeerMaximum = 8
   /// The most remembered peers that one peer's word brought in. Default 512.

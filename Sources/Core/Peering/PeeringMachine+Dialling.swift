@@ -29,9 +29,6 @@ extension PeeringMachine {
     }
     if slots.outbound >= configuration.outboundMinimum { shortSince = nil }
     fillDeadline = next
-    // Dials that failed at once may have asked for another turn; their entries' back-off is in the future by then.
-    if needsFill { fillDeadline = min(fillDeadline, now + configuration.backOffMinimum) }
-    needsFill = false
   }
 
   private func isFree(_ entry: KnownPeer, _ target: DialTarget, _ now: Instant) -> Bool {

@@ -6,15 +6,17 @@ extension PeeringMachine {
   mutating func keepAlive(_ link: Link, _ now: Instant, _ outputs: inout [Output]) {
     var link = link
     if !link.pings.isEmpty { link.missed += 1 }
-    if link.missed >= configuration.missedPongsMaximum {
-      let silent = links.values.filter {
-        $0.state == .active && ($0.id == link.id ? link.missed : $0.missed) + 1 >= configuration.missedPongsMaximum
+    if link.missed - link.forgiven >= configuration.missedPongsMaximum {
+      let silent = links.values.filter { other in
+        let unanswered = other.id == link.id ? link.missed - link.forgiven : other.missed - other.forgiven
+        return other.state == .active && unanswered + 1 >= configuration.missedPongsMaximum
       }.count
       let isOwnFault = activeCount >= configuration.ownFaultLinksMinimum && silent * 2 > activeCount
       if !isOwnFault || link.missed >= configuration.missedPongsOwnFaultMaximum {
         close(link.id, Reason(.keepAliveTimeout, "\(link.missed) pings unanswered"), now, &outputs)
         return
       }
+      isOwnFaultSuspected = true
       if ownFaultSaid.map({ now - $0 >= configuration.pingInterval }) ?? true {
         ownFaultSaid = now
         emit(.ownFault(silent: silent, of: activeCount), now, &outputs)
@@ -35,6 +37,15 @@ extension PeeringMachine {
     link.roundTrip = link.roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample
     link.pings = []
     link.missed = 0
+    link.forgiven = 0
     set(link)
+    if isOwnFaultSuspected {
+      // The line is back: those that have not answered yet get their three chances anew.
+      isOwnFaultSuspected = false
+      for var other in links.values where other.missed > 0 {
+        other.forgiven = other.missed
+        set(other)
+      }
+    }
   }
 }

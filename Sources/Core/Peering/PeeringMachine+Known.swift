@@ -47,7 +47,9 @@ extension PeeringMachine {
     _ target: DialTarget, _ address: KnownAddress, _ role: KnownPeer.Role, _ source: PeerSource, _ now: Instant, _ outputs: inout [Output]
   ) {
     if let author = source.author, known.quota(of: author) >= configuration.perSourceMaximum { return }
-    if known.count >= configuration.knownMaximum, known.evict(using: &generator) == nil, role == .heard { return }
+    if known.count >= configuration.knownMaximum, known.evict(using: &generator) == nil {
+      if role == .heard || known.count >= configuration.knownMaximum + configuration.configuredMaximum { return }
+    }
     var entry = KnownPeer(waitingSince: now)
     entry.role = role
     entry.author = source.author

@@ -103,11 +103,12 @@ extension PeeringMachine {
       close(heldID, Reason(.duplicate), now, &outputs)
     }
     guard let existingID = linkOfPeer[peer], let existing = links[existingID] else {
-      if new.direction == .inbound, let dialID = dialInFlight(to: peer) {
-        if localPeer < peer {
+      if let dialID = dialInFlight(to: peer) {
+        if new.direction == .inbound && localPeer < peer {
           heldOfPeer[peer] = new.id
           return
         }
+        // It would lose against the remote's link, or is a second one of our own: it is not proven here, so nobody relies on it.
         cancelDial(dialID, now, &outputs)
       }
       admit(new.id, now, &outputs)

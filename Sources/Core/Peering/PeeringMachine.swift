@@ -92,6 +92,7 @@ public struct PeeringMachine: Sendable {
   var linkDeadline = Instant.distantFuture
   var banDeadline = Instant.distantFuture
   var ownFaultSaid: Instant?
+  var isOwnFaultSuspected = false
   private var dialNumber: UInt64 = 0
   var acceptTokens: Double
   var acceptTokensAt: Instant

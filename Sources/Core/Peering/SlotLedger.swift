@@ -51,6 +51,8 @@ struct Link {
   /// Unanswered pings, the oldest first; at most ``pingsMaximum``.
   var pings: [(nonce: UInt64, sent: Instant)] = []
   var missed = 0
+  /// Of ``missed``, those that were this side's own fault.
+  var forgiven = 0
   var roundTrip: Duration?
 
   static let pingsMaximum = 4

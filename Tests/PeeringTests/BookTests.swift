@@ -1,0 +1,223 @@
+import Identity
+import Testing
+import Wire
+
+@testable import Peering
+
+@Suite struct BookTests {
+  /// A row is written when an outbound link is in use, not before, not for inbound links, never on hearsay.
+  @Test func writtenOnSuccessOnly() {
+    var bench = Bench(local: 5) { $0.introductionRequired = true }
+    let heard = (0..<3).map { PeerAddress(peer: peer(UInt64(10 + $0)), address: publicAddress($0)) }
+    var outputs = bench.send(.learned(heard, .discovery))
+    #expect(outputs.book.isEmpty)
+    let dial = outputs.dials[0]
+    outputs = bench.prove(dial, 10 + UInt64(heard.firstIndex { $0.address == dial.address }!))
+    #expect(outputs.book.isEmpty)
+    let who = bench.machine.links(now: bench.now).first { $0.connection == dial.id }!.peer!
+    outputs = bench.send(.introduced(who))
+    #expect(outputs.book.count == 1)
+    _ = bench.enter(99, from: "/ip4/20.0.0.1/tcp/1")
+    #expect(bench.send(.introduced(peer(99))).book.isEmpty)
+  }
+
+  /// Restart without any configuration: the stored peer is dialled.
+  @Test func survivesRestart() {
+    var bench = Bench(local: 5)
+    var book = TestBook()
+    let dial = bench.send(.dial(PeerAddress(peer: nil, address: publicAddress(1)), keep: true)).dials[0]
+    book.apply(bench.prove(dial, 2))
+    book.apply(bench.send(.closed(dial.id, .transport("outage")), at: 500))
+    #expect(book.all.count == 1, "a lost link deletes nothing")
+    var again = Bench(local: 5, book: book.all, at: at(1_000))
+    let outputs = again.send(.timerFired)
+    #expect(outputs.dials.map(\.address) == [publicAddress(1)])
+    #expect(outputs.contains { if case .dial(_, _, peer(2), _) = $0 { true } else { false } })
+  }
+
+  /// Five failed dials take the row away; the peer stays known and is dialled on.
+  @Test func fiveFailures() throws {
+    var bench = Bench(local: 5)
+    var book = TestBook()
+    var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    book.apply(bench.prove(dial, 9))
+    book.apply(bench.send(.closed(dial.id, .remoteClosed), at: 100))
+    for failure in 1...5 {
+      let next = bench.nextDial(by: 1e6)
+      dial = try #require(next)
+      #expect(book.all.count == 1, "before failure \(failure)")
+      book.apply(bench.send(.dialFailed(dial.id, .refused)))
+    }
+    #expect(book.all.isEmpty)
+    #expect(bench.nextDial(by: 1e6) != nil)
+  }
+
+  /// The node's own network is down: timeouts without any link do not empty the book.
+  @Test func outageKeepsTheBook() throws {
+    var bench = Bench(local: 5)
+    var book = TestBook()
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    book.apply(bench.prove(dial, 9))
+    book.apply(bench.send(.closed(dial.id, .transport("down")), at: 100))
+    for _ in 1...20 {
+      let next = bench.nextDial(by: 1e6)
+      book.apply(bench.send(.dialFailed(try #require(next).id, .unreachable)))
+    }
+    #expect(book.all.count == 1)
+  }
+
+  @Test func unreadableRowsAreSetAside() {
+    let good = PeerRow(peer: peer(9), addresses: [.init(bytes: publicAddress(1).bytes, lastSuccess: 7)], failures: 2, score: 3, scoredAt: 9)
+    var book: [(key: [UInt8], value: [UInt8])] = [(good.key, good.value)]
+    book.append(([], []))
+    book.append(([UInt8(ascii: "p"), 1, 2, 3], good.value))
+    book.append((PeerRow.key(peer(10)), [0xff, 0xff]))
+    book.append(
+      (
+        PeerRow.key(peer(11)),
+        PeerRow(peer: peer(11), addresses: [.init(bytes: [1, 2], lastSuccess: 0)], failures: 0, score: 0, scoredAt: 0).value
+      ))
+    book.append(([UInt8(ascii: "n"), 99, 1, 2, 3, 4], []))
+    var bench = Bench(local: 5, book: book)
+    let outputs = bench.send(.timerFired)
+    #expect(outputs.events.filter { if case .bookRowUnreadable = $0 { true } else { false } }.count == 5)
+    #expect(outputs.dials.map(\.address) == [publicAddress(1)])
+  }
+
+  @Test func rowsRoundTripAndNeverTrap() {
+    let row = PeerRow(
+      peer: peer(9), addresses: (1...3).map { .init(bytes: publicAddress($0).bytes, lastSuccess: UInt64($0)) }, failures: 2, score: 3.5,
+      scoredAt: 9)
+    #expect(PeerRow(key: row.key, value: row.value) == row)
+    for subject in [BanSubject.peer(peer(3)), .network(IPNetwork("10.0.0.0/8")!), .network(IPNetwork("2001:db8::/32")!)] {
+      let ban = BanRow(subject: subject, end: 12, detail: "why", isOperators: true)
+      #expect(BanRow(key: BanRow.key(subject), value: ban.value) == ban)
+    }
+    for length in 0..<row.value.count { _ = PeerRow(key: row.key, value: Array(row.value.prefix(length))) }
+    let seed: UInt64 = 77
+    print("book fuzz seed \(seed)")
+    var generator = SeededGenerator(seed: seed)
+    for _ in 0..<20_000 {
+      var value = row.value
+      for _ in 0...generator.index(below: 4) { value[generator.index(below: value.count)] = UInt8(truncatingIfNeeded: generator.next()) }
+      _ = PeerRow(key: row.key, value: value)
+      let key = generator.bytes(generator.index(below: 12))
+      _ = PeerRow(key: [UInt8(ascii: "p")] + key, value: generator.bytes(20))
+      _ = BanRow(key: [UInt8(ascii: "n")] + key, value: generator.bytes(20))
+    }
+  }
+}
+
+@Suite struct KnownTests {
+  @Test(arguments: [
+    ("/ip4/20.0.0.1/tcp/4001", true), ("/ip4/20.0.0.1/tcp/0", false), ("/ip4/0.0.0.0/tcp/4001", false), ("/ip4/127.0.0.1/tcp/4001", false),
+    ("/ip4/10.0.0.1/tcp/4001", false), ("/ip4/192.168.1.1/tcp/4001", false), ("/ip4/224.0.0.1/tcp/4001", false),
+    ("/ip6/::1/tcp/4001", false),
+    ("/ip4/20.0.0.1/udp/4001", false), ("/dns4/example.com/tcp/4001", false), ("/ip6/2600::1/tcp/4001", true),
+    ("/ip4/20.0.0.9/tcp/1", false),
+  ])
+  func hygieneOfHearsay(text: String, isGood: Bool) {
+    var bench = Bench(local: 5)
+    bench.send(.listening([address("/ip4/20.0.0.9/tcp/1")]))
+    bench.send(.learned([PeerAddress(peer: peer(9), address: address(text))], .exchange(peer(1))))
+    #expect(bench.machine.counts.known == (isGood ? 1 : 0))
+    var cluster = Bench(local: 5) { $0.allowsPrivateAddresses = true }
+    cluster.send(.learned([PeerAddress(peer: peer(9), address: address("/ip4/127.0.0.1/tcp/1"))], .exchange(peer(1))))
+    #expect(cluster.machine.counts.known == 1)
+  }
+
+  @Test func ownNameIsNotLearned() {
+    var bench = Bench(local: 5)
+    bench.send(.learned([PeerAddress(peer: peer(5), address: publicAddress(1))], .bootstrap))
+    #expect(bench.machine.counts.known == 0)
+  }
+
+  /// One liar's word fills only its quota; the table keeps its bound, and whom the node has met stays.
+  @Test func quotaAndBound() {
+    var bench = Bench(local: 5) {
+      $0.knownMaximum = 300
+      $0.perSourceMaximum = 100
+      $0.outboundMinimum = 1
+    }
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    bench.prove(dial, 9)
+    for liar in 1...10 {
+      let lies = (0..<150).map { PeerAddress(peer: peer(UInt64(10_000 * liar + $0)), address: publicAddress($0)) }
+      bench.send(.learned(lies, .exchange(peer(UInt64(liar)))))
+      #expect(bench.machine.counts.known == min(300, 1 + 100 * liar))
+    }
+    #expect(bench.machine.isStored(peer(9)))
+    let many = (0..<30).map { PeerAddress(peer: peer(77), address: publicAddress($0)) }
+    bench.send(.learned(many, .discovery))
+    #expect(bench.machine.addresses(of: peer(77)).count == 8)
+  }
+
+  /// What was only heard is never passed on; what was dialled is, and what linked peers say of themselves.
+  @Test func shareable() {
+    var bench = Bench(local: 5)
+    let heard = (0..<20).map { PeerAddress(peer: peer(UInt64(10 + $0)), address: publicAddress($0)) }
+    let dials = bench.send(.learned(heard, .exchange(peer(3)))).dials
+    #expect(bench.machine.shareableAddresses(now: bench.now).isEmpty)
+    let index = heard.firstIndex { $0.address == dials[0].address }!
+    bench.prove(dials[0], UInt64(10 + index))
+    #expect(bench.machine.shareableAddresses(now: bench.now) == [heard[index]])
+    _ = bench.enter(50, from: "/ip4/60.0.0.1/tcp/50000")
+    let own = PeerAddress(peer: peer(50), address: address("/ip4/60.0.0.1/tcp/4001"))
+    bench.send(.learned([own, PeerAddress(peer: peer(51), address: publicAddress(99))], .identify(peer(50))))
+    #expect(bench.machine.shareableAddresses(now: bench.now) == [heard[index], own])
+    bench.send(.closed(.inbound(1), .remoteClosed))
+    #expect(bench.machine.shareableAddresses(now: bench.now) == [heard[index]])
+  }
+
+  /// An ephemeral port is never an identity: the peer that dialled in is one entry, whatever its ports, and is never dialled there.
+  @Test func ephemeralPorts() {
+    var bench = Bench(local: 5)
+    for port in 50_000..<50_005 {
+      let id = bench.enter(2, from: "/ip4/20.0.0.1/tcp/\(port)").id
+      #expect(bench.machine.links(now: bench.now).count == 1)
+      bench.send(.closed(id, .remoteClosed))
+    }
+    #expect(bench.run(to: 10_000).outputs.dials.isEmpty)
+  }
+
+  @Test func explains() {
+    var bench = Bench(local: 5)
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .bootstrap)).dials[0]
+    bench.prove(dial, 9)
+    bench.send(.report(peer(9), .invalidSignature), at: 10)
+    bench.send(.ban(.peer(peer(9)), for: .seconds(600), "test"), at: 20)
+    let text = bench.machine.explain(peer(9), now: at(80)).joined(separator: "\n")
+    for part in [
+      "Banned for another 9 min: test.", "must-keep", "70 s ago: offence invalidSignature, score 25.", "low-score",
+      "heard of through the bootstrap list",
+    ] {
+      #expect(text.contains(part), "\(part) in\n\(text)")
+    }
+    #expect(bench.machine.explain(peer(3), now: at(80)).count == 1)
+  }
+
+  @Test func reasonCodec() throws {
+    for code in Reason.Code.known {
+      let reason = Reason(code, "détail")
+      #expect(try Reason(encoded: reason.encoded.rawSpan) == reason)
+      #expect(!code.description.hasPrefix("code-"))
+    }
+    #expect(Reason(.duplicate).encoded == [0x08, 0x02])
+    #expect(Reason(.banned, "x").encoded == [0x08, 0x11, 0x12, 0x01, 0x78])
+    let long = Reason(.banned, String(repeating: "é", count: 500) + "\u{1b}[31m")
+    #expect(long.detail.utf8.count == 200 && long.encoded.count <= Reason.maximumBytes)
+    #expect(Reason(.banned, "a\u{1b}\nb").detail == "a??b")
+    let unknown = try Reason(encoded: [0x08, 0xe7, 0x07].rawSpan)
+    #expect(unknown.code.description == "code-999")
+    #expect(throws: ProtobufError.badField(1)) { try Reason(encoded: [UInt8]().rawSpan) }
+    #expect(throws: ProtobufError.badField(0)) { try Reason(encoded: [UInt8](repeating: 0, count: 257).rawSpan) }
+    let whole = Reason(.banned, "because").encoded
+    for length in 0..<whole.count where length != 2 {
+      #expect(throws: ProtobufError.self, "cut at \(length)") { try Reason(encoded: Array(whole.prefix(length)).rawSpan) }
+    }
+    let seed: UInt64 = 31
+    print("reason fuzz seed \(seed)")
+    var generator = SeededGenerator(seed: seed)
+    for _ in 0..<20_000 { _ = try? Reason(encoded: generator.bytes(generator.index(below: 40)).rawSpan) }
+  }
+}

@@ -1,0 +1,254 @@
+import Identity
+import Testing
+import Wire
+
+@testable import Peering
+
+@Suite struct DiallingTests {
+  private func stored(_ numbers: [UInt64]) -> [(key: [UInt8], value: [UInt8])] {
+    numbers.map { number in
+      let last = UInt64(1_799_999_000_000 + number)
+      let row = PeerRow(
+        peer: peer(number), addresses: [.init(bytes: publicAddress(Int(number)).bytes, lastSuccess: last)], failures: 0, score: 0,
+        scoredAt: 0)
+      return (row.key, row.value)
+    }
+  }
+
+  /// Stored peers first, seeds only when none of them connects, and then in the order of the list.
+  @Test func seedsAfterStoredPeers() {
+    var bench = Bench(book: stored([1, 2]))
+    let seeds = [100, 101, 102].map { PeerAddress(peer: nil, address: publicAddress($0)) }
+    let first = bench.send(.learned(seeds, .seed)).dials
+    #expect(first.map(\.address) == [publicAddress(2), publicAddress(1)], "the most recently good one first")
+    #expect(bench.send(.dialFailed(first[0].id, .refused)).dials.isEmpty)
+    let second = bench.send(.dialFailed(first[1].id, .refused)).dials
+    #expect(second.map(\.address) == seeds.map(\.address))
+  }
+
+  @Test func noSeedsWhileAStoredPeerIsLinked() {
+    var bench = Bench(book: stored([1]))
+    let first = bench.send(.learned([PeerAddress(peer: nil, address: publicAddress(100))], .seed)).dials
+    bench.prove(first[0], 1)
+    #expect(bench.run(to: 299).outputs.dials.isEmpty)
+    // An island of two asks its seeds after five minutes, so that islands meet.
+    #expect(bench.run(to: 301).outputs.dials.map(\.address) == [publicAddress(100)])
+  }
+
+  @Test func silentStoredPeersDelaySeedsByPatienceOnly() {
+    var bench = Bench(book: stored([1]))
+    bench.send(.learned([PeerAddress(peer: nil, address: publicAddress(100))], .seed))
+    let dials = bench.run(to: 11.5, answeringPings: false)
+    #expect(dials.filter { [$0.output].dials.count == 1 }.map(\.at) == [at(11)])
+  }
+
+  /// A heard-of peer with the higher PeerID is dialled at once, one with the lower after the passive wait, all at once by a lonely node.
+  @Test func passiveWait() {
+    var bench = Bench(local: 50)
+    let link = bench.enter(60, from: "/ip4/20.0.0.1/tcp/50000")
+    let heard = [10, 70].map { PeerAddress(peer: peer(UInt64($0)), address: publicAddress($0)) }
+    let dials = bench.send(.learned(heard, .exchange(peer(60)))).dials
+    #expect(dials.map(\.address) == [publicAddress(70)])
+    bench.prove(dials[0], 70)
+    #expect(bench.run(to: 179.9).outputs.dials.isEmpty)
+    #expect(bench.run(to: 180.1).outputs.dials.map(\.address) == [publicAddress(10)])
+    _ = link
+    var lonely = Bench(local: 50)
+    #expect(lonely.send(.learned(heard, .discovery)).dials.count == 2)
+    var literal = Bench(local: 50) { $0.dialsAtOnceWhenAlone = false }
+    #expect(literal.send(.learned(heard, .discovery)).dials.map(\.address) == [publicAddress(70)])
+  }
+
+  /// Waits are drawn below 5, 10, 20 … s up to a cap, 15 min or 60 s for must-keep peers, which are dialled for ever.
+  @Test(arguments: [PeerSource.bootstrap, .discovery])
+  func backOff(source: PeerSource) throws {
+    for seed in UInt64(1)...20 {
+      var bench = Bench(local: 5, seed: seed)
+      var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], source)).dials[0]
+      let cap: Double = source == .bootstrap ? 60 : 900
+      var longest: Double = 0
+      for failures in 1...60 {
+        let failedAt = bench.now
+        bench.send(.dialFailed(dial.id, .refused))
+        let nextDial = bench.nextDial(by: 1e6)
+        dial = try #require(nextDial)
+        let wait = (bench.now - failedAt).seconds
+        let bound = min(cap, 5 * Double(1 << min(failures - 1, 20)))
+        try #require(wait >= 0.999 && wait <= max(1, bound) + 0.001, "seed \(seed): \(wait) s after \(failures) failures")
+        longest = max(longest, wait)
+      }
+      #expect(longest > cap * 0.6, "seed \(seed): the cap is never near")
+      bench.prove(dial, 9)
+      let lostAt = bench.now + .seconds(61)
+      bench.run(to: Double(lostAt.nanoseconds) / 1e9)
+      bench.send(.closed(dial.id, .remoteClosed))
+      _ = bench.nextDial(by: 1e7)
+      #expect((bench.now - lostAt).seconds <= 5.001, "seed \(seed): success resets the back-off")
+    }
+  }
+
+  /// A remote that takes links and drops them at once is not dialled in a circle.
+  @Test func shortLivesBackOff() throws {
+    var bench = Bench(local: 5)
+    var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    var count = 0
+    while bench.now < at(3_600) {
+      bench.prove(dial, 9)
+      bench.send(.closed(dial.id, .remoteClosed))
+      let nextDial = bench.nextDial(by: 1e6)
+      dial = try #require(nextDial)
+      count += 1
+    }
+    #expect(count < 30)
+  }
+
+  /// The next address follows at once; the round as a whole counts as one failure. A peer with several addresses gets less time for each.
+  @Test func nextAddressAtOnce() {
+    var bench = Bench(local: 5)
+    let both = [1, 2].map { PeerAddress(peer: peer(9), address: publicAddress($0)) }
+    let outputs = bench.send(.learned(both, .discovery))
+    #expect(outputs.contains { if case .dial(_, _, peer(9), .seconds(3)) = $0 { true } else { false } })
+    let first = outputs.dials[0]
+    let second = bench.send(.dialFailed(first.id, .timedOut)).dials
+    #expect(second.map(\.address) == [publicAddress(2)])
+    #expect(bench.send(.dialFailed(second[0].id, .timedOut)).dials.isEmpty)
+  }
+
+  @Test func netgroupsComeFirst() {
+    var bench = Bench(local: 5) { $0.outboundMinimum = 3 }
+    var heard = (1...10).map { PeerAddress(peer: peer(UInt64(100 + $0)), address: address("/ip4/20.0.0.\($0)/tcp/4001")) }
+    heard.append(PeerAddress(peer: peer(200), address: address("/ip4/30.0.0.1/tcp/4001")))
+    heard.append(PeerAddress(peer: peer(201), address: address("/ip4/40.0.0.1/tcp/4001")))
+    let groups = Set(bench.send(.learned(heard, .discovery)).dials.map { $0.address.ipAddress?.netgroup })
+    #expect(groups.count == 3)
+  }
+
+  /// A shell that never answers: the machine gives dials up by itself, and late news are ignored.
+  @Test func lostDialsEnd() {
+    var bench = Bench(local: 5)
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    let outputs = bench.run(to: 22.1, answeringPings: false).outputs
+    #expect(outputs.cancelled == [dial.id])
+    #expect(bench.prove(dial, 9).isEmpty)
+    #expect(bench.send(.dialFailed(dial.id, .refused)).isEmpty)
+    #expect(bench.send(.closed(dial.id, .remoteClosed)).isEmpty)
+  }
+
+  @Test func manualDials() {
+    var bench = Bench(local: 5)
+    let one = PeerAddress(peer: peer(2), address: publicAddress(1))
+    let dial = bench.send(.dial(one, keep: false)).dials
+    #expect(dial.count == 1)
+    bench.send(.dialFailed(dial[0].id, .refused))
+    #expect(bench.send(.dial(one, keep: false)).dials.count == 1, "the operator's word passes over back-off")
+    #expect(bench.send(.dial(PeerAddress(peer: peer(5), address: publicAddress(3)), keep: false)).dials.isEmpty)
+    bench.send(.ban(.peer(peer(7)), for: nil, "test"))
+    let refused = bench.send(.dial(PeerAddress(peer: peer(7), address: publicAddress(3)), keep: true)).events
+    #expect(refused == [.dialRefused(peer(7), publicAddress(3), Reason(.banned, "test"))])
+  }
+}
+
+@Suite struct SlotTests {
+  /// Ten thousand known peers: eight dials, never more; all fail at once and the ledger stays within its bounds.
+  @Test func outboundMinimumAndMaximum() {
+    var bench = Bench(local: 5)
+    let heard = (0..<199).map { PeerAddress(peer: peer(UInt64(100 + $0)), address: publicAddress($0)) }
+    let dials = bench.send(.learned(heard, .discovery)).dials
+    #expect(dials.count == 8)
+    for (index, dial) in dials.enumerated() {
+      bench.prove(dial, UInt64(100) + UInt64(heard.firstIndex { $0.address == dial.address } ?? index))
+    }
+    #expect(bench.machine.counts.active == 8)
+    let kept = (0..<20).map { PeerAddress(peer: peer(UInt64(1_000 + $0)), address: publicAddress($0, port: 5_000)) }
+    #expect(bench.send(.learned(kept, .bootstrap)).dials.count == 8, "must-keep peers have the room up to the maximum of 16")
+    #expect(bench.machine.counts.outbound == 16)
+    let refused = bench.send(.dial(PeerAddress(peer: peer(5_000), address: publicAddress(50, port: 7)), keep: false))
+    #expect(refused.dials.isEmpty && refused.events.count == 2)
+  }
+
+  @Test func fiftyFirstIsRefused() {
+    var bench = Bench()
+    for number in 1...50 { #expect(bench.enter(UInt64(number), from: "/ip4/127.0.0.1/tcp/\(40_000 + number)").outputs.admitted.count == 1) }
+    let (id, outputs) = bench.accept("/ip4/127.0.0.1/tcp/50000")
+    #expect(outputs.closed.map(\.code) == [.tooManyPeers])
+    #expect(bench.send(.proven(id, peer(51), remote: address("/ip4/127.0.0.1/tcp/50000"), setUpTime: .zero)).isEmpty)
+    #expect(bench.machine.counts.active == 50)
+    bench.send(.closed(.inbound(1), .remoteClosed))
+    #expect(bench.enter(51, from: "/ip4/127.0.0.1/tcp/50001").outputs.admitted.count == 1)
+  }
+
+  /// As long as there is somebody to dial, accepted links leave room for eight dials.
+  @Test func slotsAreKeptForDials() {
+    var bench = Bench(local: 5_000) { $0.acceptBurst = 1_000 }
+    bench.enter(4_000, from: "/ip4/127.0.0.1/tcp/39999").outputs.forEach { _ in }
+    // Lower PeerIDs: not dialled yet, but candidates.
+    bench.send(.learned((0..<20).map { PeerAddress(peer: peer(UInt64(100 + $0)), address: publicAddress($0)) }, .discovery))
+    var admitted = 1
+    for number in 1...60 {
+      admitted += bench.enter(UInt64(1_000 + number), from: "/ip4/127.0.0.1/tcp/\(40_000 + number)").outputs.admitted.count
+    }
+    #expect(admitted == 42)
+    #expect(bench.run(to: 181).outputs.dials.count == 8)
+  }
+
+  @Test func perIPAndSubnet() {
+    var bench = Bench { $0.perSubnetMaximum = 5 }
+    var codes: [Reason.Code?] = []
+    for number in 1...4 { codes.append(bench.accept("/ip4/20.0.0.1/tcp/\(number)").outputs.closed.first?.code) }
+    for host in 2...4 { codes.append(bench.accept("/ip4/20.0.0.\(host)/tcp/1").outputs.closed.first?.code) }
+    codes.append(bench.accept("/ip6/::ffff:20.0.0.1/tcp/9").outputs.closed.first?.code)
+    for number in 1...4 { codes.append(bench.accept("/ip4/127.0.0.1/tcp/\(number)").outputs.closed.first?.code) }
+    #expect(codes == [nil, nil, nil, .tooManyFromIP, nil, nil, .tooManyFromSubnet, .tooManyFromIP, nil, nil, nil, nil])
+    var strict = Bench { $0.exemptsLoopback = false }
+    #expect((1...4).map { strict.accept("/ip4/127.0.0.1/tcp/\($0)").outputs.closed.first?.code } == [nil, nil, nil, .tooManyFromIP])
+  }
+
+  @Test func handshakeBudget() {
+    var bench = Bench { $0.handshakesMaximum = 4 }
+    let codes = (1...5).map { bench.accept("/ip4/127.0.0.1/tcp/\($0)").outputs.closed.first?.code }
+    #expect(codes == [nil, nil, nil, nil, .busy])
+    #expect(bench.run(to: 12.1).outputs.closed.map(\.code) == Array(repeating: .handshakeTimeout, count: 4))
+    var rate = Bench {
+      $0.acceptBurst = 2
+      $0.acceptsPerSecond = 1
+    }
+    #expect((1...3).map { rate.accept("/ip4/127.0.0.1/tcp/\($0)").outputs.closed.first?.code } == [nil, nil, .busy])
+    #expect(rate.accept("/ip4/127.0.0.1/tcp/9", seconds: 1).outputs.isEmpty)
+  }
+
+  @Test func allowList() {
+    var bench = Bench { $0.allowed = AllowList(peers: [peer(7)], networks: [IPNetwork("10.0.0.0/8")!]) }
+    #expect(bench.enter(7, from: "/ip4/20.0.0.1/tcp/1").outputs.admitted.count == 1)
+    #expect(bench.enter(8, from: "/ip4/20.0.0.1/tcp/2").outputs.closed.map(\.code) == [.notAllowed])
+    #expect(bench.enter(8, from: "/ip4/10.1.0.1/tcp/2").outputs.admitted.count == 1)
+    var closed = Bench { $0.allowed = AllowList(networks: [IPNetwork("10.0.0.0/8")!]) }
+    #expect(closed.accept("/ip4/20.0.0.1/tcp/1").outputs.closed.map(\.code) == [.notAllowed])
+  }
+
+  @Test func introduction() {
+    var bench = Bench { $0.introductionRequired = true }
+    let first = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1")
+    #expect(first.outputs.admitted == [first.id])
+    #expect(bench.machine.activePeers.isEmpty)
+    bench.send(.introduced(peer(1)))
+    #expect(bench.machine.activePeers == [peer(1)])
+    let second = bench.enter(2, from: "/ip4/20.0.0.1/tcp/2").id
+    #expect(bench.send(.refused(peer(2), Reason(.wrongGenesis))).closed.map(\.code) == [.wrongGenesis])
+    let third = bench.enter(3, from: "/ip4/20.0.0.1/tcp/3").id
+    #expect(bench.run(to: 11).outputs.closed.map(\.id) == [third])
+    _ = second
+  }
+
+  @Test func gracefulStop() {
+    var bench = Bench(local: 5)
+    bench.enter(7, from: "/ip4/20.0.0.1/tcp/1").outputs.forEach { _ in }
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .bootstrap)).dials[0]
+    let outputs = bench.send(.stop)
+    #expect(outputs.closed.map(\.code) == [.shutdown])
+    #expect(outputs.cancelled == [dial.id])
+    #expect(outputs.events.last == .stopped)
+    #expect(bench.accept("/ip4/20.0.0.1/tcp/2").outputs.closed.map(\.code) == [.shutdown])
+    #expect(bench.run(to: 4_000).isEmpty)
+    #expect(bench.machine.nextDeadline == nil)
+  }
+}

@@ -1,0 +1,183 @@
+import Identity
+import Testing
+import Wire
+
+@testable import Peering
+
+@Suite struct KeepAliveTests {
+  @Test func pingsAndRoundTrip() {
+    var bench = Bench()
+    let link = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1").id
+    let ping = bench.run(to: 30, answeringPings: false).outputs.pings
+    #expect(ping.map(\.id) == [link])
+    bench.send(.pong(link, nonce: ping[0].nonce &+ 1), at: 30.05)
+    #expect(bench.machine.roundTrip(of: peer(1)) == nil, "only the nonce that was sent counts")
+    bench.send(.pong(link, nonce: ping[0].nonce), at: 30.08)
+    #expect(bench.machine.roundTrip(of: peer(1)) == .milliseconds(80))
+    let second = bench.run(to: 60, answeringPings: false).outputs.pings
+    bench.send(.pong(link, nonce: second[0].nonce), at: 60.16)
+    #expect(bench.machine.roundTrip(of: peer(1)) == .milliseconds(90))
+  }
+
+  @Test func threeMissed() {
+    var bench = Bench()
+    let link = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1").id
+    let all = bench.run(to: 300, answeringPings: false)
+    #expect(all.outputs.pings.count == 3)
+    #expect(all.filter { ![$0.output].closed.isEmpty }.map(\.at) == [at(120)])
+    #expect(all.outputs.closed.map(\.id) == [link])
+    #expect(all.outputs.closed.map(\.code) == [.keepAliveTimeout])
+  }
+
+  /// One late answer, even to an earlier ping, proves life.
+  @Test func lateAnswer() {
+    var bench = Bench()
+    let link = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1").id
+    let first = bench.run(to: 100, answeringPings: false).outputs.pings
+    bench.send(.pong(link, nonce: first[0].nonce))
+    #expect(bench.run(to: 200, answeringPings: false).outputs.closed.isEmpty)
+  }
+
+  /// The process sleeps for an hour: one missed answer is counted, one ping is sent, nobody is closed.
+  @Test func noBurstAfterStall() {
+    var bench = Bench()
+    for number in 1...3 { _ = bench.enter(UInt64(number), from: "/ip4/20.0.0.\(number)/tcp/1") }
+    bench.run(to: 31, answeringPings: false)
+    let outputs = bench.send(.timerFired, at: 3_600)
+    #expect(outputs.pings.count == 3 && outputs.closed.isEmpty)
+    #expect(bench.send(.timerFired).isEmpty)
+    #expect(bench.machine.links(now: bench.now).map(\.missedPongs) == [1, 1, 1])
+  }
+
+  /// All links fall silent at once: nobody is blamed for five minutes; a single silent one is closed.
+  @Test func ownFault() {
+    var bench = Bench()
+    var ids: [ConnectionID] = []
+    for number in 1...6 {
+      ids.append(bench.enter(UInt64(number), from: "/ip4/20.0.0.\(number)/tcp/1").id)
+      bench.run(to: Double(number) * 3)
+    }
+    bench.run(to: 100)
+    let silent = bench.run(to: 300, answeringPings: false).outputs
+    #expect(silent.closed.isEmpty)
+    #expect(silent.events.contains { if case .ownFault = $0 { true } else { false } })
+    bench.run(to: 400)
+    #expect(bench.machine.counts.active == 6)
+    // One alone falls silent.
+    var closed: [ConnectionID] = []
+    while let next = bench.machine.nextDeadline, next <= at(700) {
+      bench.now = next
+      let outputs = bench.send(.timerFired)
+      for ping in outputs.pings where ping.id != ids[0] { bench.send(.pong(ping.id, nonce: ping.nonce)) }
+      closed += outputs.closed.map(\.id)
+    }
+    #expect(closed == [ids[0]])
+    // All silent for good: closed in the end.
+    #expect(bench.run(to: 1_200, answeringPings: false).outputs.closed.count == 5)
+  }
+
+  /// Two virtual days of answered pings: not one link changes.
+  @Test func noCycling() {
+    var bench = Bench()
+    for number in 1...4 { _ = bench.enter(UInt64(number), from: "/ip4/20.0.\(number).1/tcp/1") }
+    let outputs = bench.run(to: 2 * 86_400).outputs
+    #expect(outputs.count == outputs.pings.count)
+    #expect(bench.machine.counts.active == 4)
+  }
+}
+
+@Suite struct ScoreTests {
+  @Test func weightsAndThresholds() {
+    for offence in Offence.allCases {
+      var bench = Bench()
+      let link = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1").id
+      var count = 0
+      var closed: [Reason.Code] = []
+      while closed.isEmpty {
+        count += 1
+        closed = bench.send(.report(peer(1), offence)).closed.map(\.code)
+      }
+      #expect(Double(count) == (20 / offence.weight).rounded(.up), "\(offence)")
+      #expect(closed == [offence.weight >= 50 ? .banned : .lowScore])
+      while bench.machine.bans(now: bench.now).isEmpty {
+        count += 1
+        bench.send(.report(peer(1), offence))
+      }
+      #expect(Double(count) == (50 / offence.weight).rounded(.up), "\(offence)")
+      _ = link
+    }
+  }
+
+  @Test func decay() {
+    var score = Score()
+    #expect(score.add(16, at: at(0), halfLife: .seconds(600)) == 16)
+    #expect(score.value(at: at(600), halfLife: .seconds(600)) == 8)
+    #expect(score.value(at: at(900), halfLife: .seconds(600)) == 6)
+    #expect(score.value(at: at(1_200), halfLife: .seconds(600)) == 4)
+    #expect(score.value(at: at(1e9), halfLife: .seconds(600)) == 0)
+    #expect(score.add(1, at: at(1_200), halfLife: .seconds(600)) == 5)
+  }
+
+  /// Slow links, resets, failed dials and lost pongs cost nothing.
+  @Test func transportFaultsNeverScore() {
+    var bench = Bench(local: 5)
+    var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .bootstrap)).dials[0]
+    for round in 0..<40 {
+      if round % 2 == 0 {
+        bench.send(.dialFailed(dial.id, .transport("reset")))
+      } else {
+        bench.prove(dial, 9)
+        bench.send(.closed(dial.id, .transport("reset")))
+      }
+      guard let next = bench.nextDial(by: 1e6) else { break }
+      dial = next
+    }
+    #expect(bench.machine.score(of: peer(9), now: bench.now) == 0)
+    #expect(bench.machine.bans(now: bench.now).isEmpty)
+  }
+
+  @Test func bansEndAndPersist() {
+    var bench = Bench(local: 5)
+    var book = TestBook()
+    let network = IPNetwork("20.0.0.0/24")!
+    let link = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1").id
+    let outputs = bench.send(.ban(.network(network), for: .seconds(3_600), "noise"))
+    #expect(outputs.closed.map(\.id) == [link])
+    book.apply(outputs)
+    book.apply(bench.send(.ban(.peer(peer(2)), for: nil, "for good")))
+    #expect(bench.accept("/ip4/20.0.0.9/tcp/1").outputs.closed.map(\.code) == [.banned])
+    #expect(bench.enter(2, from: "/ip4/21.0.0.1/tcp/1").outputs.closed.map(\.code) == [.banned])
+    // Restart half way.
+    var again = Bench(local: 5, book: book.all, at: at(1_800))
+    #expect(again.machine.bans(now: again.now).map(\.subject) == [.peer(peer(2)), .network(network)])
+    #expect(again.accept("/ip4/20.0.0.9/tcp/1").outputs.closed.map(\.code) == [.banned])
+    let ended = again.run(to: 3_601).outputs
+    #expect(ended.events.contains(.unbanned(.network(network))))
+    #expect(again.accept("/ip4/20.0.0.9/tcp/2").outputs.isEmpty)
+    book.apply(ended)
+    book.apply(again.send(.unban(.peer(peer(2)))))
+    #expect(book.all.isEmpty)
+    #expect(again.enter(2, from: "/ip4/21.0.0.1/tcp/1").outputs.admitted.count == 1)
+  }
+
+  /// A must-keep peer is closed, not banned.
+  @Test func mustKeepIsNeverBanned() {
+    var bench = Bench(local: 5)
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .bootstrap)).dials[0]
+    bench.prove(dial, 9)
+    #expect(bench.send(.report(peer(9), .equivocation)).closed.map(\.code) == [.lowScore])
+    #expect(bench.machine.bans(now: bench.now).isEmpty)
+    #expect(bench.nextDial(by: 100) != nil)
+  }
+
+  @Test func banListIsBounded() {
+    var bench = Bench { $0.bansMaximum = 10 }
+    bench.send(.ban(.peer(peer(1)), for: .seconds(1), "operator"))
+    for number in 2...50 {
+      _ = bench.enter(UInt64(number), from: "/ip4/127.0.0.1/tcp/\(number)")
+      bench.send(.report(peer(UInt64(number)), .equivocation), at: Double(number) / 100)
+    }
+    let bans = bench.machine.bans(now: bench.now).map(\.subject)
+    #expect(bans.count == 10 && bans.contains(.peer(peer(1))) && bans.contains(.peer(peer(50))))
+  }
+}
