@@ -104,7 +104,8 @@ import Wire
     let bench = bench()
     let outputs = bench.input(.received(peer(1), rpc { $0.publish(blocks, [UInt8](repeating: 1, count: 16_384)) }))
     #expect(outputs.sent(to: peer(2)) == ["idontwant 1", "msg 16384"])
-    #expect(bench.input(.received(peer(1), rpc { $0.publish(blocks, [UInt8](repeating: 1, count: 9_000)) })).sent(to: peer(2)) == ["msg 9000"])
+    #expect(
+      bench.input(.received(peer(1), rpc { $0.publish(blocks, [UInt8](repeating: 1, count: 9_000)) })).sent(to: peer(2)) == ["msg 9000"])
   }
 
   @Test func wishesNotToHaveAreForgottenInTime() {

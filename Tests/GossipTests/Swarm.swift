@@ -107,7 +107,9 @@ final class Swarm {
     while true {
       var timerNode: Int?
       var next = end
-      for number in nodes.indices { if let deadline = nodes[number].nextDeadline, deadline < next { (timerNode, next) = (number, deadline) } }
+      for number in nodes.indices {
+        if let deadline = nodes[number].nextDeadline, deadline < next { (timerNode, next) = (number, deadline) }
+      }
       if let event = events.first, event.time <= next, event.time <= end {
         popEvent()
         now = max(now, event.time)

@@ -133,7 +133,7 @@ public struct GossipStatistics: Hashable, Sendable {
   public internal(set) var copiesSuppressed = 0
   /// Frames dropped from queues of slow peers.
   public internal(set) var framesDropped = 0
-  /// Ids announced to this side, asked for by it, asked of it, and refused with IDONTWANT by peers.
+  /// Ids that peers announced with IHAVE.
   public internal(set) var idsAnnounced = 0
   /// Ids that this side asked for.
   public internal(set) var idsAsked = 0

@@ -48,7 +48,7 @@ extension Gossip {
 
   private func receiveIWant(_ ids: [MessageID], from peer: GossipPeer, into outputs: inout [Output]) {
     if peer.score < configuration.thresholds.gossip && !peer.isDirect { return }
-    for topic in topics.values.sorted(by: { $0.topic < $1.topic }) where topic.cache.count > 0 {
+    for topic in active where topic.cache.count > 0 {
       for id in ids.prefix(configuration.maximumIHaveIDs) {
         guard let message = topic.cache.take(id, for: peer.id, limit: configuration.retransmissionLimit) else { continue }
         counters.messagesServed += 1

@@ -69,7 +69,7 @@ extension Gossip {
       // What a peer does not want is kept for one to two histories' time.
       if counters.heartbeats % max(1, configuration.historyLength) == 0 { peer.dontWant.rotate() }
     }
-    for topic in topics.values.sorted(by: { $0.topic < $1.topic }) {
+    for topic in active {
       if topic.isSubscribed {
         maintainMesh(topic, now: now, into: &outputs)
       } else if !topic.fanout.isEmpty {
@@ -82,10 +82,9 @@ extension Gossip {
           topic.fanoutExpiry = expiry
         }
       }
-      if topic.isActive {
-        emitGossip(topic, into: &outputs)
-        topic.cache.shift(history: configuration.historyLength)
-      }
+      emitGossip(topic, into: &outputs)
+      topic.cache.shift(history: configuration.historyLength)
+      topic.recent = RecentData()
       clearBackoffs(topic, now: now)
       if now >= topic.seenRotation {
         topic.seen.rotate()
@@ -93,6 +92,7 @@ extension Gossip {
       }
       collect(topic)
     }
+    active.removeAll { !$0.hasOwnState }
   }
 
   private func maintainMesh(_ topic: TopicState, now: Instant, into outputs: inout [Output]) {

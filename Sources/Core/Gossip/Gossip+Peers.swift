@@ -29,6 +29,7 @@ extension Gossip {
     topic.isSubscribed = true
     subscribed.append(topic)
     subscribed.sort { $0.topic < $1.topic }
+    activate(topic)
     announce(name, subscribes: true, into: &outputs)
 
     // Peers of the fanout are in use already: they enter the mesh first (v1.0 "JOIN").
@@ -51,6 +52,7 @@ extension Gossip {
     for pending in topic.pending.values { forget(pending) }
     topic.pending = [:]
     topic.cache = MessageCache()
+    topic.recent = RecentData()
   }
 
   func configure(_ name: Topic, _ configuration: TopicConfiguration) {
@@ -110,7 +112,14 @@ extension Gossip {
 
   /// Forgets a topic that nobody uses any longer.
   func collect(_ topic: TopicState) {
-    if topic.peers.isEmpty && !topic.isActive && topic.seen.isEmpty && topic.backoff.isEmpty { topics[topic.topic] = nil }
+    if topic.peers.isEmpty && !topic.hasOwnState { topics[topic.topic] = nil }
+  }
+
+  /// Lets the heartbeat attend to a topic that is about to hold something.
+  func activate(_ topic: TopicState) {
+    if active.contains(where: { $0 === topic }) { return }
+    active.append(topic)
+    active.sort { $0.topic < $1.topic }
   }
 
   /// All peers in the order of their ids. O(n log n).

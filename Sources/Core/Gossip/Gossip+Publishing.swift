@@ -22,6 +22,7 @@ extension Gossip {
     // The same bytes may be waiting for validation: what this side publishes needs none.
     if let pending = topic.pending.removeValue(forKey: message.id) { forget(pending) }
 
+    activate(topic)
     topic.seen.insert(message.id)
     topic.cache.append(message, maximumCount: configuration.maximumCached, maximumBytes: configuration.maximumCachedBytes)
     counters.messagesPublished += 1

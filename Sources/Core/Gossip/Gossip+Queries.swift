@@ -31,6 +31,7 @@ extension Gossip {
     if !dirty.isEmpty { return "peers are left to be told something" }
     for topic in topics.values {
       if topic.isSubscribed != subscribed.contains(where: { $0 === topic }) { return "\(topic.topic): the list of subscriptions differs" }
+      if topic.hasOwnState && !active.contains(where: { $0 === topic }) { return "\(topic.topic): state that no heartbeat sees" }
       if !topic.isSubscribed && !topic.mesh.isEmpty { return "\(topic.topic): a mesh without a subscription" }
       if topic.isSubscribed && !topic.fanout.isEmpty { return "\(topic.topic): a fanout beside a subscription" }
       for (name, list) in [("peers", topic.peers), ("mesh", topic.mesh), ("always", topic.always), ("fanout", topic.fanout)] {

@@ -67,7 +67,9 @@ extension Gossip {
 
     let id: MessageID
     switch rules.identification {
-    case .contentHash(let count): id = MessageID(crypto.sha256(bytes.rawSpan.extracting(data)), bytes: count)
+    case .contentHash(let count):
+      let span = bytes.rawSpan.extracting(data)
+      id = topic.recent.id(of: span) ?? MessageID(crypto.sha256(span), bytes: count)
     case .fromAndSequence:
       guard let from = fields.from, let number = fields.sequence, let value = MessageID(Array(bytes[from]) + bytes[number]) else {
         return reject(topic, .missingField, peer, into: &outputs)
@@ -77,7 +79,9 @@ extension Gossip {
 
     if topic.seen.contains(id) { return countDuplicate(id, topic, peer, into: &outputs) }
     if !topic.pending.isEmpty, let pending = topic.pending[id] {
-      if !pending.senders.contains(peer.id) { pending.senders.append(peer.id) }
+      if pending.senders.count < PendingValidation.maximumSenders, !pending.senders.contains(peer.id) {
+        pending.senders.append(peer.id)
+      }
       return countDuplicate(id, topic, peer, into: &outputs)
     }
     // Own messages whose id was forgotten come from a peer that replays them.
@@ -88,6 +92,7 @@ extension Gossip {
     if !promises.isEmpty { promises[id] = nil }
     peer.statistics.firstDeliveries += 1
     let message = makeMessage(fields, in: bytes, id: id, topic: topic, author: author, sequence: sequence, from: peer)
+    if case .contentHash = rules.identification { topic.recent.remember(message) }
     let threshold = rules.validation == .none ? configuration.dontWantBytesWithoutValidation : configuration.dontWantBytes
     if data.count >= threshold { sendDontWant(message, topic, into: &outputs) }
 

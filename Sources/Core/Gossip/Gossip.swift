@@ -70,6 +70,8 @@ public final class Gossip {
   var topicConfigurations: [Topic: TopicConfiguration] = [:]
   /// The subscribed topics in order; few, so that the wire's names are found by comparing.
   var subscribed: [TopicState] = []
+  /// The topics that hold anything but peers' subscriptions, in order. What peers subscribe to costs no time beyond these.
+  var active: [TopicState] = []
 
   var pendingOrder = FIFO<PendingValidation>()
   var pendingCount = 0

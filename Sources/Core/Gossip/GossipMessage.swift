@@ -43,10 +43,11 @@ public final class GossipMessage: Sendable, Hashable {
     return try body(bytes.rawSpan.extracting(dataRange))
   }
 
-  /// Equal when id, topic and every byte are.
+  /// Whether id, topic and every byte are equal.
   public static func == (left: GossipMessage, right: GossipMessage) -> Bool {
     left === right || (left.id == right.id && left.topic == right.topic && left.frame == right.frame)
   }
 
+  /// Hashes the id.
   public func hash(into hasher: inout Hasher) { hasher.combine(id) }
 }

@@ -28,5 +28,6 @@ public enum GossipProtocol: Int, Hashable, Comparable, Sendable, CaseIterable {
   /// All versions, the best first: the order in which to propose them.
   public static let preferred: [GossipProtocol] = [.meshsub12, .meshsub11, .meshsub10, .floodsub]
 
+  /// Whether the left one is the older.
   public static func < (left: GossipProtocol, right: GossipProtocol) -> Bool { left.rawValue < right.rawValue }
 }

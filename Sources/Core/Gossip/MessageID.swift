@@ -70,11 +70,13 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
     add(words.6, &buffer)
   }
 
+  /// Whether both have the same bytes.
   public static func == (left: MessageID, right: MessageID) -> Bool {
     left.words.0 == right.words.0 && left.words.1 == right.words.1 && left.words.2 == right.words.2 && left.words.3 == right.words.3
       && left.words.4 == right.words.4 && left.words.5 == right.words.5 && left.words.6 == right.words.6 && left.count == right.count
   }
 
+  /// Hashes the bytes.
   public func hash(into hasher: inout Hasher) {
     hasher.combine(words.0)
     hasher.combine(words.1)
@@ -87,6 +89,7 @@ public struct MessageID: Hashable, Comparable, Sendable, CustomStringConvertible
     hasher.combine(words.6)
   }
 
+  /// The order of the bytes.
   public static func < (left: MessageID, right: MessageID) -> Bool {
     if left.words.0 != right.words.0 { return left.words.0 < right.words.0 }
     if left.words.1 != right.words.1 { return left.words.1 < right.words.1 }

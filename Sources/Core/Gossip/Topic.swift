@@ -17,6 +17,7 @@ public struct Topic: Hashable, Comparable, Sendable, ExpressibleByStringLiteral,
     self.name = name
   }
 
+  /// Makes a topic of a name; traps as ``init(_:)`` does.
   public init(stringLiteral name: String) { self.init(name) }
 
   /// Reads a topic from the wire; `nil` when it is empty, too long or not UTF-8.
@@ -26,13 +27,17 @@ public struct Topic: Hashable, Comparable, Sendable, ExpressibleByStringLiteral,
     name = text
   }
 
+  /// Whether both names have the same bytes.
   public static func == (left: Topic, right: Topic) -> Bool { left.name.utf8.elementsEqual(right.name.utf8) }
 
+  /// The order of the names' bytes.
   public static func < (left: Topic, right: Topic) -> Bool { left.name.utf8.lexicographicallyPrecedes(right.name.utf8) }
 
+  /// Hashes the name's bytes.
   public func hash(into hasher: inout Hasher) {
     for byte in name.utf8 { hasher.combine(byte) }
   }
 
+  /// The name.
   public var description: String { name }
 }

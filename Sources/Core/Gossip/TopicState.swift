@@ -9,6 +9,9 @@ final class PendingValidation {
   var senders: [PeerID]
   var isSettled = false
 
+  /// The most senders noted; far more than a mesh sends.
+  static let maximumSenders = 128
+
   init(message: GossipMessage, deadline: Instant, sender: PeerID) {
     self.message = message
     self.deadline = deadline
@@ -39,6 +42,7 @@ final class TopicState {
   var seen: IDWindow
   var seenRotation = Instant.zero
   var cache = MessageCache()
+  var recent = RecentData()
   var pending: [MessageID: PendingValidation] = [:]
 
   init(topic: Topic, configuration: TopicConfiguration, seenCapacity: Int) {
@@ -48,6 +52,6 @@ final class TopicState {
     seen = IDWindow(capacity: seenCapacity)
   }
 
-  /// Whether the heartbeat has work here.
-  var isActive: Bool { isSubscribed || !fanout.isEmpty || cache.count > 0 }
+  /// Whether there is anything here besides peers' subscriptions.
+  var hasOwnState: Bool { isSubscribed || !fanout.isEmpty || cache.count > 0 || !seen.isEmpty || !backoff.isEmpty }
 }
