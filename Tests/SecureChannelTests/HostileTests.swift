@@ -153,7 +153,7 @@ import Wire
     #expect(connection.statistics.reassemblyBytes == streams.reduce(0) { $0 + $1.message.count }, "seed \(seed)")
     #expect(connection.windowGrowth == streams.reduce(0) { $0 + $1.windowSize - 262_144 }, "seed \(seed)")
     #expect(connection.inboundCount == streams.filter { !$0.id.isOutbound }.count, "seed \(seed)")
-    #expect(connection.unacknowledged == streams.filter { $0.wire != 0 && !$0.isAcknowledged }.count, "seed \(seed)")
+    #expect(connection.unacknowledged == streams.filter { $0.isReleased && !$0.isAcknowledged }.count, "seed \(seed)")
     for stream in streams {
       #expect(stream.receiveWindow >= 0 && stream.unconsumed >= 0 && stream.grantable >= 0 && stream.sendWindow >= 0, "seed \(seed)")
     }

@@ -11,8 +11,10 @@ final class ChannelStream {
   }
 
   let id: StreamID
-  /// The number on the wire; 0 while the stream waits for its turn to be opened.
-  var wire: UInt32
+  /// The number on the wire.
+  let wire: UInt32
+  /// Whether the stream may be opened towards the remote: its turn among the unacknowledged ones has come.
+  var isReleased: Bool
   var framing: Framing
   /// Set until both sides agree on a protocol.
   var negotiation: Negotiation?
@@ -68,6 +70,7 @@ final class ChannelStream {
     self.framing = framing
     self.firstFlags = firstFlags
     self.isReported = isReported
+    isReleased = !id.isOutbound
     isAcknowledged = !id.isOutbound
   }
 
@@ -76,7 +79,7 @@ final class ChannelStream {
 
   /// Whether a frame of the stream could go out now.
   var canSend: Bool {
-    guard !isGone, wire != 0, !isFinishSent else { return false }
+    guard !isGone, isReleased, !isFinishSent else { return false }
     if sendableBytes > 0 { return sendWindow > 0 }
     return isFinishRequested && !isHeld
   }

@@ -23,15 +23,17 @@ extension Connection {
     guard outboundCount < configuration.outboundStreamsMaximum else {
       return outputs.append(.streamFailed(id, .limit("outbound streams: \(configuration.outboundStreamsMaximum)")))
     }
+    guard nextWire <= UInt32.max - 2 else { return outputs.append(.streamFailed(id, .limit("stream numbers of this connection"))) }
     let stream = ChannelStream(
-      id: id, wire: 0, framing: framing ?? protocols[first]?.framing ?? .raw, firstFlags: Yamux.syn, isReported: true)
+      id: id, wire: nextWire, framing: framing ?? protocols[first]?.framing ?? .raw, firstFlags: Yamux.syn, isReported: true)
     stream.negotiation = Negotiation(proposing: names, flight: &stream.preamble)
     stream.isHeld = names.count > 1
+    nextWire += 2
     byID[id] = stream
     outboundCount += 1
     watchNegotiation(stream)
     if unacknowledged < configuration.unacknowledgedStreamsMaximum && waiting.isEmpty {
-      release(stream, into: &outputs)
+      release(stream)
     } else {
       waiting.append(stream)
     }
@@ -103,30 +105,20 @@ extension Connection {
 
   // MARK: Book-keeping
 
-  /// Gives a stream its number on the wire.
-  private func release(_ stream: ChannelStream, into outputs: inout [Output]) {
-    guard nextWire <= UInt32.max - 2 else {
-      return failStream(stream, .limit("stream numbers of this connection"), sendsReset: false, into: &outputs)
-    }
-    stream.wire = nextWire
-    nextWire += 2
+  /// Lets a stream be opened towards the remote.
+  private func release(_ stream: ChannelStream) {
+    stream.isReleased = true
     byWire[stream.wire] = stream
     unacknowledged += 1
     schedule(stream)
   }
 
-  private func releaseWaiting(into outputs: inout [Output]) {
-    while unacknowledged < configuration.unacknowledgedStreamsMaximum, let stream = waiting.popFirst() {
-      if !stream.isGone { release(stream, into: &outputs) }
-    }
-  }
-
   func acknowledge(_ stream: ChannelStream) {
     stream.isAcknowledged = true
     unacknowledged -= 1
-    guard !waiting.isEmpty else { return }
-    var none: [Output] = []
-    releaseWaiting(into: &none)
+    while unacknowledged < configuration.unacknowledgedStreamsMaximum, let next = waiting.popFirst() {
+      if !next.isGone { release(next) }
+    }
   }
 
   /// Puts a stream among those that have something to send.
@@ -188,14 +180,14 @@ extension Connection {
     let wasNegotiating = stream.negotiation != nil
     stream.drop()
     byID[stream.id] = nil
-    if stream.wire != 0 { byWire[stream.wire] = nil }
+    if stream.isReleased { byWire[stream.wire] = nil }
     if latest === stream { latest = nil }
     if stream.isInReady { ready.noteStale { $0.isGone } }
     if stream.isInUpdates { updates.noteStale { $0.isGone } }
     if wasNegotiating { noteNegotiated() }
     if stream.id.isOutbound {
       outboundCount -= 1
-      if stream.wire == 0 {
+      if !stream.isReleased {
         waiting.noteStale { $0.isGone }
       } else if !stream.isAcknowledged {
         acknowledge(stream)

@@ -18,7 +18,10 @@ public struct StreamID: Hashable, Sendable, Comparable, CustomStringConvertible 
   /// Whether this side opened the stream.
   public var isOutbound: Bool { rawValue & 0x8000_0000 != 0 }
 
+  /// The order of the numbers; this side's streams come last.
   public static func < (left: StreamID, right: StreamID) -> Bool { left.rawValue < right.rawValue }
+
+  /// `out` or `in` and the number.
   public var description: String { isOutbound ? "out\(rawValue & 0x7fff_ffff)" : "in\(rawValue)" }
 }
 

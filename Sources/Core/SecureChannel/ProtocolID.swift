@@ -5,9 +5,14 @@ public struct ProtocolID: Hashable, Sendable, Comparable, ExpressibleByStringLit
 
   /// Makes a protocol name.
   public init(_ name: String) { self.name = name }
+
+  /// Makes a protocol name of a literal.
   public init(stringLiteral name: String) { self.name = name }
 
+  /// The order of the names.
   public static func < (left: ProtocolID, right: ProtocolID) -> Bool { left.name < right.name }
+
+  /// The name.
   public var description: String { name }
 }
 
