@@ -50,7 +50,7 @@ let package = Package(
     shellTarget("Metrics", ["Wire"]),
     shellTarget("HTTPAPI", ["Wire", "CMicrohttpd"]),
     shellTarget("Dashboard", ["Wire"]),
-    shellTarget("Swarm", ["Wire", "Identity", "SecureChannel", "HostCore", "EventLoop", "Crypto"]),
+    shellTarget("Swarm", ["Wire", "Identity", "SecureChannel", "Peering", "HostCore", "EventLoop", "Crypto"]),
     shellTarget("Starling", ["Wire", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "EventLoop", "Crypto", "Swarm"]),
     shellTarget(
       "Node",
@@ -61,7 +61,8 @@ let package = Package(
 
     // Apps.
     .executableTarget(
-      name: "StarlingCLI", dependencies: ["Node", "Starling", "Dashboard", "HTTPAPI"], path: "Sources/Apps/StarlingCLI", swiftSettings: shell),
+      name: "StarlingCLI", dependencies: ["Node", "Starling", "Dashboard", "HTTPAPI"], path: "Sources/Apps/StarlingCLI",
+      swiftSettings: shell),
     .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),
 
     // Measurements: swift run -c release Benchmarks SUBJECT

@@ -67,6 +67,8 @@ def main():
         return 0
     if options.stand_in:
         harness.Setting.command, harness.Setting.stand_in = peer.PYPEER, True
+    # A Swift test starts us from a thread that blocks signals, and what we start would inherit that and never end.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     # Being ended runs the context managers, which end what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = [name for name in harness.SCENARIOS if not options.names or any(fnmatch.fnmatch(name, n) for n in options.names)]

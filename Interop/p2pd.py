@@ -21,6 +21,9 @@ from wire import (
 
 BINARY = os.environ.get("P2PD") or str(pathlib.Path(__file__).parent.parent / ".tools/p2pd")
 
+# In front of a command: the kernel ends it when this process is killed.
+ENDS_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"]
+
 # Requests by number, field 1 of each.
 IDENTIFY, CONNECT, STREAM_OPEN, STREAM_HANDLER, DHT, LIST_PEERS, _, DISCONNECT, PUBSUB = range(9)
 TOPICS, TOPIC_PEERS, PUBLISH, SUBSCRIBE = range(4)
@@ -108,7 +111,7 @@ class GoPeer:
         self.folder = tempfile.mkdtemp(prefix=f"{name}-")
         self.control = f"{self.folder}/control"
         command = [
-            BINARY, "-q", "-listen", f"/unix{self.control}", "-hostAddrs", f"/ip4/127.0.0.1/tcp/{free_port()}",
+            *ENDS_WITH_US, BINARY, "-q", "-listen", f"/unix{self.control}", "-hostAddrs", f"/ip4/127.0.0.1/tcp/{free_port()}",
             "-relay=false", "-relayService=false",
         ]  # fmt: skip
         if pubsub:

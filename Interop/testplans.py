@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 
+from p2pd import ENDS_WITH_US
 from wire import free_port
 
 HANDSHAKE = "handshakePlusOneRTTMillis"
@@ -97,7 +98,10 @@ class RedisServer:
         self.folder = tempfile.TemporaryDirectory(prefix="redis-")
         port = self.address.rsplit(":", 1)[1]
         self.process = subprocess.Popen(
-            ["redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", self.folder.name],
+            [
+                *ENDS_WITH_US, "redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no",
+                "--dir", self.folder.name,
+            ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -115,5 +119,9 @@ class RedisServer:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.folder.cleanup()
