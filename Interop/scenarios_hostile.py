@@ -7,8 +7,10 @@ import threading
 import time
 
 from harness import Ours, check, eventually, scenario
-from hostile import ECHO, FIN, MESHSUB, PING, RST, SYN, WINDOW_UPDATE, Connection, Ended, Identity, Listener, Tamper, line
-from hostile import DATA, GO_AWAY, MULTISTREAM, NOISE
+from hostile import (
+    DATA, ECHO, FIN, GO_AWAY, MESHSUB, MULTISTREAM, NOISE, PING, RST, SYN, WINDOW_UPDATE, Connection, Ended, Identity, Listener, Tamper,
+    line,
+)  # fmt: skip
 from peer import PeerError
 from wire import uvarint
 
