@@ -12,9 +12,9 @@ public struct PeeringConfiguration: Sendable {
   public var totalMaximum = 50
   /// The most links with one IP address. Default 3.
   public var perIPMaximum = 3
-  /// The most links with one /24 (IPv4) or /48 (IPv6). Default 24.
+  /// The most links with one /24 (IPv4) or /48 (IPv6) of the public Internet; private networks are one site anyway. Default 24.
   public var perSubnetMaximum = 24
-  /// Whether loopback is exempt from the two limits above, so that a cluster runs on one machine. Default yes.
+  /// Whether loopback is exempt from ``perIPMaximum``, so that a cluster runs on one machine. Default yes.
   public var exemptsLoopback = true
   /// The most accepted links that have not proven who they are. Default 32; each costs a socket and a handshake's memory.
   public var handshakesMaximum = 32

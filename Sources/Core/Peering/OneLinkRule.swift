@@ -38,8 +38,8 @@ enum BackOff {
     let cap = entry.role == .keep ? configuration.backOffKeepMaximum : configuration.backOffMaximum
     if isLasting { return cap }
     let exponent = min(max(entry.streak, entry.shortLives, 1) - 1, 30)
-    let bound = Duration.nanoseconds(
-      min(cap.nanoseconds, configuration.backOffBase.nanoseconds.multipliedReportingOverflow(by: 1 << exponent).partialValue))
+    let (scaled, overflow) = configuration.backOffBase.nanoseconds.multipliedReportingOverflow(by: 1 << exponent)
+    let bound = overflow ? cap : min(cap, .nanoseconds(scaled))
     return max(configuration.backOffMinimum, generator.jitter(bound))
   }
 }

@@ -162,21 +162,26 @@ extension PeeringMachine {
     } else if case .wrongPeer = failure {
       dropAddress(link.address, of: target, now)
     }
-    let wait = settleRound(target, failure, now, &outputs)
-    emit(.dialFailed(id, target.peer, link.address, failure, retryIn: wait), now, &outputs)
+    settleRound(link, target, failure, now, &outputs)
     if let peer = target.peer, let held = heldOfPeer[peer], linkOfPeer[peer] == nil { release(held, now, &outputs) }
   }
 
-  /// Tries the next address at once, or books the whole round as failed. Returns the wait until the peer's next dial.
-  private mutating func settleRound(_ target: DialTarget, _ failure: DialFailure, _ now: Instant, _ outputs: inout [Output]) -> Duration {
-    guard let entry = known[target] else { return .zero }
+  /// Tries the next address at once, or books the whole round as failed.
+  private mutating func settleRound(
+    _ link: Link, _ target: DialTarget, _ failure: DialFailure, _ now: Instant, _ outputs: inout [Output]
+  ) {
     var reason: Reason.Code?
     if case .goodbye(let goodbye) = failure { reason = goodbye.code }
     let isHeld = target.peer.map { heldOfPeer[$0] != nil } ?? false
+    guard let entry = known[target] else {
+      emit(.dialFailed(link.id, target.peer, link.address, failure, retryIn: .zero), now, &outputs)
+      return
+    }
     if let nextAddress = entry.round.first, reason == nil, !isHeld, canDial, !isStopping {
+      emit(.dialFailed(link.id, target.peer, link.address, failure, retryIn: .zero), now, &outputs)
       known.update(target) { $0.round.removeFirst() }
       beginDial(target, nextAddress, now, &outputs)
-      return .zero
+      return
     }
     // With no link at all, a timeout says as much about our own network as about the peer: an outage must not empty the book.
     let counts = reason == nil && (failure.provesOwnNetwork || activeCount > 0)
@@ -193,8 +198,8 @@ extension PeeringMachine {
       entry.notBefore = now + wait
     }
     self.generator = generator
+    emit(.dialFailed(link.id, target.peer, link.address, failure, retryIn: wait), now, &outputs)
     bookFailure(target, now, &outputs)
-    return wait
   }
 
   private mutating func bookFailure(_ target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {

@@ -27,7 +27,7 @@ extension PeeringMachine {
       if slots.byIP[ip] ?? 0 >= configuration.perIPMaximum {
         return Reason(.tooManyFromIP, "\(configuration.perIPMaximum) links per IP address")
       }
-      if slots.bySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.perSubnetMaximum {
+      if ip.isRoutable, slots.bySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.perSubnetMaximum {
         return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
       }
     }

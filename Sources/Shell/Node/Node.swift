@@ -1,1 +1,242 @@
-// placeholder
+import Crypto
+import EventLoop
+import Foundation
+import HTTPAPI
+import HostCore
+import Identity
+import Ledger
+import NodeCore
+import Peering
+import SecureChannel
+import Store
+import Swarm
+import Wire
+
+/// A whole node in one process: the root machine on its thread, links on shards, a pool for signatures and execution, the
+/// store's writer and the HTTP API.
+public final class Node: @unchecked Sendable {
+  /// The root machine of the reference chain.
+  public typealias Core = NodeCore<AccountLedger, ProofOfAuthority>
+
+  /// Why a node cannot start.
+  public struct StartError: Error, Sendable, CustomStringConvertible {
+    /// What is wrong and which setting to change.
+    public let description: String
+  }
+
+  /// The software's version, as identify and the API show it.
+  public static let version = "0.1.0"
+
+  /// The settings it was started with.
+  public let configuration: NodeConfiguration
+  /// Its name.
+  public let peerID: PeerID
+  static let crypto = SystemCrypto.shared
+  private let log: EventLog
+  private let store: LMDBStore
+  private let core: CoreThread<Core>
+  private let workers: WorkerPool
+  private let writer: WorkerPool
+  private let relay: Relay
+  private var swarm: Swarm?
+  private var http: HTTPServer?
+  private let lock = Lock()
+  private var waiting: [QueryID: @Sendable (Answer) -> Void] = [:]
+  private var nextQuery: UInt64 = 1
+  private var goneWaiter: (@Sendable () -> Void)?
+
+  /// Opens everything that the node needs on disk; nothing is listened on yet.
+  public init(configuration: NodeConfiguration, logger: Logger) throws {
+    self.configuration = configuration
+    log = EventLog(logger: logger)
+    do {
+      try FileManager.default.createDirectory(atPath: configuration.dataDirectory, withIntermediateDirectories: true)
+    } catch {
+      throw StartError(description: "the data folder \(configuration.dataDirectory) cannot be made (--data-dir): \(error.localizedDescription)")
+    }
+    let crypto = Self.crypto
+    let key = try KeyFile.readOrCreate(configuration.resolvedNodeKeyFile, crypto: crypto)
+    let genesis = try GenesisFile.read(path: configuration.resolvedGenesisFile).configuration
+    let producer = configuration.producerKeyFile.isEmpty ? nil : try KeyFile.read(configuration.producerKeyFile, crypto: crypto)
+    if let producer, let address = Address(producer.publicKey), !genesis.authorities.contains(address) {
+      throw StartError(description: "the producer key \(address) is not among the authorities of the genesis (--producer-key)")
+    }
+    var storeConfiguration = LMDBStore.Configuration()
+    storeConfiguration.mapBytes = configuration.storeMapGiB << 30
+    store = try LMDBStore(dataDirectory: configuration.dataDirectory, configuration: storeConfiguration)
+    let now = Platform.now
+    let clock = WallClock(now: now, wall: Platform.wallTime)
+    let chain = try Chain.open(
+      genesis: genesis, ledger: AccountLedger(genesis: genesis, crypto: crypto), consensus: ProofOfAuthority(genesis: genesis, crypto: crypto),
+      store: store, crypto: crypto, clock: clock, now: now)
+    let book = try store.scan(HostCore.bookTable, from: [], limit: 100_000)
+    let seed = crypto.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
+    let machine = Core(
+      key: key, crypto: crypto, configuration: configuration.core(producer: producer), genesis: genesis, chain: chain, book: book, clock: clock,
+      seed: seed, now: now)
+    peerID = key.peerID
+    workers = try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: 4_096)
+    writer = try WorkerPool(name: "writer", threads: 1, capacity: 4_096)
+    let relay = Relay()
+    self.relay = relay
+    core = CoreThread(name: "core", machine: machine) { outputs in relay.node?.perform(outputs) }
+    relay.node = self
+    swarm = Swarm(key: key, crypto: crypto, configuration: configuration.swarm, protocols: machine.host.table, sink: SwarmBridge(core))
+  }
+
+  /// Starts the threads, listens, dials and serves the API.
+  ///
+  /// - Throws: when an address cannot be listened on; nothing runs then.
+  public func start() throws {
+    guard let swarm else { throw StartError(description: "the node was stopped and cannot be started again") }
+    Platform.ignoreBrokenPipes()
+    try swarm.start()
+    try core.start()
+    let addresses = try swarm.listen(on: configuration.listen.map { try Multiaddr($0) })
+    core.post(.host(.listening(try reachable(addresses))))
+    for command in try configuration.dials() { core.post(.host(.command(command))) }
+    if configuration.httpEnabled {
+      var settings = HTTPServer.Configuration()
+      settings.bindAddress = configuration.httpBind
+      settings.port = UInt16(configuration.httpPort)
+      settings.allowedOrigins = configuration.httpAllowedOrigins
+      settings.allowedHosts = configuration.httpAllowedHosts
+      settings.adminToken = configuration.adminToken.isEmpty ? nil : configuration.adminToken
+      http = try HTTPServer(configuration: settings, router: NodeRoutes.make(for: self))
+    }
+    log.started(peerID, http: http.map { "\(configuration.httpBind):\($0.port)" })
+    keepClock()
+  }
+
+  /// The port of the HTTP API, once it is served.
+  public var httpPort: UInt16? { http?.port }
+
+  /// Says goodbye to all peers, frees the ports, makes everything durable and ends the threads.
+  public func stop() {
+    http?.stop()
+    let gone = DispatchSemaphore(value: 0)
+    lock.withLock { goneWaiter = { gone.signal() } }
+    core.post(.host(.command(.stop)))
+    // A peer that does not read holds a link for a second at most.
+    _ = gone.wait(timeout: .now() + .milliseconds(1500))
+    swarm?.stop()
+    core.stop()
+    workers.stop()
+    writer.stop()
+    swarm = nil
+    log.stopped()
+  }
+
+  /// Asks the node; the answer comes on one of its threads, exactly once.
+  public func ask(_ query: Query, completion: @escaping @Sendable (Answer) -> Void) {
+    let id = lock.withLock {
+      let id = QueryID(rawValue: nextQuery)
+      nextQuery += 1
+      waiting[id] = completion
+      return id
+    }
+    if !core.post(.query(id, query)) {
+      lock.withLock { _ = waiting.removeValue(forKey: id) }
+      completion(.unavailable("the node is too busy or stopping"))
+    }
+  }
+
+  /// Every address of an unspecified one, as peers can dial them.
+  private func reachable(_ addresses: [Multiaddr]) throws -> [Multiaddr] {
+    var result: [Multiaddr] = []
+    for address in addresses {
+      guard let ip = address.ipAddress, ip.isUnspecified, let port = address.tcpPort else {
+        result.append(address)
+        continue
+      }
+      for interface in try interfaces() where !interface.address.isLinkLocal {
+        guard let own = IPAddress(bytes: interface.address.ipBytes), own.isV6 == ip.isV6 else { continue }
+        result.append(Multiaddr(ip: own, port: port))
+      }
+    }
+    return result
+  }
+
+  // MARK: Outputs, on the core's thread
+
+  fileprivate func perform(_ outputs: [Core.Output]) {
+    var network: [HostCore.Output] = []
+    for output in outputs {
+      switch output {
+      case .host(let output): network.append(output)
+      case .work(let id, let work):
+        submit(workers) { [core] in core.post(.workDone(id, work.run(crypto: Self.crypto))) }
+      case .store(let id, let batch):
+        submit(writer) { [core, store] in
+          do throws(StoreError) {
+            try store.commit(batch)
+            core.post(.committed(id))
+          } catch {
+            core.post(.commitFailed(id, error))
+          }
+        }
+      case .answer(let id, let answer):
+        let completion = lock.withLock { waiting.removeValue(forKey: id) }
+        completion?(answer)
+      case .event(let event):
+        log.write(event)
+        if case .host(.peering(.stopped)) = event {
+          let waiter = lock.withLock { goneWaiter }
+          waiter?()
+        }
+      }
+    }
+    guard let swarm, !network.isEmpty else { return }
+    for output in swarm.perform(network) {
+      guard case .book(let batch) = output else { continue }
+      submit(writer) { [store, log] in
+        do throws(StoreError) { try store.commit(batch) } catch { log.bookFailed(error) }
+      }
+    }
+  }
+
+  /// The machine bounds what is under way, so that the pools have room for it.
+  private func submit(_ pool: WorkerPool, _ job: @escaping @Sendable () -> Void) {
+    if !pool.submit(job) { log.poolFull() }
+  }
+
+  /// Reads the wall clock again now and then: it may be set, and the monotonic one may stand still while the machine sleeps.
+  private func keepClock() {
+    _ = core.loop.execute { [weak self] in
+      guard let self else { return }
+      let timer = LoopTimer(on: self.core.loop) { [weak self] now in
+        guard let self else { return }
+        self.core.post(.clock(WallClock(now: now, wall: Platform.wallTime)))
+        self.clockTimer?.arm(after: Self.clockInterval)
+      }
+      self.clockTimer = timer
+      timer.arm(after: Self.clockInterval)
+    }
+  }
+
+  private var clockTimer: LoopTimer?
+  private static let clockInterval = Duration.seconds(10)
+
+  /// Lets the core's thread find the node that is made after it.
+  private final class Relay: @unchecked Sendable {
+    weak var node: Node?
+  }
+}
+
+extension NodeCore: @retroactive SendableMetatype {}
+
+extension NodeCore: RootMachine {
+  public static var timerInput: Input { .timer }
+}
+
+/// Posts what the shards tell to the core's thread.
+private final class SwarmBridge: SwarmSink {
+  private let core: CoreThread<Node.Core>
+
+  init(_ core: CoreThread<Node.Core>) { self.core = core }
+
+  func post(_ inputs: [HostCore.Input]) -> Bool { core.post(contentsOf: inputs.map { .host($0) }) }
+  func notifyWhenSpace(_ body: @escaping @Sendable () -> Void) { core.notifyWhenSpace(body) }
+  /// A node serves no protocol of an application.
+  func opened(_ stream: ApplicationStream) { stream.reset() }
+}

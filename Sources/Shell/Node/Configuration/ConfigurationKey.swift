@@ -1,0 +1,275 @@
+import Foundation
+
+/// One key of the configuration: the same for files, environment, flags, help and documentation.
+public struct ConfigurationKey: Sendable {
+  /// What a value may be.
+  public enum Kind: Hashable, Sendable {
+    /// Any text; the argument says of what, for help.
+    case text(String)
+    /// A whole number in a range.
+    case integer(ClosedRange<Int>)
+    /// True or false; a flag without a value means true, `--no-…` false.
+    case boolean
+    /// Seconds, or a text such as `500ms`, `10s` or `2m`, up to so many seconds.
+    case duration(maximumSeconds: Int)
+    /// Texts; comma-separated in an environment variable, repeated as a flag.
+    case list(String)
+    /// One of these words.
+    case choice([String])
+  }
+
+  /// The name in files.
+  public let name: String
+  /// What a value may be.
+  public let kind: Kind
+  /// Other spellings that files may use, from other systems.
+  public let aliases: [String]
+  /// One line of help.
+  public let help: String
+  /// The flag without its dashes.
+  public let flag: String
+  /// Whether the value must not be shown.
+  public let isSecret: Bool
+  /// Whether the key is only another system's way to say what further keys say.
+  public let isLegacy: Bool
+  /// The value as text.
+  let show: @Sendable (NodeConfiguration) -> String
+  private let setter: Setter
+
+  typealias Setter = @Sendable (inout NodeConfiguration, ConfigurationValue, ConfigurationKey) throws(ValueError) -> Void
+
+  /// The environment variable.
+  public var environment: String { "STARLING_" + name.uppercased() }
+
+  /// What stands for the value in help; `nil` for a switch.
+  public var placeholder: String? {
+    switch kind {
+    case .text(let what), .list(let what): what
+    case .integer: "N"
+    case .boolean: nil
+    case .duration: "SECONDS"
+    case .choice(let words): words.joined(separator: "|")
+    }
+  }
+
+  var expected: String {
+    switch kind {
+    case .text: "a text"
+    case .integer(let range): "a whole number from \(range.lowerBound) to \(range.upperBound)"
+    case .boolean: "true or false"
+    case .duration(let maximum): "seconds from 0.001 to \(maximum), or a text such as \"10s\""
+    case .list: "a list of texts"
+    case .choice(let words): "one of " + words.joined(separator: ", ")
+    }
+  }
+
+  func apply(_ configuration: inout NodeConfiguration, _ value: ConfigurationValue) throws(ValueError) {
+    try setter(&configuration, value, self)
+  }
+
+  /// A text from the environment or a flag as a value of the key's kind.
+  func value(of text: String, separated: Bool) -> ConfigurationValue {
+    switch kind {
+    case .text, .choice: return .text(text)
+    case .integer: return Int(text).map { .integer($0) } ?? .text(text)
+    case .boolean:
+      switch text.lowercased() {
+      case "true", "1", "yes", "on", "": return .boolean(true)
+      case "false", "0", "no", "off": return .boolean(false)
+      default: return .text(text)
+      }
+    case .duration: return Int(text).map { .integer($0) } ?? Double(text).map { .number($0) } ?? .text(text)
+    case .list:
+      let items = separated ? text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } : [text]
+      return .list(items.filter { !$0.isEmpty }.map { .text($0) })
+    }
+  }
+
+  func mismatch(_ value: ConfigurationValue) -> ValueError {
+    if case .text(let text) = value { return ValueError("must be \(expected), not \"\(text.prefix(40))\"") }
+    if case .integer(let number) = value { return ValueError("must be \(expected), not \(number)") }
+    return ValueError("must be \(expected), not \(value.typeName)")
+  }
+}
+
+extension ConfigurationKey {
+  typealias Path<T> = WritableKeyPath<NodeConfiguration, T> & Sendable
+  typealias Check = @Sendable (String) -> String?
+
+  private init(
+    _ name: String, _ kind: Kind, _ aliases: [String], _ help: String, flag: String? = nil, secret: Bool = false, legacy: Bool = false,
+    show: @escaping @Sendable (NodeConfiguration) -> String,
+    setter: @escaping Setter
+  ) {
+    self.name = name
+    self.kind = kind
+    self.aliases = aliases
+    self.help = help
+    self.flag = flag ?? name.replacing("_", with: "-")
+    isSecret = secret
+    isLegacy = legacy
+    self.show = show
+    self.setter = setter
+  }
+
+  static func text(
+    _ name: String, _ path: Path<String>, _ what: String, _ help: String, aliases: [String] = [], flag: String? = nil, secret: Bool = false,
+    check: @escaping Check = { _ in nil }
+  ) -> ConfigurationKey {
+    ConfigurationKey(name, .text(what), aliases, help, flag: flag, secret: secret, show: { $0[keyPath: path] }) {
+      (configuration, value, key) throws(ValueError) in
+      guard case .text(let text) = value else { throw key.mismatch(value) }
+      if let fault = check(text) { throw ValueError(fault) }
+      configuration[keyPath: path] = text
+    }
+  }
+
+  static func integer(
+    _ name: String, _ path: Path<Int>, _ range: ClosedRange<Int>, _ help: String, aliases: [String] = []
+  ) -> ConfigurationKey {
+    ConfigurationKey(name, .integer(range), aliases, help, show: { "\($0[keyPath: path])" }) {
+      (configuration, value, key) throws(ValueError) in
+      guard case .integer(let number) = value, range.contains(number) else { throw key.mismatch(value) }
+      configuration[keyPath: path] = number
+    }
+  }
+
+  static func boolean(_ name: String, _ path: Path<Bool>, _ help: String) -> ConfigurationKey {
+    ConfigurationKey(name, .boolean, [], help, show: { "\($0[keyPath: path])" }) { (configuration, value, key) throws(ValueError) in
+      guard case .boolean(let flag) = value else { throw key.mismatch(value) }
+      configuration[keyPath: path] = flag
+    }
+  }
+
+  static func duration(
+    _ name: String, _ path: Path<Duration>, maximumSeconds: Int, _ help: String, aliases: [String] = []
+  ) -> ConfigurationKey {
+    ConfigurationKey(name, .duration(maximumSeconds: maximumSeconds), aliases, help, show: { "\(seconds($0[keyPath: path]))" }) {
+      (configuration, value, key) throws(ValueError) in
+      let seconds: Double? =
+        switch value {
+        case .integer(let number): Double(number)
+        case .number(let number): number
+        case .text(let text): parseSeconds(text)
+        default: nil
+        }
+      guard let seconds, seconds >= 0.001, seconds <= Double(maximumSeconds) else { throw key.mismatch(value) }
+      configuration[keyPath: path] = .milliseconds(Int64((seconds * 1_000).rounded()))
+    }
+  }
+
+  static func list(
+    _ name: String, _ path: Path<[String]>, _ what: String, _ help: String, flag: String? = nil, check: @escaping Check = { _ in nil }
+  ) -> ConfigurationKey {
+    ConfigurationKey(name, .list(what), [], help, flag: flag, show: { $0[keyPath: path].joined(separator: ",") }) {
+      (configuration, value, key) throws(ValueError) in
+      var texts: [String] = []
+      switch value {
+      case .null: break
+      case .list(let items):
+        for (index, item) in items.enumerated() {
+          guard case .text(let text) = item else { throw ValueError("entry \(index + 1) must be a text, not \(item.typeName)") }
+          if let fault = check(text) { throw ValueError("entry \(index + 1): \(fault)") }
+          texts.append(text)
+        }
+      default: throw key.mismatch(value)
+      }
+      guard texts.count <= listMaximum else { throw ValueError("has more than \(listMaximum) entries") }
+      configuration[keyPath: path] = texts
+    }
+  }
+
+  static func choice<T: RawRepresentable<String> & CaseIterable & Sendable>(
+    _ name: String, _ path: Path<T>, _ help: String
+  ) -> ConfigurationKey {
+    let words = T.allCases.map(\.rawValue)
+    return ConfigurationKey(name, .choice(words), [], help, show: { $0[keyPath: path].rawValue }) {
+      (configuration, value, key) throws(ValueError) in
+      guard case .text(let text) = value, let word = T(rawValue: text) else {
+        if case .text(let text) = value, let near = suggestion(for: text, among: words) {
+          throw ValueError("must be \(key.expected), not \"\(text.prefix(40))\"; did you mean \(near)?")
+        }
+        throw key.mismatch(value)
+      }
+      configuration[keyPath: path] = word
+    }
+  }
+
+  static func legacyPort(_ name: String, _ help: String) -> ConfigurationKey {
+    ConfigurationKey(name, .integer(1...65_535), [], help, legacy: true, show: { $0.p2pPort.map { "\($0)" } ?? "" }) {
+      (configuration, value, key) throws(ValueError) in
+      guard case .integer(let number) = value, (1...65_535).contains(number) else { throw key.mismatch(value) }
+      configuration.p2pPort = number
+    }
+  }
+
+  static func legacyBind(_ name: String, _ help: String) -> ConfigurationKey {
+    ConfigurationKey(name, .text("IP"), [], help, legacy: true, show: { $0.p2pBindAddress ?? "" }) {
+      (configuration, value, key) throws(ValueError) in
+      guard case .text(let text) = value else { throw key.mismatch(value) }
+      if let fault = Checks.address(text) { throw ValueError(fault) }
+      configuration.p2pBindAddress = text
+    }
+  }
+
+  private static func seconds(_ duration: Duration) -> String {
+    let milliseconds = duration.components.seconds * 1_000 + duration.components.attoseconds / 1_000_000_000_000_000
+    return milliseconds.isMultiple(of: 1_000) ? "\(milliseconds / 1_000)" : "\(Double(milliseconds) / 1_000)"
+  }
+
+  private static func parseSeconds(_ text: String) -> Double? {
+    for (suffix, factor) in [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3_600)] where text.hasSuffix(suffix) {
+      return Double(text.dropLast(suffix.count)).map { $0 * factor }
+    }
+    return Double(text)
+  }
+
+  private static let listMaximum = 1_024
+}
+
+/// What single values must look like; each returns the fault in words, or `nil`.
+enum Checks {
+  static func address(_ text: String) -> String? {
+    var four = in_addr()
+    var six = in6_addr()
+    return inet_pton(AF_INET, text, &four) == 1 || inet_pton(AF_INET6, text, &six) == 1
+      ? nil : "\"\(text.prefix(60))\" is not an IP address"
+  }
+
+  /// A multiaddr such as `/ip4/…/tcp/…`, or host:port.
+  static func peer(_ text: String) -> String? {
+    guard text.utf8.count <= 512, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return "is not a peer's address" }
+    if text.hasPrefix("/") { return multiaddr(text) }
+    guard let colon = text.lastIndex(of: ":"), colon > text.startIndex, let port = UInt16(text[text.index(after: colon)...]), port > 0
+    else {
+      return "\"\(text.prefix(60))\" must be a multiaddr or host:port"
+    }
+    return nil
+  }
+
+  static func multiaddr(_ text: String) -> String? {
+    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count >= 3, parts[0].isEmpty, parts.dropFirst().allSatisfy({ !$0.isEmpty }) else {
+      return "\"\(text.prefix(60))\" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000"
+    }
+    return nil
+  }
+
+  static func networkName(_ text: String) -> String? {
+    let fits =
+      (1...64).contains(text.utf8.count)
+      && text.utf8.allSatisfy {
+        switch $0 {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f: true
+        default: false
+        }
+      }
+    return fits ? nil : "must be 1 to 64 letters, digits, '-', '_' or '.'"
+  }
+
+  static func token(_ text: String) -> String? {
+    text.isEmpty || text.utf8.count >= 16 ? nil : "must have at least 16 characters"
+  }
+
+  static func path(_ text: String) -> String? { text.isEmpty ? "must not be empty" : nil }
+}

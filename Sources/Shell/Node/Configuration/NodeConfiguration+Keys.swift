@@ -1,0 +1,75 @@
+extension NodeConfiguration {
+  /// Every key, in the order of help and documentation.
+  public static let keys: [ConfigurationKey] = [
+    .text("data_dir", \.dataDirectory, "DIR", "The node's own folder.", aliases: ["data_directory"], check: Checks.path),
+    .text("node_key", \.nodeKeyFile, "FILE", "The node's key (default: node.key in the data folder)."),
+    .text("network", \.network, "NAME", "The network's name; nodes of other networks are refused.", check: Checks.networkName),
+    .text("genesis", \.genesisFile, "FILE", "The genesis file (default: genesis.json in the data folder)."),
+    .choice("node_type", \.nodeType, "Whether the node produces blocks."),
+    .text("producer_key", \.producerKeyFile, "FILE", "An authority's key."),
+
+    .list("listen", \.listen, "MULTIADDR", "Where to listen for peers.", check: Checks.multiaddr),
+    .legacyPort("p2p_port", "The port to listen on; the same as a listen entry with this TCP port."),
+    .legacyBind("p2p_bind_addr", "The address to listen on, together with p2p_port."),
+    .list(
+      "bootstrap_peers", \.bootstrapPeers, "ADDRESS", "Peers that are dialled first and again for ever.", flag: "bootstrap",
+      check: Checks.peer),
+    .list("seed_peers", \.seedPeers, "ADDRESS", "Peers that are asked when no stored peer connects.", flag: "seed", check: Checks.peer),
+    .list("peers", \.peers, "ADDRESS", "Peers to dial at once.", flag: "peer", check: Checks.peer),
+    .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
+    .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),
+    .integer("max_outbound", \.maxOutbound, 0...10_000, "Outbound links at most.", aliases: ["max_outbound_connections"]),
+    .integer("max_per_ip", \.maxPerIP, 1...10_000, "Links at most with one IP address."),
+    .boolean("allow_private", \.allowPrivate, "Use addresses of private networks."),
+    .boolean("allow_loopback", \.allowLoopback, "Use loopback addresses, and free them of max_per_ip."),
+    .duration(
+      "connection_timeout", \.connectionTimeout, maximumSeconds: 300, "How long a dial may take.", aliases: ["connection_timeout_seconds"]),
+    .duration(
+      "reconnection_interval", \.reconnectionInterval, maximumSeconds: 86_400, "How often empty outbound slots are filled.",
+      aliases: ["reconnection_interval_seconds"]),
+    .duration(
+      "keep_alive", \.keepAliveInterval, maximumSeconds: 3_600, "The time between pings on a link.", aliases: ["keep_alive_seconds"]),
+    .integer("keep_alive_missed", \.keepAliveMissed, 1...100, "Pongs missed in a row that end a link."),
+
+    .boolean("http", \.httpEnabled, "Serve the HTTP API."),
+    .text("http_bind", \.httpBind, "IP", "The HTTP API's address.", check: Checks.address),
+    .integer("http_port", \.httpPort, 0...65_535, "The HTTP API's port; 0 for any."),
+    .list(
+      "http_allowed_origins", \.httpAllowedOrigins, "ORIGIN", "Origins that browsers may call the API from.", flag: "http-allow-origin"),
+    .list("http_allowed_hosts", \.httpAllowedHosts, "HOST", "Host names for the API besides localhost.", flag: "http-allow-host"),
+    .text(
+      "admin_token", \.adminToken, "TOKEN", "The bearer token for admin calls; none turns them off.", secret: true, check: Checks.token),
+
+    .choice("log_level", \.logLevel, "The least severe level that is logged."),
+    .choice("log_format", \.logFormat, "The log lines' form."),
+    .integer("store_map_gib", \.storeMapGiB, 1...16_384, "The largest size of the store, in GiB of address space."),
+  ]
+
+  /// The options of a command that takes the whole configuration, `--config` included.
+  public static var commandOptions: [CommandOption] {
+    let defaults = NodeConfiguration()
+    let config = CommandOption("config", value: "FILE", repeats: true, help: "A configuration file, TOML or YAML; a later one wins.")
+    return [config]
+      + keys.map { key in
+        var repeats = false
+        if case .list = key.kind { repeats = true }
+        let shown = key.show(defaults)
+        return CommandOption(
+          key.flag, value: key.placeholder, repeats: repeats, help: key.help + (shown.isEmpty || key.isSecret ? "" : " [\(shown)]"))
+      }
+  }
+
+  /// A Markdown table of every key, for the generated documentation.
+  public static func documentation() -> String {
+    let defaults = NodeConfiguration()
+    var page = "| key | flag | environment | value | default | meaning |\n|---|---|---|---|---|---|\n"
+    for key in keys {
+      let value = key.expected.replacing("|", with: "\\|")
+      let shown = key.show(defaults)
+      var help = key.help
+      if !key.aliases.isEmpty { help += " Also spelled " + key.aliases.map { "`\($0)`" }.joined(separator: ", ") + "." }
+      page += "| `\(key.name)` | `--\(key.flag)` | `\(key.environment)` | \(value) | \(shown.isEmpty ? "" : "`\(shown)`") | \(help) |\n"
+    }
+    return page
+  }
+}

@@ -1,0 +1,99 @@
+/// Everything that a node can be told at its start.
+///
+/// Values come from files, then environment variables `STARLING_…`, then flags; a later layer wins. The table
+/// ``keys`` names each of them once for all three, for help and for the documentation.
+public struct NodeConfiguration: Sendable {
+  /// What the node does for its chain.
+  public enum NodeType: String, CaseIterable, Hashable, Sendable {
+    /// Produces blocks in its turn; needs a producer key.
+    case authority
+    /// Validates and relays.
+    case full
+  }
+
+  /// The node's own folder, for keys, peers and blocks; relative to the working directory.
+  public var dataDirectory = "starling-data"
+  /// The file of the node's key; empty means `node.key` in the data directory.
+  public var nodeKeyFile = ""
+  /// The network's name; only nodes of one network talk to each other.
+  public var network = "starling"
+  /// The genesis file; empty means `genesis.json` in the data directory.
+  public var genesisFile = ""
+  /// What the node does.
+  public var nodeType = NodeType.full
+  /// The file of an authority's key.
+  public var producerKeyFile = ""
+
+  /// The multiaddrs to listen on.
+  public var listen = ["/ip4/0.0.0.0/tcp/9000"]
+  /// Peers that are dialled first and again for ever (multiaddr or host:port).
+  public var bootstrapPeers: [String] = []
+  /// Peers that are asked when no stored peer connects, in order.
+  public var seedPeers: [String] = []
+  /// Peers to dial at once, stored on success.
+  public var peers: [String] = []
+  /// Links at most.
+  public var maxPeers = 50
+  /// Outbound links that the node seeks.
+  public var minOutbound = 8
+  /// Outbound links at most.
+  public var maxOutbound = 16
+  /// Links at most with one IP address.
+  public var maxPerIP = 3
+  /// Whether addresses of private networks are dialled and told to others.
+  public var allowPrivate = false
+  /// Whether loopback addresses are dialled and told, and are free of the limit per IP.
+  public var allowLoopback = false
+  /// How long a dial may take.
+  public var connectionTimeout: Duration = .seconds(10)
+  /// How often empty outbound slots are filled.
+  public var reconnectionInterval: Duration = .seconds(30)
+  /// The time between pings on a link.
+  public var keepAliveInterval: Duration = .seconds(30)
+  /// Pongs missed in a row that end a link.
+  public var keepAliveMissed = 3
+
+  /// Whether the HTTP API is served.
+  public var httpEnabled = true
+  /// The IP address of the HTTP API.
+  public var httpBind = "127.0.0.1"
+  /// The port of the HTTP API; 0 for any.
+  public var httpPort = 8545
+  /// Origins that browsers may call the API from.
+  public var httpAllowedOrigins: [String] = []
+  /// Host names for the API besides localhost and IP addresses.
+  public var httpAllowedHosts: [String] = []
+  /// The bearer token for admin calls; empty turns them off.
+  public var adminToken = ""
+
+  /// The least severe level that is logged.
+  public var logLevel = LogLevel.info
+  /// The lines' form.
+  public var logFormat = LogFormat.text
+  /// The largest size of the store, in GiB.
+  public var storeMapGiB = 64
+
+  /// Where each value that isn't a default came from, by key.
+  public var sources: [String: ConfigurationSource] = [:]
+
+  /// S4's two settings for the listening address, until they are joined into ``listen``.
+  var p2pPort: Int?
+  var p2pBindAddress: String?
+
+  /// Makes the default configuration.
+  public init() {}
+
+  /// The file of the node's key, resolved.
+  public var resolvedNodeKeyFile: String { nodeKeyFile.isEmpty ? dataDirectory + "/node.key" : nodeKeyFile }
+  /// The genesis file, resolved.
+  public var resolvedGenesisFile: String { genesisFile.isEmpty ? dataDirectory + "/genesis.json" : genesisFile }
+
+  /// Every key with its value as text and its source, in the table's order, secrets hidden; for `explain`.
+  public var explanation: [(key: String, value: String, source: ConfigurationSource)] {
+    Self.keys.compactMap { key in
+      if key.isLegacy && sources[key.name] == nil { return nil }
+      let value = key.isSecret && !key.show(self).isEmpty ? "(hidden)" : key.show(self)
+      return (key.name, value, sources[key.name] ?? .default)
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import HostCore
+import Identity
+import Ledger
+import NodeCore
+import Peering
+import Sync
+import Wire
+
+/// Writes a node's events as log lines, one each.
+struct EventLog: Sendable {
+  let logger: Logger
+
+  func started(_ peer: PeerID, http: String?) {
+    logger.info("node", "started", ["version": .text(Node.version), "peer": .text(peer.description), "http": .text(http ?? "off")])
+  }
+
+  func stopped() { logger.info("node", "stopped") }
+  func bookFailed(_ error: StoreError) { logger.error("store", "the peer book was not written", ["error": .text(error.description)]) }
+  func poolFull() { logger.error("node", "a pool refused work; this is a fault of the node") }
+
+  func write(_ event: NodeEvent) {
+    switch event {
+    case .host(let event): write(event)
+    case .chain(let event): write(event)
+    case .newHead(let head, let depth):
+      logger.info(
+        "chain", depth > 0 ? "new head after a reorganisation" : "new head",
+        ["height": .init(head.height), "hash": .text(head.hash.short), "reorg": .init(depth)])
+    case .sync(let state): logger.info("sync", "state", ["state": .text("\(state)")])
+    case .mismatch(let peer, let mismatch):
+      logger.warning("peers", "refused a peer of another network", ["peer": .text(peer.short), "why": .text(mismatch.description)])
+    case .refusedBy(let peer, let reason):
+      logger.warning("peers", "a peer refused this node", ["peer": .text(peer.short), "why": .text(reason.description)])
+    case .invalidBlock(let peer, let error):
+      logger.warning("chain", "a peer sent an invalid block", ["peer": .text(peer.short), "why": .text(error.description)])
+    }
+  }
+
+  private func write(_ event: HostCore.Event) {
+    switch event {
+    case .listening(let addresses):
+      logger.info("net", "listening", ["addresses": .text(addresses.map(\.description).joined(separator: " "))])
+    case .identified(let peer, let info):
+      logger.debug("peers", "identified", ["peer": .text(peer.short), "agent": .text(info.agent)])
+    case .peering(let event): write(event)
+    case .peerGone(let peer, let reason): logger.info("peers", "gone", ["peer": .text(peer.short), "why": .text(reason.description)])
+    default: break
+    }
+  }
+
+  private func write(_ event: PeeringEvent) {
+    switch event {
+    case .peerActive(_, let peer, let direction):
+      logger.info("peers", "active", ["peer": .text(peer.short), "direction": .text(direction.rawValue)])
+    case .refused(_, let address, let reason):
+      logger.info("peers", "refused", ["address": .text(address.description), "why": .text(reason.description)])
+    case .dialFailed(_, let peer, let address, let failure, let retry):
+      logger.info(
+        "peers", "dial failed",
+        [
+          "peer": .text(peer?.short ?? "?"), "address": .text(address.description), "why": .text(failure.description),
+          "retry_s": .init(Int(retry.seconds.rounded(.up))),
+        ])
+    case .banned(let subject, let duration, let why):
+      logger.warning(
+        "peers", "banned",
+        ["who": .text(event.peer?.short ?? subject.description), "for_s": .init(Int(duration?.seconds ?? 0)), "why": .text(why)])
+    case .offence(let peer, let offence, let score):
+      logger.info("peers", "offence", ["peer": .text(peer.short), "what": .text(offence.rawValue), "score": .number(score)])
+    case .ownFault(let silent, let all):
+      logger.warning("peers", "most peers are silent: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
+    case .bookRowUnreadable: logger.warning("peers", "a row of the peer book cannot be read and was set aside")
+    case .selfConnection(let address): logger.info("peers", "reached myself", ["address": .text(address.description)])
+    default: logger.debug("peers", "\(event)")
+    }
+  }
+
+  private func write(_ event: ChainEvent) {
+    switch event {
+    case .blockProduced(let hash, let height, let slot, let transactions):
+      logger.info(
+        "chain", "produced a block",
+        ["height": .init(height), "slot": .init(slot), "hash": .text(hash.short), "transactions": .init(transactions)])
+    case .reorganised(let depth, let from, let to):
+      logger.warning("chain", "reorganised", ["depth": .init(depth), "from": .text(from.short), "to": .text(to.short)])
+    case .doubleSeal: logger.warning("chain", "an authority sealed two blocks for one slot")
+    case .storeFailed(let error, let retry):
+      logger.error("store", "a batch was not written", ["error": .text(error.description), "retry_s": .init(Int(retry.seconds))])
+    case .ownBlockRefused(let error): logger.error("chain", "an own block was refused", ["why": .text(error.description)])
+    case .blockApplied, .sideBlockKept, .transactionsDropped: logger.debug("chain", "\(event)")
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import Crypto
+import EventLoop
+import Foundation
+import Identity
+
+/// Node and producer keys on disk: the libp2p private-key encoding, readable by the owner alone.
+public enum KeyFile {
+  /// Why a key file cannot be used.
+  public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
+    /// What is wrong, with the file's name.
+    public let description: String
+  }
+
+  /// Reads a key.
+  public static func read(_ path: String, crypto: any CryptoSuite = SystemCrypto.shared) throws(Failure) -> NodeKey {
+    let bytes: [UInt8]
+    do throws(TransportError) { bytes = try PrivateFile.read(path, maximumBytes: 4096) } catch {
+      throw Failure(description: "the key file \(path) cannot be read: \(error)")
+    }
+    do throws(IdentityError) { return try NodeKey(encoded: bytes.rawSpan, crypto: crypto) } catch {
+      throw Failure(description: "the key file \(path) is damaged: \(error)")
+    }
+  }
+
+  /// Writes a key with mode 0600; a file that exists is an error, for a lost key cannot be had back.
+  public static func write(_ key: NodeKey, to path: String) throws(Failure) {
+    guard !FileManager.default.fileExists(atPath: path) else {
+      throw Failure(description: "\(path) exists already; a key is never overwritten")
+    }
+    do throws(TransportError) { try PrivateFile.write(key.encoded, to: path) } catch {
+      throw Failure(description: "the key file \(path) cannot be written: \(error)")
+    }
+  }
+
+  /// Reads a key, or makes one on the first start.
+  public static func readOrCreate(_ path: String, crypto: any CryptoSuite = SystemCrypto.shared) throws(Failure) -> NodeKey {
+    if FileManager.default.fileExists(atPath: path) { return try read(path, crypto: crypto) }
+    let key = NodeKey(seed: crypto.randomBytes(32), crypto: crypto)
+    try write(key, to: path)
+    return key
+  }
+}

@@ -1,0 +1,58 @@
+import EventLoop
+import Metrics
+import NodeCore
+
+/// Prometheus' view of a node: the figures of one moment, asked for at each scrape.
+final class NodeMetrics: Sendable {
+  private let registry = MetricsRegistry()
+  private let lock = Lock()
+  private let latest = Latest()
+
+  private final class Latest: @unchecked Sendable {
+    var statistics: NodeStatistics?
+  }
+
+  init() {
+    gauge("vision_p2p_peers_connected", "Active peers.") { Double($0.peering.active) }
+    counter("vision_p2p_announces_received", "Gossip messages that came in for the first time.") { Double($0.messagesReceived) }
+    counter("vision_p2p_dupes_dropped", "Gossip messages that had been seen before.") { Double($0.duplicates) }
+    gauge("starling_peers_active", "Active peers.") { Double($0.peering.active) }
+    gauge("starling_links_outbound", "Links and dials that this node opened.") { Double($0.peering.outbound) }
+    gauge("starling_links_inbound", "Links that peers opened.") { Double($0.peering.inbound) }
+    gauge("starling_peers_known", "Remembered peers and addresses.") { Double($0.peering.known) }
+    gauge("starling_bans", "Bans in force.") { Double($0.peering.bans) }
+    gauge("starling_chain_height", "Height of the durable chain.") { Double($0.height) }
+    gauge("starling_chain_target_height", "The highest height that a peer shows.") { Double($0.target) }
+    gauge("starling_chain_head_age_seconds", "Time since the newest block's own time.") { $0.headAge.seconds }
+    counter("starling_chain_blocks_applied_total", "Blocks applied since the start.") { Double($0.blocksApplied) }
+    counter("starling_chain_reorganisations_total", "Reorganisations since the start.") { Double($0.reorganisations) }
+    counter("starling_transactions_accepted_total", "Transactions accepted since the start.") { Double($0.transactionsAccepted) }
+    gauge("starling_mempool_transactions", "Pending transactions.") { Double($0.chain.pendingTransactions) }
+    gauge("starling_mempool_bytes", "Bytes of pending transactions.") { Double($0.chain.pendingBytes) }
+    counter("starling_gossip_published_total", "Messages that this node published.") { Double($0.published) }
+    counter("starling_gossip_rejected_total", "Messages that were refused.") { Double($0.rejected) }
+    counter("starling_gossip_received_bytes_total", "Bytes of gossip received.") { Double($0.gossipBytesIn) }
+    counter("starling_gossip_sent_bytes_total", "Bytes of gossip sent.") { Double($0.gossipBytesOut) }
+    gauge("starling_healthy", "1 when the node is healthy.") { $0.health == .healthy ? 1 : 0 }
+    registry.observe("process_resident_memory_bytes", help: "Resident memory.") { Double(Platform.residentBytes) }
+    registry.observe("process_cpu_seconds_total", kind: .counter, help: "Processor time used.") { Platform.processorTime.seconds }
+  }
+
+  private func gauge(_ name: String, _ help: String, _ read: @escaping @Sendable (NodeStatistics) -> Double) { add(name, .gauge, help, read) }
+  private func counter(_ name: String, _ help: String, _ read: @escaping @Sendable (NodeStatistics) -> Double) {
+    add(name, .counter, help, read)
+  }
+
+  private func add(
+    _ name: String, _ kind: MetricsRegistry.Kind, _ help: String, _ read: @escaping @Sendable (NodeStatistics) -> Double
+  ) {
+    registry.observe(name, kind: kind, help: help) { [latest] in latest.statistics.map(read) ?? 0 }
+  }
+
+  func render(_ statistics: NodeStatistics) -> String {
+    lock.withLock {
+      latest.statistics = statistics
+      return registry.render()
+    }
+  }
+}

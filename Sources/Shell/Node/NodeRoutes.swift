@@ -1,0 +1,172 @@
+import Foundation
+import HTTPAPI
+import HostCore
+import Identity
+import Ledger
+import Metrics
+import NodeCore
+import Wire
+
+/// The node's HTTP routes: each is a question to the root machine and a translation of its answer.
+enum NodeRoutes {
+  static func make(for node: Node) -> Router {
+    var router = Router()
+    let prefix = "/api/v1"
+    func route(_ path: String, _ query: @escaping @Sendable (HTTPRequest) throws(HTTPError) -> Query) {
+      router.get(prefix + path) { request, responder in ask(node, responder) { () throws(HTTPError) in try query(request) } }
+    }
+    route("/node/info") { _ in .info }
+    route("/node/peers") { _ in .peers }
+    route("/node/peers/{peer}/story") { request throws(HTTPError) in .explain(try peer(request.parameters["peer"] ?? "")) }
+    route("/chain/info") { _ in .chain }
+    route("/block/latest") { _ in .latestBlock }
+    route("/block/height/{height}") { request throws(HTTPError) in .blockAt(try request.number("height")) }
+    route("/block/{hash}") { request throws(HTTPError) in .block(try hash(request)) }
+    route("/transaction/{hash}") { request throws(HTTPError) in .transaction(try hash(request)) }
+    route("/account/{address}") { request throws(HTTPError) in .account(try address(request)) }
+    router.get(prefix + "/node/health") { _, responder in
+      node.ask(.info) { answer in
+        guard case .info(let info) = answer else { return respond(responder, answer) }
+        let response = HealthResponse(status: .init(rawValue: info.health.status) ?? .stalled, reason: info.health.reason)
+        // Load balancers look at the status alone.
+        responder.respond(.success(response, status: info.sync.isCaughtUp ? 200 : 503))
+      }
+    }
+    router.post(prefix + "/transaction") { request, responder in
+      ask(node, responder) { () throws(HTTPError) in
+        let body: SubmitRequest = try request.decode()
+        guard let bytes = Base16.decode(body.transaction) else {
+          throw HTTPError(400, "bad_transaction", "\"transaction\" must be the encoded transaction in hexadecimal digits")
+        }
+        return .submit(bytes)
+      }
+    }
+    let metrics = NodeMetrics()
+    router.get("/metrics") { _, responder in
+      node.ask(.statistics) { answer in
+        guard case .statistics(let statistics) = answer else { return respond(responder, answer) }
+        responder.respond(.text(metrics.render(statistics), contentType: MetricsRegistry.contentType))
+      }
+    }
+    return router
+  }
+
+  /// The body of a submission.
+  struct SubmitRequest: Codable {
+    /// The encoded transaction in hexadecimal digits.
+    var transaction: String
+  }
+
+  private static func ask(_ node: Node, _ responder: HTTPResponder, _ query: () throws(HTTPError) -> Query) {
+    do throws(HTTPError) {
+      node.ask(try query()) { respond(responder, $0) }
+    } catch {
+      responder.failure(error)
+    }
+  }
+
+  private static func peer(_ text: String) throws(HTTPError) -> PeerID {
+    do throws(IdentityError) { return try PeerID(text: text) } catch { throw HTTPError(400, "bad_peer_id", error.description) }
+  }
+
+  private static func hash(_ request: HTTPRequest) throws(HTTPError) -> Hash256 {
+    guard let hash = Hash256(hex: request.parameters["hash"] ?? "") else {
+      throw HTTPError(400, "bad_hash", "a hash has 64 hexadecimal digits")
+    }
+    return hash
+  }
+
+  private static func address(_ request: HTTPRequest) throws(HTTPError) -> Address {
+    guard let address = Address(hex: request.parameters["address"] ?? "") else {
+      throw HTTPError(400, "bad_address", "an address has 64 hexadecimal digits")
+    }
+    return address
+  }
+
+  // MARK: Answers
+
+  private static func respond(_ responder: HTTPResponder, _ answer: Answer) {
+    switch answer {
+    case .info(let info): responder.success(NodeInfoResponse(info))
+    case .peers(let peers): responder.success(PeersResponse(peers: peers.map { PeersResponse.Peer($0) }))
+    case .story(let sentences): responder.success(sentences)
+    case .chain(let chain): responder.success(ChainInfoResponse(chain))
+    case .block(let hash, let block): responder.success(BlockResponse(hash, block))
+    case .transaction(let hash, let status):
+      guard let response = TransactionResponse(hash, status) else { return failed(responder, "a stored transaction cannot be read") }
+      responder.success(response)
+    case .account(let address, let account, let next):
+      responder.success(
+        AccountResponse(address: address.hex, balance: account.balance.units, nonce: account.nonce, nextNonce: next))
+    case .submitted(let hash): responder.success(SubmittedResponse(transactionHash: hash.hex))
+    case .statistics: failed(responder, "figures are served by /metrics")
+    case .notFound: responder.failure(HTTPError(404, "not_found", "there is no such thing on this node"))
+    case .unavailable(let why): responder.failure(HTTPError(503, "unavailable", why))
+    case .refused(let why): responder.failure(HTTPError(400, "refused", why))
+    case .failed(let why): failed(responder, why)
+    }
+  }
+
+  private static func failed(_ responder: HTTPResponder, _ why: String) { responder.failure(HTTPError(500, "failed", why)) }
+}
+
+extension NodeInfoResponse {
+  init(_ info: NodeInfo) {
+    self.init(
+      version: Node.version, peerID: info.peerID.description, network: info.network, chainID: info.chainID, nodeType: info.nodeType,
+      addresses: info.addresses.map { $0.withPeerID(info.peerID).description }, height: info.head.height, head: info.head.hash.hex,
+      peers: info.peers, mempool: info.pendingTransactions, uptimeSeconds: UInt64(max(0, info.uptime.seconds)), health: info.health.status)
+  }
+}
+
+extension PeersResponse.Peer {
+  init(_ peer: PeerStatus) {
+    self.init(
+      peerID: peer.link.peer?.description, address: peer.link.address.description, direction: peer.link.direction.rawValue,
+      state: peer.link.state.rawValue, height: peer.height, rttMilliseconds: peer.link.roundTrip?.milliseconds,
+      connectedSeconds: UInt64(max(0, peer.age.seconds)), score: peer.link.score, agent: peer.agent)
+  }
+}
+
+extension ChainInfoResponse {
+  init(_ chain: ChainInfo) {
+    self.init(
+      height: chain.head.height, head: chain.head.hash.hex, genesisHash: chain.genesis.hex, stateRoot: chain.head.stateRoot.hex,
+      authorities: chain.authorities.map(\.hex), blockTimeMilliseconds: UInt64(max(0, chain.blockTime.milliseconds)))
+  }
+}
+
+extension BlockResponse {
+  init(_ hash: Hash256, _ block: Block) {
+    let header = block.header
+    let ids = block.transactionIDs(crypto: Node.crypto)
+    self.init(
+      hash: hash.hex, height: header.height, parent: header.parent.hex, time: header.time.milliseconds,
+      transactionRoot: header.transactionRoot.hex, stateRoot: header.stateRoot.hex, producer: header.producer.hex, seal: Base16.encode(header.seal),
+      transactions: zip(ids, block.transactions).enumerated().compactMap { index, item in
+        TransactionResponse(item.0, .confirmed(block: hash, height: header.height, index: index, bytes: item.1))
+      })
+  }
+}
+
+extension TransactionResponse {
+  /// `nil` when the bytes are not a transaction of the reference ledger.
+  init?(_ hash: Hash256, _ status: TransactionStatus) {
+    guard let transaction = try? Transaction(encoded: status.bytes.rawSpan) else { return nil }
+    var height: UInt64?
+    var index: Int?
+    if case .confirmed(_, let confirmedHeight, let position, _) = status {
+      height = confirmedHeight
+      index = position
+    }
+    let payload: Payload =
+      switch transaction.payload {
+      case .transfer(let to, let amount): Payload(kind: "transfer", to: to.hex, amount: amount.units)
+      case .setData(let key, let value): Payload(kind: "set_data", key: Base16.encode(key), value: Base16.encode(value))
+      case .deleteData(let key): Payload(kind: "delete_data", key: Base16.encode(key))
+      }
+    self.init(
+      hash: hash.hex, status: height == nil ? .pending : .confirmed, height: height, index: index, sender: transaction.sender.hex,
+      nonce: transaction.nonce, fee: transaction.fee.units, payload: payload)
+  }
+}
