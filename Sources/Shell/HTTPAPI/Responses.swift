@@ -294,19 +294,24 @@ public struct BlockResponse: Codable, Hashable, Sendable {
 public struct AccountResponse: Codable, Hashable, Sendable {
   /// The address in hex.
   public var address: String
-  /// The balance.
+  /// The balance, in confirmed blocks.
   public var balance: UInt64
-  /// The next transaction's counter.
+  /// How many transactions of the account are confirmed.
   public var nonce: UInt64
-  /// Key and value data, in hex; absent when it wasn't asked for.
-  public var data: [String: String]?
+  /// The nonce for the next transaction: pending ones are counted in.
+  public var nextNonce: UInt64
 
   /// Makes the answer.
-  public init(address: String, balance: UInt64, nonce: UInt64, data: [String: String]? = nil) {
+  public init(address: String, balance: UInt64, nonce: UInt64, nextNonce: UInt64) {
     self.address = address
     self.balance = balance
     self.nonce = nonce
-    self.data = data
+    self.nextNonce = nextNonce
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case address, balance, nonce
+    case nextNonce = "next_nonce"
   }
 }
 

@@ -67,7 +67,7 @@ public final class Node: @unchecked Sendable {
     let now = Platform.now
     let clock = WallClock(now: now, wall: Platform.wallTime)
     let chain = try Chain.open(
-      genesis: genesis, ledger: AccountLedger(genesis: genesis, crypto: crypto), consensus: ProofOfAuthority(genesis: genesis, crypto: crypto),
+      genesis: genesis, ledger: AccountLedger(genesis: genesis, crypto: crypto), consensus: ProofOfAuthority(genesis: genesis),
       store: store, crypto: crypto, clock: clock, now: now)
     let book = try store.scan(HostCore.bookTable, from: [], limit: 100_000)
     let seed = crypto.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
@@ -223,7 +223,6 @@ public final class Node: @unchecked Sendable {
   }
 }
 
-extension NodeCore: @retroactive SendableMetatype {}
 
 extension NodeCore: RootMachine {
   public static var timerInput: Input { .timer }
