@@ -125,6 +125,13 @@ struct Payment: Codable {
     let server = try serve()
     let answer = try #require(RawClient.post(server.port, "/pay", #"{"to":"a"}"#))
     #expect(answer.body == #"{"error":{"code":"bad_json","message":"the body lacks amount"},"success":false}"#)
+    for (body, message) in [
+      ("{", "the body is not valid JSON"), (#"{"to":"a","amount":-1}"#, "a number is out of range"),
+      (#"{"to":1,"amount":1}"#, "to has the wrong type"), (#"{"to":null,"amount":1}"#, "to must not be null"),
+    ] {
+      let error = RawClient.post(server.port, "/pay", body)?.json["error"] as? [String: Any]
+      #expect(error?["message"] as? String == message)
+    }
   }
 
   @Test func bodyLimit() throws {

@@ -24,7 +24,10 @@ enum Callbacks {
       exchange.dispatched = true
       core.dispatch(exchange)
     }
-    guard let (response, stream) = exchange.takeAnswerOrSuspend() else { return yes }
+    guard let (response, stream) = exchange.takeAnswerOrSuspend() else {
+      core.schedule(exchange)
+      return yes
+    }
     return core.send(response, stream: stream, on: exchange)
   }
 
@@ -112,7 +115,6 @@ extension HTTPServer.Core {
         try authorize(request, route)
         try checkContentType(request, route)
         request.parameters = parameters
-        schedule(exchange)
         route.handler(request, HTTPResponder(exchange))
       }
     } catch {

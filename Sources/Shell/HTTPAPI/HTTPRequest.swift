@@ -56,18 +56,20 @@ public struct HTTPRequest: Sendable {
     do {
       return try JSONDecoder().decode(type, from: Data(body))
     } catch {
-      throw HTTPError(400, "bad_json", Self.explain(error))
+      // The decoder's error for a number out of range is that for broken JSON, without a place.
+      let isJSON = (try? JSONSerialization.jsonObject(with: Data(body), options: .fragmentsAllowed)) != nil
+      throw HTTPError(400, "bad_json", Self.explain(error, fallback: isJSON ? "a number is out of range" : "the body is not valid JSON"))
     }
   }
 
-  private static func explain(_ error: any Error) -> String {
+  private static func explain(_ error: any Error, fallback: String) -> String {
     func name(_ path: [any CodingKey]) -> String { path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".") }
     return switch error as? DecodingError {
     case .keyNotFound(let key, let context): "the body lacks \(name(context.codingPath + [key]))"
     case .typeMismatch(_, let context): "\(name(context.codingPath)) has the wrong type"
     case .valueNotFound(_, let context): "\(name(context.codingPath)) must not be null"
     case .dataCorrupted(let context) where !context.codingPath.isEmpty: "\(name(context.codingPath)) has a bad value"
-    default: "the body is not valid JSON"
+    default: fallback
     }
   }
 }

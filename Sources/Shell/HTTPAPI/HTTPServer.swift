@@ -40,8 +40,9 @@ extension HTTPServer {
     private var daemon: OpaquePointer?
     private var stopping = false
     private var stopped = false
-    /// Handlers' deadlines in the order of their requests, which is the order of their times.
+    /// The deadlines of parked requests from `firstDeadline` on; the order of parking is the order of their times.
     private var deadlines: [(at: ContinuousClock.Instant, exchange: Weak)] = []
+    private var firstDeadline = 0
     private var active: [ObjectIdentifier: Exchange] = [:]
     private var streams: [ObjectIdentifier: EventStream] = [:]
     private var streamCount = 0
@@ -112,11 +113,21 @@ extension HTTPServer {
 
     func begin(_ exchange: Exchange) { condition.withLock { active[ObjectIdentifier(exchange)] = exchange } }
 
+    /// Starts the time limit of a parked request.
     func schedule(_ exchange: Exchange) {
       condition.withLock {
+        dropDeadlines { $0.exchange.exchange == nil }
         deadlines.append((.now + configuration.handlerTimeout, Weak(exchange: exchange)))
-        if deadlines.count == 1 { condition.broadcast() }
+        if deadlines.count - firstDeadline == 1 { condition.broadcast() }
       }
+    }
+
+    /// Drops deadlines from the front while they match, in amortised constant time each.
+    private func dropDeadlines(while matches: ((at: ContinuousClock.Instant, exchange: Weak)) -> Bool) {
+      while firstDeadline < deadlines.count, matches(deadlines[firstDeadline]) { firstDeadline += 1 }
+      guard firstDeadline > 64, firstDeadline * 2 > deadlines.count else { return }
+      deadlines.removeFirst(firstDeadline)
+      firstDeadline = 0
     }
 
     func end(_ exchange: Exchange) {
@@ -158,18 +169,20 @@ extension HTTPServer {
       condition.lock()
       while !stopping {
         let now = ContinuousClock.now
-        let late = deadlines.prefix { $0.at <= now }
-        deadlines.removeFirst(late.count)
+        var late: [Exchange] = []
+        dropDeadlines { deadline in
+          guard deadline.at <= now else { return deadline.exchange.exchange == nil }
+          if let exchange = deadline.exchange.exchange { late.append(exchange) }
+          return true
+        }
         let beating = heartbeat <= now ? Array(streams.values) : []
         if heartbeat <= now { heartbeat = now + Self.heartbeatInterval }
         if late.isEmpty && beating.isEmpty {
-          let next = min(deadlines.first?.at ?? heartbeat, heartbeat)
+          let next = firstDeadline < deadlines.count ? min(deadlines[firstDeadline].at, heartbeat) : heartbeat
           _ = condition.wait(until: Date(timeIntervalSinceNow: max(0.001, (next - now).seconds)))
         } else {
           condition.unlock()
-          for item in late {
-            item.exchange.exchange?.answer(.failure(504, "timeout", "the node did not answer in time"), stream: nil)
-          }
+          for exchange in late { exchange.answer(.failure(504, "timeout", "the node did not answer in time"), stream: nil) }
           for stream in beating { stream.sendHeartbeat() }
           condition.lock()
         }

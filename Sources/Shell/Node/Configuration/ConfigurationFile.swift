@@ -41,9 +41,7 @@ struct ConfigurationFile {
     var output: UnsafeMutablePointer<CChar>?
     var line: UInt32 = 0
     var column: UInt32 = 0
-    let code = text.withUnsafeBytes {
-      ctoml_to_json($0.bindMemory(to: CChar.self).baseAddress ?? Self.empty, $0.count, &output, &line, &column)
-    }
+    let code = withText(text) { ctoml_to_json($0, $1, &output, &line, &column) }
     defer { free(output) }
     let result = output.map { String(cString: $0) } ?? ""
     guard code == 0 else { throw ConfigurationError(.file(path: path, line: Int(line), column: Int(column)), "", result) }
@@ -96,14 +94,17 @@ struct ConfigurationFile {
     fy_diag_set_collect_errors(diagnostics, true)
     var parsing = fy_parse_cfg()
     parsing.diag = diagnostics
-    let document = text.withUnsafeBytes {
-      fy_document_build_from_string(&parsing, $0.bindMemory(to: CChar.self).baseAddress ?? Self.empty, $0.count)
-    }
+    // The document points into the text, so that it must outlive it.
+    let copy = UnsafeMutableBufferPointer<CChar>.allocate(capacity: text.count + 1)
+    defer { copy.deallocate() }
+    _ = copy.initialize(from: (text + [0]).map { CChar(bitPattern: $0) })
+    let document = fy_document_build_from_string(&parsing, copy.baseAddress, text.count)
     guard let document else {
       var previous: UnsafeMutableRawPointer?
-      let error = fy_diag_errors_iterate(diagnostics, &previous)?.pointee
-      let place = ConfigurationSource.file(path: path, line: error.map { Int($0.line) } ?? 0, column: error.map { Int($0.column) } ?? 0)
-      throw ConfigurationError(place, "", error?.msg.map { String(cString: $0) } ?? "the file is not valid YAML")
+      // An empty file gives neither a document nor an error.
+      guard let error = fy_diag_errors_iterate(diagnostics, &previous)?.pointee else { return [] }
+      let place = ConfigurationSource.file(path: path, line: Int(error.line), column: Int(error.column))
+      throw ConfigurationError(place, "", error.msg.map { String(cString: $0) } ?? "the file is not valid YAML")
     }
     defer { fy_document_destroy(document) }
     guard let root = fy_document_root(document) else { return [] }
@@ -168,7 +169,15 @@ struct ConfigurationFile {
     }
   }
 
-  private static let empty = UnsafePointer<CChar>(strdup("")!)
+  /// The text as a C string; also an empty one has an address.
+  private static func withText<R>(_ text: [UInt8], _ body: (UnsafePointer<CChar>, Int) -> R) -> R {
+    let terminated = (text + [0]).map { CChar(bitPattern: $0) }
+    return terminated.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { preconditionFailure("a buffer with one element has an address") }
+      return body(base, text.count)
+    }
+  }
+
   private static let bytesMaximum = 1 << 20
   private static let depthMaximum = 8
 }

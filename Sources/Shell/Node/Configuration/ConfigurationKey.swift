@@ -93,7 +93,7 @@ public struct ConfigurationKey: Sendable {
 }
 
 extension ConfigurationKey {
-  typealias Path<T> = WritableKeyPath<NodeConfiguration, T> & Sendable
+  typealias Path<T> = any WritableKeyPath<NodeConfiguration, T> & Sendable
   typealias Check = @Sendable (String) -> String?
 
   private init(

@@ -71,6 +71,13 @@ public struct GenesisFile: Codable, Hashable, Sendable {
     case blockTimeMilliseconds = "block_time_ms"
   }
 
+  private struct Address: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
   /// Reads the keys; balances and limits may be absent.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
@@ -78,7 +85,17 @@ public struct GenesisFile: Codable, Hashable, Sendable {
     genesisTimeMilliseconds = try container.decode(Int64.self, forKey: .genesisTimeMilliseconds)
     blockTimeMilliseconds = try container.decodeIfPresent(Int64.self, forKey: .blockTimeMilliseconds) ?? 5_000
     authorities = try container.decode([String].self, forKey: .authorities)
-    balances = try container.decodeIfPresent([String: UInt64].self, forKey: .balances) ?? [:]
+    balances = [:]
+    if container.contains(.balances) {
+      let amounts = try container.nestedContainer(keyedBy: Address.self, forKey: .balances)
+      for address in amounts.allKeys {
+        // The decoder's own error for a number out of range names no key.
+        guard let amount = try? amounts.decode(UInt64.self, forKey: address) else {
+          throw DecodingError.dataCorruptedError(forKey: address, in: amounts, debugDescription: "not an amount")
+        }
+        balances[address.stringValue] = amount
+      }
+    }
     limits = try container.decodeIfPresent(Limits.self, forKey: .limits) ?? Limits()
   }
 
@@ -107,7 +124,9 @@ public struct GenesisFile: Codable, Hashable, Sendable {
       case .valueNotFound(_, let context): throw ConfigurationError(place, name(context.codingPath), "must not be null")
       case .dataCorrupted(let context):
         let key = name(context.codingPath)
-        throw ConfigurationError(place, key, key.isEmpty ? "the file is not valid JSON" : "has a bad value")
+        guard key.isEmpty else { throw ConfigurationError(place, key, "has a bad value") }
+        let isJSON = (try? JSONDecoder().decode(ConfigurationValue.self, from: data)) != nil
+        throw ConfigurationError(place, "", isJSON ? "a number is out of range" : "the file is not valid JSON")
       @unknown default: throw ConfigurationError(place, "", "the file is not a genesis")
       }
     } catch {

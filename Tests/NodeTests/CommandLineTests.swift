@@ -1,0 +1,91 @@
+import Node
+import Testing
+
+@Suite struct CommandLineTests {
+  private let parser = CommandLineParser(
+    Command(
+      "starling", "A node.",
+      subcommands: [
+        Command("run", "Run a node.", options: NodeConfiguration.commandOptions),
+        Command(
+          "peers", "Peers.",
+          subcommands: [
+            Command("list", "List them.", options: [CommandOption("json", help: "As JSON.")]),
+            Command(
+              "ban", "Ban some.", options: [CommandOption("for", value: "SECONDS", help: "How long.")],
+              arguments: [
+                CommandArgument("PEER", help: "Who."), CommandArgument("MORE", required: false, repeats: true, help: "Who else."),
+              ]),
+          ]),
+      ]))
+
+  private func fault(_ words: String...) -> String {
+    do throws(UsageError) {
+      _ = try parser.parse(words)
+      return ""
+    } catch {
+      #expect(error.exitCode == 64)
+      return error.description
+    }
+  }
+
+  @Test func commandsOptionsArguments() throws {
+    let ban = try parser.parse(["peers", "ban", "a", "--for", "-5", "b", "--", "--c"])
+    #expect(ban.path == ["peers", "ban"])
+    #expect(ban.arguments == ["a", "b", "--c"])
+    #expect(ban["for"] == "-5")
+    let list = try parser.parse(["peers", "list", "--json"])
+    #expect(list.isOn("json"))
+    #expect(try !parser.parse(["peers", "list", "--json=false"]).isOn("json"))
+    let run = try parser.parse(["run", "--peer", "a:1", "--peer=b:2", "--no-http", "--http-port=0", "--network", "x", "--admin-token="])
+    #expect(run.all("peer") == ["a:1", "b:2"])
+    let configuration = try NodeConfiguration.load(flags: run.options)
+    #expect(configuration.peers == ["a:1", "b:2"])
+    #expect(!configuration.httpEnabled)
+    #expect((configuration.httpPort, configuration.network) == (0, "x"))
+  }
+
+  @Test func faults() {
+    #expect(fault() == "starling: which command? one of run, peers\nTry 'starling --help'.")
+    #expect(fault("rum") == "starling: unknown command 'rum'; did you mean run?\nTry 'starling --help'.")
+    #expect(fault("--x").hasPrefix("starling: options stand behind the command"))
+    #expect(fault("peers", "list", "--jsn").hasPrefix("starling peers list: unknown option '--jsn'; did you mean --json?"))
+    #expect(fault("peers", "list", "-j").hasPrefix("starling peers list: unknown option '-j'"))
+    #expect(fault("peers", "list", "x").hasPrefix("starling peers list: unexpected argument 'x'"))
+    #expect(fault("peers", "ban").hasPrefix("starling peers ban: PEER is missing"))
+    #expect(fault("peers", "ban", "a", "--for").hasPrefix("starling peers ban: --for needs a value: SECONDS"))
+    #expect(fault("run", "--network", "--http").hasPrefix("starling run: --network needs a value: NAME"))
+    #expect(fault("run", "--network", "a", "--network", "b").hasPrefix("starling run: --network is given twice"))
+    #expect(fault("run", "--http", "--no-http").hasPrefix("starling run: --http is given twice"))
+    #expect(fault("run", "--no-network").hasPrefix("starling run: unknown option '--no-network'"))
+    #expect(fault("run", "--=").hasPrefix("starling run: unknown option '--'"))
+    #expect(fault("help", "no").hasPrefix("starling: there is no command 'no'"))
+  }
+
+  @Test func help() throws {
+    for words in [["--help"], ["-h"], ["help"]] { #expect(try parser.parse(words).wantsHelp) }
+    #expect(try parser.parse(["help", "peers", "ban"]).path == ["peers", "ban"])
+    #expect(try parser.parse(["peers", "ban", "--help"]).wantsHelp)
+    #expect(
+      parser.help(for: ["peers", "ban"])
+        == """
+        Ban some.
+
+        Usage: starling peers ban PEER [MORE…] [OPTIONS]
+
+        Arguments:
+          PEER  Who.
+          MORE  Who else.
+
+        Options:
+          --for SECONDS  How long.
+          --help         Show this help.
+
+        """)
+    let page = parser.help(for: ["run"])
+    for key in NodeConfiguration.keys { #expect(page.contains("--\(key.flag)")) }
+    #expect(page.contains("Links at most. [50]"))
+    #expect(page.contains("--node-type authority|full"))
+    #expect(parser.help(for: ["nothing"]) == parser.help())
+  }
+}
