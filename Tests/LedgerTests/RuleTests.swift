@@ -61,13 +61,16 @@ import Wire
       ),
     ]
     for (name, mutant, expected) in table {
-      var runner = try Runner(world, now: .zero + .seconds(50))
+      let runner = try Runner(world, now: .zero + .seconds(50))
       runner.receive(branch.blocks[0])
       #expect(runner.receive(mutant) == expected, "\(name)")
       #expect(runner.chain.tip.height == 1 && runner.relayedBlocks.count == 1, "\(name)")
       // A bad twin does not stand in the good one's way.
       #expect(runner.receive(block) == .accepted(block.hash(crypto: crypto)), "\(name)")
-      if case .invalid = expected { #expect(runner.receive(mutant) == expected, "\(name), again") }
+      // Remembered by its hash; a twin under the good block's own hash is merely passed over from now on.
+      let isTwin = mutant.header == block.header
+      if case .invalid = expected { #expect(runner.receive(mutant) == (isTwin ? .known(block.hash(crypto: crypto)) : expected), "\(name), again") }
+      #expect(runner.relayedBlocks.count == 2, "\(name)")
     }
   }
 
@@ -83,7 +86,7 @@ import Wire
       (world.transfer(0, 2, nonce: 5).encoded, .nonceGap(nonce: 5, expected: 1)),
       (world.transfer(0, 2, 2_000_000, nonce: 1).encoded, .insufficientBalance(balance: 999_989, cost: 2_000_001)),
       (world.transfer(0, 2, nonce: 1, chain: .zero).encoded, .wrongChain),
-      ([1, 2, 3], .malformed("not a transaction (badField(1))")),
+      ([1, 2, 3], .malformed("not a transaction (badTag)")),
       (world.data(0, .deleteData(key: [1]), nonce: 1).encoded, .unknownKey),
       (world.data(0, .setData(key: [], value: []), nonce: 1).encoded, .badKey(bytes: 0, limit: 256)),
     ]
@@ -91,14 +94,14 @@ import Wire
       let transactions = block.transactions + [bytes]
       let ids = transactions.map { crypto.sha256($0) }
       let bad = resealed(block, by: key, transactions: transactions) { $0.transactionRoot = MerkleTree.root(of: ids, crypto: crypto) }
-      var runner = try Runner(world, now: .zero + .seconds(50))
+      let runner = try Runner(world, now: .zero + .seconds(50))
       #expect(runner.receive(bad) == .invalid(.badTransaction(index: 1, error)), "\(error)")
       #expect(runner.relayedBlocks.isEmpty && runner.chain.tip.height == 0)
     }
   }
 
   @Test func everyRuleOfATransactionIsChecked() throws {
-    var runner = try Runner(world)
+    let runner = try Runner(world)
     let good = world.transfer(0, 1, nonce: 0)
     var forged = good.encoded
     forged[80] ^= 1
