@@ -113,7 +113,8 @@ enum LedgerBenchmark {
         chains.append(machine)
       }
       measure(
-        "block of 1,000 transfers received to stored, signatures \(isWarm ? "known" : "unknown")", operations: 1000, unit: "transaction", rounds: rounds
+        "block of 1,000 transfers received to stored, signatures \(isWarm ? "known" : "unknown")", operations: 1000, unit: "transaction",
+        rounds: rounds
       ) {
         guard var machine = chains.popLast() else { return }
         drive(&machine, .blockReceived(bytes, .local, ValidationToken(rawValue: 1 << 40)), crypto)
@@ -144,7 +145,8 @@ enum LedgerBenchmark {
     let senders = (0..<2000).compactMap { _ in Address(random.bytes(32)) }
     let infos = (0..<10_000).map { index in
       TransactionInfo(
-        id: Hash256(random.bytes(32)) ?? .zero, sender: senders[index % 2000], nonce: UInt64(index / 2000), fee: Amount(random.next() % 1000),
+        id: Hash256(random.bytes(32)) ?? .zero, sender: senders[index % 2000], nonce: UInt64(index / 2000),
+        fee: Amount(random.next() % 1000),
         cost: 1, bytes: [UInt8](repeating: 0, count: 200))
     }
     var pool = Mempool()

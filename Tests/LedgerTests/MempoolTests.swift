@@ -14,7 +14,8 @@ import Wire
 
   @Test func selectsByFeeInNonceOrder() throws {
     var pool = Mempool()
-    for item in [info(1, 0, fee: 5), info(1, 1, fee: 50), info(2, 0, fee: 9), info(2, 2, fee: 99), info(3, 1, fee: 70), info(4, 0, fee: 9)] {
+    for item in [info(1, 0, fee: 5), info(1, 1, fee: 50), info(2, 0, fee: 9), info(2, 2, fee: 99), info(3, 1, fee: 70), info(4, 0, fee: 9)]
+    {
       try pool.insert(item, nextNonce: 0, now: .zero)
     }
     let all = pool.select(maximumCount: 10, maximumBytes: 10_000) { _ in 0 }

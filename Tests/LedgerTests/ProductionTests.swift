@@ -109,7 +109,9 @@ import Wire
     runner.advance(toSlot: 3, of: world)
     let block = try #require(try runner.chain.block(at: 1))
     let sealed = try block.transactions.map { try Transaction(encoded: $0.rawSpan) }
-    #expect(sealed.map { [$0.fee.units, $0.nonce] } == [[10, 0], [9, 1], [9, 0], [8, 2], [1, 0]] || sealed.map { [$0.fee.units, $0.nonce] } == [[10, 0], [9, 0], [9, 1], [8, 2], [1, 0]])
+    #expect(
+      sealed.map { [$0.fee.units, $0.nonce] } == [[10, 0], [9, 1], [9, 0], [8, 2], [1, 0]]
+        || sealed.map { [$0.fee.units, $0.nonce] } == [[10, 0], [9, 0], [9, 1], [8, 2], [1, 0]])
     #expect(runner.chain.mempool.count == 0)
     #expect(runner.balance(World.address(world.authorities[0])) == 37)
     // Empty blocks are made too.

@@ -69,7 +69,9 @@ import Wire
       #expect(runner.receive(block) == .accepted(block.hash(crypto: crypto)), "\(name)")
       // Remembered by its hash; a twin under the good block's own hash is merely passed over from now on.
       let isTwin = mutant.header == block.header
-      if case .invalid = expected { #expect(runner.receive(mutant) == (isTwin ? .known(block.hash(crypto: crypto)) : expected), "\(name), again") }
+      if case .invalid = expected {
+        #expect(runner.receive(mutant) == (isTwin ? .known(block.hash(crypto: crypto)) : expected), "\(name), again")
+      }
       #expect(runner.relayedBlocks.count == 2, "\(name)")
     }
   }
@@ -117,13 +119,19 @@ import Wire
       ("another chain", world.transfer(0, 1, nonce: 0, chain: .zero).encoded, .invalid(.wrongChain)),
       ("trailing byte", good.encoded + [0], .invalid(.malformed("not a transaction (badTag)"))),
       ("too large", huge.encoded, .invalid(.tooLarge(bytes: huge.encoded.count, limit: 8192))),
-      ("long key", world.data(0, .setData(key: [UInt8](repeating: 1, count: 257), value: []), nonce: 0).encoded, .invalid(.badKey(bytes: 257, limit: 256))),
+      (
+        "long key", world.data(0, .setData(key: [UInt8](repeating: 1, count: 257), value: []), nonce: 0).encoded,
+        .invalid(.badKey(bytes: 257, limit: 256))
+      ),
       (
         "long value", world.data(0, .setData(key: [1], value: [UInt8](repeating: 1, count: 4097)), nonce: 0).encoded,
         .invalid(.badValue(bytes: 4097, limit: 4096))
       ),
       ("overflow", world.transfer(0, 1, Amount(.max), nonce: 0).encoded, .invalid(.malformed("amount and fee exceed 64 bits"))),
-      ("too poor", world.transfer(0, 1, 1_000_000, nonce: 0).encoded, .refused(.ledger(.insufficientBalance(balance: 1_000_000, cost: 1_000_001)))),
+      (
+        "too poor", world.transfer(0, 1, 1_000_000, nonce: 0).encoded,
+        .refused(.ledger(.insufficientBalance(balance: 1_000_000, cost: 1_000_001)))
+      ),
       (
         "no account", Transaction(chain: world.hash, nonce: 0, fee: 1, payload: good.payload, key: poor, crypto: crypto).encoded,
         .refused(.ledger(.insufficientBalance(balance: 0, cost: 11)))

@@ -13,6 +13,7 @@ public enum MempoolError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Another transaction holds the nonce; replacing it needs at least `needed`.
   case underpriced(fee: Amount, needed: Amount)
 
+  /// In words, with the number to keep to.
   public var description: String {
     switch self {
     case .known: "transaction is pending already"
