@@ -13,6 +13,7 @@ enum Benchmarks {
   private static let all: [String: @Sendable ([String]) throws -> Void] = [
     "channel": { _ in benchmarkChannel() },
     "crypto": { _ in benchmarkCrypto() },
+    "ledger": { _ in LedgerBenchmark.run() },
     "gossip": GossipBenchmark.run,
     "loop": EventLoopBenchmark.run,
   ]

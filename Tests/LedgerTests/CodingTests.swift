@@ -64,7 +64,8 @@ import Wire
     var branch = Branch(world)
     let block = try branch.add(slot: 1, [world.transfer(0, 1, nonce: 0)]).encoded
     let transaction = world.data(1, .setData(key: [1, 2], value: [9, 9, 9]), nonce: 7).encoded
-    let proof = StateTree((0..<9).map { _ in (random.hash(), [1]) }, crypto: crypto).proof(of: .zero).encoded
+    let proof = StateTree((0..<9).map { _ in (key: random.hash(), value: [1]) }, crypto: crypto).proof(of: .zero).encoded
+    let ledger = world.ledger
     var taken = 0
     for round in 0..<20_000 {
       var bytes = [block, transaction, proof, random.bytes(random.index(below: 80))][round & 3]
@@ -85,7 +86,7 @@ import Wire
       }
       _ = try? StateProof(encoded: bytes.rawSpan)
       _ = try? UndoRecord(encoded: bytes.rawSpan)
-      _ = try? world.ledger.inspect(bytes, crypto: crypto)
+      _ = try? ledger.inspect(bytes, crypto: crypto)
     }
     #expect(taken > 100, "the fuzzer should also find well-formed messages")
   }

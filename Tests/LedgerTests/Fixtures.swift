@@ -71,7 +71,7 @@ struct World {
 }
 
 /// A chain with the shell's part played at once: work is run, batches are written.
-struct Runner {
+final class Runner {
   var chain: TestChain
   let store: MemoryStore
   var now: Instant
@@ -97,7 +97,7 @@ struct Runner {
     chain = try world.open(store, configuration: configuration, now: now)
   }
 
-  mutating func send(_ input: TestChain.Input) {
+  func send(_ input: TestChain.Input) {
     var inputs = [input]
     while !inputs.isEmpty {
       let outputs = chain.handle(inputs.removeFirst(), now: now)
@@ -133,28 +133,28 @@ struct Runner {
   }
 
   /// Offers a block and returns the verdict if there is one yet.
-  @discardableResult mutating func receive(_ block: Block, _ source: ItemSource = .local) -> BlockVerdict? { receive(block.encoded, source) }
+  @discardableResult func receive(_ block: Block, _ source: ItemSource = .local) -> BlockVerdict? { receive(block.encoded, source) }
 
-  @discardableResult mutating func receive(_ bytes: [UInt8], _ source: ItemSource = .local) -> BlockVerdict? {
+  @discardableResult func receive(_ bytes: [UInt8], _ source: ItemSource = .local) -> BlockVerdict? {
     lastToken += 1
     send(.blockReceived(bytes, source, ValidationToken(rawValue: lastToken)))
     return verdicts[lastToken]
   }
 
-  @discardableResult mutating func submit(_ transaction: Transaction, _ source: ItemSource = .local) -> TransactionVerdict? {
+  @discardableResult func submit(_ transaction: Transaction, _ source: ItemSource = .local) -> TransactionVerdict? {
     submit(transaction.encoded, source)
   }
 
-  @discardableResult mutating func submit(_ bytes: [UInt8], _ source: ItemSource = .local) -> TransactionVerdict? {
+  @discardableResult func submit(_ bytes: [UInt8], _ source: ItemSource = .local) -> TransactionVerdict? {
     lastToken += 1
     send(.transactionReceived(bytes, source, ValidationToken(rawValue: lastToken)))
     return transactionVerdicts[lastToken]
   }
 
   /// Moves time to a slot's beginning and wakes the chain at each of its deadlines on the way.
-  mutating func advance(toSlot slot: UInt64, of world: World) { advance(to: .zero + world.genesis.blockTime * Int(slot)) }
+  func advance(toSlot slot: UInt64, of world: World) { advance(to: .zero + world.genesis.blockTime * Int(slot)) }
 
-  mutating func advance(to end: Instant) {
+  func advance(to end: Instant) {
     while let deadline = chain.nextDeadline, deadline <= end {
       precondition(deadline > now || deadline == now, "deadline in the past")
       now = max(now, deadline)

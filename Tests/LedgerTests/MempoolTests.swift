@@ -14,7 +14,8 @@ import Wire
 
   @Test func selectsByFeeInNonceOrder() throws {
     var pool = Mempool()
-    for item in [info(1, 0, fee: 5), info(1, 1, fee: 50), info(2, 0, fee: 9), info(2, 2, fee: 99), info(3, 1, fee: 70), info(4, 0, fee: 9)] {
+    for item in [info(1, 0, fee: 5), info(1, 1, fee: 50), info(2, 0, fee: 9), info(2, 2, fee: 99), info(3, 1, fee: 70), info(4, 0, fee: 9)]
+    {
       try pool.insert(item, nextNonce: 0, now: .zero)
     }
     let all = pool.select(maximumCount: 10, maximumBytes: 10_000) { _ in 0 }
@@ -30,7 +31,8 @@ import Wire
     try pool.insert(info(1, 0, fee: 100), nextNonce: 0, now: .zero)
     #expect(throws: MempoolError.known) { try pool.insert(info(1, 0, fee: 100), nextNonce: 0, now: .zero) }
     #expect(throws: MempoolError.underpriced(fee: 109, needed: 110)) { try pool.insert(info(1, 0, fee: 109), nextNonce: 0, now: .zero) }
-    #expect(try pool.insert(info(1, 0, fee: 110), nextNonce: 0, now: .zero) == [info(1, 0, fee: 100).id])
+    let replaced = try pool.insert(info(1, 0, fee: 110), nextNonce: 0, now: .zero)
+    #expect(replaced == [info(1, 0, fee: 100).id])
     #expect(pool.count == 1)
     pool.checkInvariants()
   }
@@ -44,8 +46,10 @@ import Wire
       try pool.insert(item, nextNonce: 0, now: .zero)
     }
     #expect(throws: MempoolError.full(fee: 2)) { try pool.insert(info(4, 0, fee: 2), nextNonce: 0, now: .zero) }
-    #expect(try pool.insert(info(4, 0, fee: 6), nextNonce: 0, now: .zero) == [info(1, 1, fee: 2).id])
-    #expect(try pool.insert(info(5, 0, fee: 6), nextNonce: 0, now: .zero) == [info(2, 0, fee: 5).id])
+    var evicted = try pool.insert(info(4, 0, fee: 6), nextNonce: 0, now: .zero)
+    #expect(evicted == [info(1, 1, fee: 2).id])
+    evicted = try pool.insert(info(5, 0, fee: 6), nextNonce: 0, now: .zero)
+    #expect(evicted == [info(2, 0, fee: 5).id])
     // The cheapest tail is what the newcomer builds on.
     #expect(throws: MempoolError.full(fee: 6)) { try pool.insert(info(5, 1, fee: 60), nextNonce: 0, now: .zero) }
     #expect(throws: MempoolError.nonceTooFar(nonce: 3, limit: 2)) { try pool.insert(info(1, 3, fee: 60), nextNonce: 0, now: .zero) }
@@ -57,12 +61,16 @@ import Wire
     try pool.insert(info(1, 0, fee: 1), nextNonce: 0, now: .zero)
     try pool.insert(info(1, 1, fee: 1), nextNonce: 0, now: .zero + .seconds(10))
     #expect(pool.nextExpiry == .zero + .seconds(3600))
-    #expect(pool.expire(now: .zero + .seconds(3599)).isEmpty)
-    #expect(pool.expire(now: .zero + .seconds(3600)) == [info(1, 0, fee: 1).id])
+    var left = pool.expire(now: .zero + .seconds(3599))
+    #expect(left.isEmpty)
+    left = pool.expire(now: .zero + .seconds(3600))
+    #expect(left == [info(1, 0, fee: 1).id])
     #expect(pool.nextExpiry == .zero + .seconds(3610))
     try pool.insert(info(1, 2, fee: 1), nextNonce: 1, now: .zero)
-    #expect(pool.settle(info(1, 0, fee: 1).sender, nextNonce: 2) { _ in true } == [info(1, 1, fee: 1).id])
-    #expect(pool.settle(info(1, 0, fee: 1).sender, nextNonce: 2) { _ in false } == [info(1, 2, fee: 1).id])
+    left = pool.settle(info(1, 0, fee: 1).sender, nextNonce: 2) { _ in true }
+    #expect(left == [info(1, 1, fee: 1).id])
+    left = pool.settle(info(1, 0, fee: 1).sender, nextNonce: 2) { _ in false }
+    #expect(left == [info(1, 2, fee: 1).id])
     #expect(pool.count == 0 && pool.bytes == 0 && pool.nextExpiry == nil)
     pool.checkInvariants()
   }

@@ -61,13 +61,18 @@ import Wire
       ),
     ]
     for (name, mutant, expected) in table {
-      var runner = try Runner(world, now: .zero + .seconds(50))
+      let runner = try Runner(world, now: .zero + .seconds(50))
       runner.receive(branch.blocks[0])
       #expect(runner.receive(mutant) == expected, "\(name)")
       #expect(runner.chain.tip.height == 1 && runner.relayedBlocks.count == 1, "\(name)")
       // A bad twin does not stand in the good one's way.
       #expect(runner.receive(block) == .accepted(block.hash(crypto: crypto)), "\(name)")
-      if case .invalid = expected { #expect(runner.receive(mutant) == expected, "\(name), again") }
+      // Remembered by its hash; a twin under the good block's own hash is merely passed over from now on.
+      let isTwin = mutant.header == block.header
+      if case .invalid = expected {
+        #expect(runner.receive(mutant) == (isTwin ? .known(block.hash(crypto: crypto)) : expected), "\(name), again")
+      }
+      #expect(runner.relayedBlocks.count == 2, "\(name)")
     }
   }
 
@@ -83,7 +88,7 @@ import Wire
       (world.transfer(0, 2, nonce: 5).encoded, .nonceGap(nonce: 5, expected: 1)),
       (world.transfer(0, 2, 2_000_000, nonce: 1).encoded, .insufficientBalance(balance: 999_989, cost: 2_000_001)),
       (world.transfer(0, 2, nonce: 1, chain: .zero).encoded, .wrongChain),
-      ([1, 2, 3], .malformed("not a transaction (badField(1))")),
+      ([1, 2, 3], .malformed("not a transaction (badTag)")),
       (world.data(0, .deleteData(key: [1]), nonce: 1).encoded, .unknownKey),
       (world.data(0, .setData(key: [], value: []), nonce: 1).encoded, .badKey(bytes: 0, limit: 256)),
     ]
@@ -91,14 +96,14 @@ import Wire
       let transactions = block.transactions + [bytes]
       let ids = transactions.map { crypto.sha256($0) }
       let bad = resealed(block, by: key, transactions: transactions) { $0.transactionRoot = MerkleTree.root(of: ids, crypto: crypto) }
-      var runner = try Runner(world, now: .zero + .seconds(50))
+      let runner = try Runner(world, now: .zero + .seconds(50))
       #expect(runner.receive(bad) == .invalid(.badTransaction(index: 1, error)), "\(error)")
       #expect(runner.relayedBlocks.isEmpty && runner.chain.tip.height == 0)
     }
   }
 
   @Test func everyRuleOfATransactionIsChecked() throws {
-    var runner = try Runner(world)
+    let runner = try Runner(world)
     let good = world.transfer(0, 1, nonce: 0)
     var forged = good.encoded
     forged[80] ^= 1
@@ -114,13 +119,19 @@ import Wire
       ("another chain", world.transfer(0, 1, nonce: 0, chain: .zero).encoded, .invalid(.wrongChain)),
       ("trailing byte", good.encoded + [0], .invalid(.malformed("not a transaction (badTag)"))),
       ("too large", huge.encoded, .invalid(.tooLarge(bytes: huge.encoded.count, limit: 8192))),
-      ("long key", world.data(0, .setData(key: [UInt8](repeating: 1, count: 257), value: []), nonce: 0).encoded, .invalid(.badKey(bytes: 257, limit: 256))),
+      (
+        "long key", world.data(0, .setData(key: [UInt8](repeating: 1, count: 257), value: []), nonce: 0).encoded,
+        .invalid(.badKey(bytes: 257, limit: 256))
+      ),
       (
         "long value", world.data(0, .setData(key: [1], value: [UInt8](repeating: 1, count: 4097)), nonce: 0).encoded,
         .invalid(.badValue(bytes: 4097, limit: 4096))
       ),
       ("overflow", world.transfer(0, 1, Amount(.max), nonce: 0).encoded, .invalid(.malformed("amount and fee exceed 64 bits"))),
-      ("too poor", world.transfer(0, 1, 1_000_000, nonce: 0).encoded, .refused(.ledger(.insufficientBalance(balance: 1_000_000, cost: 1_000_001)))),
+      (
+        "too poor", world.transfer(0, 1, 1_000_000, nonce: 0).encoded,
+        .refused(.ledger(.insufficientBalance(balance: 1_000_000, cost: 1_000_001)))
+      ),
       (
         "no account", Transaction(chain: world.hash, nonce: 0, fee: 1, payload: good.payload, key: poor, crypto: crypto).encoded,
         .refused(.ledger(.insufficientBalance(balance: 0, cost: 11)))

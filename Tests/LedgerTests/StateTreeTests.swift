@@ -55,8 +55,10 @@ import Wire
     let other = Hash256([UInt8](repeating: 0x01, count: 32))!
     let leaf = crypto.sha256([0] + key.bytes + crypto.sha256([5]).bytes)
     let otherLeaf = crypto.sha256([0] + other.bytes + crypto.sha256([6]).bytes)
-    #expect(StateTree([(key, [5])], crypto: crypto).root == leaf)
-    #expect(StateTree([(key, [5]), (other, [6])], crypto: crypto).root == crypto.sha256([1] + otherLeaf.bytes + leaf.bytes))
+    #expect(StateTree([(key: key, value: [5])], crypto: crypto).root == leaf)
+    #expect(
+      StateTree([(key: key, value: [5]), (key: other, value: [6])], crypto: crypto).root
+        == crypto.sha256([1] + otherLeaf.bytes + leaf.bytes))
   }
 
   @Test func proofs() throws {

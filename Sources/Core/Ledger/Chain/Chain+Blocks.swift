@@ -80,8 +80,11 @@ extension Chain {
     try consensus.check(header, parent: parent)
   }
 
+  /// Whether so much waits for the store that execution pauses.
+  var isStoreBehind: Bool { gathered.blocks >= configuration.uncommittedBlocks || gathered.bytes >= configuration.uncommittedBytes }
+
   mutating func startExecution(_ outputs: inout [Output]) {
-    while executing == nil, !ready.isEmpty, gathered.blocks < configuration.uncommittedBlocks {
+    while executing == nil, !ready.isEmpty, !isStoreBehind {
       let hash = ready.removeFirst()
       guard var entry = waiting[hash] else { continue }
       guard let parent = nodes[entry.block.header.parent] else {
@@ -120,7 +123,8 @@ extension Chain {
         hash: hash, height: header.height, time: header.time, slot: header.slot, stateRoot: header.stateRoot,
         weight: consensus.weight(of: header, parent: parent.head.weight))
       let node = Node(
-        head: head, parent: header.parent, header: header, bytes: entry.bytes, transactions: block.transactions, state: block.execution.state,
+        head: head, parent: header.parent, header: header, bytes: entry.bytes, transactions: block.transactions,
+        state: block.execution.state,
         changes: block.execution.changes)
       insert(node)
       reportDoubleSeal(header, &outputs)
@@ -167,7 +171,9 @@ extension Chain {
     while let parent = parents.popLast() {
       for child in waitingChildren.removeValue(forKey: parent) ?? [] {
         guard let entry = take(child) else { continue }
-        if let token = entry.token { outputs.append(.blockVerdict(token, .refused(.final(height: entry.block.header.height, floor: floor)))) }
+        if let token = entry.token {
+          outputs.append(.blockVerdict(token, .refused(.final(height: entry.block.header.height, floor: floor))))
+        }
         parents.append(child)
       }
     }

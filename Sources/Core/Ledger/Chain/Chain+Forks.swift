@@ -60,6 +60,7 @@ extension Chain {
     updatePool(undone: undone, applied: branch, now, &outputs)
     gathered.batch.put(ChainTable.meta, ChainTable.headKey, ChainTable.head(tipNode.head))
     gathered.blocks += branch.count
+    gathered.bytes += branch.reduce(0) { $0 + $1.bytes.count }
     for node in branch.reversed() {
       gathered.followers.append(
         .event(.blockApplied(hash: node.head.hash, height: node.head.height, transactions: node.transactions.count)))

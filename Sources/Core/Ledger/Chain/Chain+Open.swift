@@ -14,7 +14,8 @@ extension Chain {
     try genesis.validate()
     let hash = genesis.hash(crypto: crypto)
     let opening = Opening(
-      genesis: genesis, hash: hash, ledger: ledger, consensus: consensus, store: store, crypto: crypto, configuration: configuration, clock: clock)
+      genesis: genesis, hash: hash, ledger: ledger, consensus: consensus, store: store, crypto: crypto, configuration: configuration,
+      clock: clock)
     if let stored = try opening.get(ChainTable.meta, ChainTable.genesisKey) {
       guard let stored = Hash256(stored) else { throw .corrupt("genesis hash of \(stored.count) bytes") }
       guard stored == hash else { throw .otherGenesis(stored: stored, configured: hash) }
@@ -71,7 +72,9 @@ extension Chain {
       if height == 0 {
         guard expected == hash else { throw .corrupt("the first block's parent is not the genesis") }
         let root = genesisNode(state)
-        guard ledger.root(of: state) == ledger.root(of: ledger.genesis(crypto: crypto).state) else { throw .corrupt("genesis state differs") }
+        guard ledger.root(of: state) == ledger.root(of: ledger.genesis(crypto: crypto).state) else {
+          throw .corrupt("genesis state differs")
+        }
         loaded.append(root)
       }
       guard let root = loaded.popLast() else { throw .corrupt("no undo record of the head at height \(head.height)") }
@@ -90,7 +93,8 @@ extension Chain {
 
     private func chain(_ root: Node) -> Chain {
       Chain(
-        ledger: ledger, consensus: consensus, store: store, crypto: crypto, configuration: configuration, genesis: hash, clock: clock, root: root)
+        ledger: ledger, consensus: consensus, store: store, crypto: crypto, configuration: configuration, genesis: hash, clock: clock,
+        root: root)
     }
 
     private func genesisNode(_ state: L.State) -> Node {
@@ -104,7 +108,9 @@ extension Chain {
       do {
         let block = try Block(encoded: bytes.rawSpan, limits: ledger.limits)
         let header = block.header
-        guard header.hash(crypto: crypto) == expected, header.height == height else { throw ChainError.corrupt("block \(height) is another one") }
+        guard header.hash(crypto: crypto) == expected, header.height == height else {
+          throw ChainError.corrupt("block \(height) is another one")
+        }
         let undo = try UndoRecord(encoded: record.rawSpan)
         var transactions: [TransactionInfo] = []
         for bytes in block.transactions { transactions.append(try ledger.inspect(bytes, crypto: crypto)) }

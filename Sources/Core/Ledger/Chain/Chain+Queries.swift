@@ -107,10 +107,12 @@ extension Chain {
     precondition(orphans.count <= configuration.orphans, "\(orphans.count) orphans")
     precondition(Set(orphans).count == orphans.count && orphans.allSatisfy { waiting[$0]?.stage == .orphan }, "orphans are off")
     precondition(waiting.values.filter { $0.stage == .orphan }.count == orphans.count, "an orphan is not listed")
-    precondition(waitingBytes == waiting.values.reduce(0) { $0 + $1.bytes.count } && waitingBytes <= configuration.queuedBytes, "\(waitingBytes) B")
+    precondition(
+      waitingBytes == waiting.values.reduce(0) { $0 + $1.bytes.count } && waitingBytes <= configuration.queuedBytes, "\(waitingBytes) B")
     precondition(nodes.count - canonical.count <= configuration.sideBlocks, "too many side blocks")
     precondition(canonical[tipNode.head.height] == tipNode.head.hash, "the tip is not on the chain")
-    precondition(canonical.count == Int(tipNode.head.height - floor) + 1, "\(canonical.count) blocks from \(floor) to \(tipNode.head.height)")
+    precondition(
+      canonical.count == Int(tipNode.head.height - floor) + 1, "\(canonical.count) blocks from \(floor) to \(tipNode.head.height)")
     for (height, hash) in canonical where height > floor {
       guard let node = nodes[hash] else { preconditionFailure("block \(height) is gone") }
       precondition(node.head.height == height && canonical[height - 1] == node.parent, "the chain is broken at \(height)")

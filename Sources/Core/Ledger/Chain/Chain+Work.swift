@@ -101,7 +101,8 @@ extension Chain {
       let included = execution.included.map { candidates[$0] }
       let header = BlockHeader(
         chain: chain, parent: parent.hash, height: parent.height + 1, time: opportunity.time,
-        transactionRoot: MerkleTree.root(of: included.map(\.id), crypto: crypto), stateRoot: ledger.root(of: execution.state), producer: producer,
+        transactionRoot: MerkleTree.root(of: included.map(\.id), crypto: crypto), stateRoot: ledger.root(of: execution.state),
+        producer: producer,
         slot: opportunity.slot, consensusData: opportunity.consensusData)
       let chosen = Set(execution.included)
       let skipped = candidates.indices.filter { !chosen.contains($0) }.map { candidates[$0].id }

@@ -91,6 +91,7 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     var batch = WriteBatch()
     var followers: [Output] = []
     var blocks = 0
+    var bytes = 0
     var isEmpty: Bool { batch.isEmpty && followers.isEmpty }
   }
 
@@ -148,7 +149,8 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   public internal(set) var head: ChainHead
 
   init(
-    ledger: L, consensus: C, store: any KeyValueStore, crypto: any CryptoSuite, configuration: ChainConfiguration, genesis: Hash256, clock: WallClock,
+    ledger: L, consensus: C, store: any KeyValueStore, crypto: any CryptoSuite, configuration: ChainConfiguration, genesis: Hash256,
+    clock: WallClock,
     root: Node
   ) {
     self.ledger = ledger

@@ -68,6 +68,7 @@ public enum BlockRefusal: Hashable, Sendable, CustomStringConvertible {
   /// It would change blocks that this node takes as final.
   case final(height: UInt64, floor: UInt64)
 
+  /// In words for the operator.
   public var description: String {
     switch self {
     case .busy: "the queue of blocks is full"
@@ -97,6 +98,7 @@ public enum TransactionRefusal: Hashable, Sendable, CustomStringConvertible {
   /// Too many wait for verification; offer it again later.
   case busy
 
+  /// In words for the operator.
   public var description: String {
     switch self {
     case .ledger(let error): "\(error)"
@@ -165,6 +167,8 @@ public struct ChainConfiguration: Hashable, Sendable {
   public var verificationsInFlight = 4
   /// Applied blocks that may wait for the store; 256 by default. Beyond that execution pauses.
   public var uncommittedBlocks = 256
+  /// Bytes of applied blocks that may wait for the store; 32 MiB by default. Beyond that execution pauses.
+  public var uncommittedBytes = 32 << 20
   /// How long production waits for received blocks that are still being executed; 500 ms by default.
   public var productionPatience: Duration = .milliseconds(500)
   /// The mempool's bounds.

@@ -55,9 +55,11 @@ public struct ChainWeight: Hashable, Comparable, Sendable, CustomStringConvertib
     self.slot = slot
   }
 
+  /// Less work, or as much with a later slot.
   public static func < (left: ChainWeight, right: ChainWeight) -> Bool {
     left.work != right.work ? left.work < right.work : left.slot > right.slot
   }
+  /// Work and slot, for people.
   public var description: String { "\(work)@\(slot)" }
 }
 

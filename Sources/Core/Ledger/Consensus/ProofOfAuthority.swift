@@ -47,6 +47,7 @@ public struct ProofOfAuthority: Consensus {
   /// Whose slot it is.
   public func owner(of slot: UInt64) -> Address { authorities[Int(slot % UInt64(authorities.count))] }
 
+  /// Slot behind the parent's, the slot's time, no consensus data, the slot's owner as producer.
   public func check(_ header: BlockHeader, parent: ChainHead) throws(BlockError) {
     guard header.slot > parent.slot else { throw .slotNotAfterParent(slot: header.slot, parent: parent.slot) }
     guard let time = time(of: header.slot) else { throw .malformed("slot \(header.slot) is out of range") }
@@ -59,14 +60,17 @@ public struct ProofOfAuthority: Consensus {
     }
   }
 
+  /// Whether the seal is the producer's Ed25519 signature. One verification.
   public func hasValidSeal(_ header: BlockHeader, crypto: any CryptoSuite) -> Bool {
     header.seal.count == 64 && crypto.verify(header.seal.rawSpan, of: header.sealingBytes.rawSpan, by: header.producer.publicKey)
   }
 
+  /// One more block; the header's slot.
   public func weight(of header: BlockHeader, parent: ChainWeight) -> ChainWeight {
     ChainWeight(work: parent.work &+ 1, slot: header.slot)
   }
 
+  /// The key's next slot behind the parent's, the present one included; `nil` for a key that is no authority.
   public func opportunity(for producer: Address, after parent: ChainHead, at now: WallTime) -> ProductionOpportunity? {
     guard let turn = authorities.firstIndex(of: producer) else { return nil }
     let count = UInt64(authorities.count)
@@ -76,6 +80,7 @@ public struct ProofOfAuthority: Consensus {
     return ProductionOpportunity(slot: slot, time: time)
   }
 
+  /// Signs the header; never `nil`.
   public func seal(_ header: BlockHeader, key: NodeKey, crypto: any CryptoSuite) -> BlockHeader? {
     var header = header
     header.seal = key.sign(header.sealingBytes, crypto: crypto)

@@ -13,6 +13,7 @@ public enum MempoolError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Another transaction holds the nonce; replacing it needs at least `needed`.
   case underpriced(fee: Amount, needed: Amount)
 
+  /// In words, with the number to keep to.
   public var description: String {
     switch self {
     case .known: "transaction is pending already"
@@ -225,8 +226,8 @@ public struct Mempool: Sendable {
       let nonces = queue.compactMap { entries[$0]?.info.nonce }
       precondition(nonces.count == queue.count && zip(nonces, nonces.dropFirst()).allSatisfy { $0 < $1 }, "nonces \(nonces)")
     }
-    precondition(arrivals.count - firstArrival <= 2 * entries.count + 64, "\(arrivals.count) arrivals")
-    precondition(tails.count <= 2 * senders.count + 65, "\(tails.count) tails")
+    precondition(arrivals.count - firstArrival <= 2 * configuration.transactions + 64, "\(arrivals.count) arrivals")
+    precondition(tails.count <= 2 * configuration.transactions + 65, "\(tails.count) tails")
   }
 
   private func holder(of nonce: UInt64, _ sender: Address) -> TransactionInfo? {
@@ -247,6 +248,7 @@ public struct Mempool: Sendable {
     var size = bytes + info.bytes.count - (replaced?.bytes.count ?? 0)
     guard info.bytes.count <= configuration.bytes, configuration.transactions > 0 else { throw .full(fee: Amount(.max)) }
     var victims: [Tail] = []
+    var chosen: Set<Hash256> = []
     var floor: Amount?
     while count > configuration.transactions || size > configuration.bytes {
       guard let tail = tails.pop() else {
@@ -254,6 +256,8 @@ public struct Mempool: Sendable {
         break
       }
       guard let entry = entries[tail.id], senders[entry.info.sender]?.last == tail.id, entry.sequence == tail.sequence else { continue }
+      // One that became the last again is in the heap twice.
+      guard chosen.insert(tail.id).inserted else { continue }
       victims.append(tail)
       // Evicting what this one builds on, or what it replaces, would be for nothing.
       if entry.info.fee >= info.fee || entry.info.sender == info.sender && entry.info.nonce <= info.nonce {

@@ -18,14 +18,17 @@ public struct AccountLedger: Ledger {
     balances = genesis.balances
   }
 
+  /// The accounts of the genesis configuration. O(accounts).
   public func genesis(crypto: any CryptoSuite) -> Execution<AccountState> {
     var overlay = AccountOverlay(AccountState(), crypto: crypto)
     for (address, balance) in balances { overlay.set(address, Account(balance: balance)) }
     return overlay.finish(included: [], fees: 0)
   }
 
+  /// The tree's root.
   public func root(of state: AccountState) -> Hash256 { state.root }
 
+  /// Reads a transaction; checks form, sizes, chain and smallest fee.
   public func inspect(_ bytes: [UInt8], crypto: any CryptoSuite) throws(LedgerError) -> TransactionInfo {
     let transaction = try decode(bytes)
     guard let cost = transaction.cost else { throw .malformed("amount and fee exceed 64 bits") }
@@ -33,24 +36,29 @@ public struct AccountLedger: Ledger {
       id: crypto.sha256(bytes), sender: transaction.sender, nonce: transaction.nonce, fee: transaction.fee, cost: cost, bytes: bytes)
   }
 
+  /// One Ed25519 verification.
   public func hasValidSignature(_ transaction: TransactionInfo, crypto: any CryptoSuite) -> Bool {
     Transaction.hasValidSignature(transaction.bytes, sender: transaction.sender, crypto: crypto)
   }
 
+  /// The nonce must be unused and the balance must cover amount and fee.
   public func admit(_ transaction: TransactionInfo, on state: AccountState, crypto: any CryptoSuite) throws(LedgerError) {
     let account = state.account(transaction.sender, crypto: crypto)
     guard transaction.nonce >= account.nonce else { throw .staleNonce(nonce: transaction.nonce, expected: account.nonce) }
     guard account.balance >= transaction.cost else { throw .insufficientBalance(balance: account.balance, cost: transaction.cost) }
   }
 
+  /// The account's nonce. O(log n).
   public func nextNonce(of sender: Address, in state: AccountState, crypto: any CryptoSuite) -> UInt64 {
     state.account(sender, crypto: crypto).nonce
   }
 
+  /// The account. O(log n).
   public func account(_ address: Address, in state: AccountState, crypto: any CryptoSuite) -> Account {
     state.account(address, crypto: crypto)
   }
 
+  /// Executes in order, then pays fees and reward to the producer. O(transactions · log n).
   public func execute(
     _ transactions: [TransactionInfo], on state: AccountState, context: BlockContext, skippingInvalid: Bool, crypto: any CryptoSuite
   ) throws(TransactionFailure) -> Execution<AccountState> {
@@ -80,14 +88,17 @@ public struct AccountLedger: Ledger {
     return overlay.finish(included: included, fees: fees)
   }
 
+  /// The tree with the changes made. O(changes · log n).
   public func applying(_ changes: [StateChange], to state: AccountState, crypto: any CryptoSuite) -> AccountState {
     var state = state
     state.tree.update(changes.map { ($0.key, $0.new) }, crypto: crypto)
     return state
   }
 
+  /// The tree's value. O(log n).
   public func value(of key: Hash256, in state: AccountState) -> [UInt8]? { state.tree.get(key) }
 
+  /// A tree of the entries. O(n log n).
   public func restore(_ entries: [(key: Hash256, value: [UInt8])], crypto: any CryptoSuite) -> AccountState {
     AccountState(tree: StateTree(entries, crypto: crypto))
   }

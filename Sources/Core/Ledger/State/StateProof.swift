@@ -70,7 +70,8 @@ public struct StateProof: Hashable, Sendable {
     var (key, valueHash): (Hash256?, Hash256?) = (nil, nil)
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
-      guard (1...3).contains(field), let hash = Hash256(try reader.span()), siblings.count < 256 || field > 1 else { throw .badField(field) }
+      guard (1...3).contains(field), siblings.count < 256 || field > 1 else { throw .badField(field) }
+      guard let hash = Hash256(try reader.span()) else { throw .badField(field) }
       switch field {
       case 1: siblings.append(hash)
       case 2: key = hash

@@ -222,7 +222,7 @@ public struct StateTree: Sendable {
         precondition(leaf.hash == hasher.leaf(leaf.key, hasher.value(leaf.value)), "wrong hash of leaf \(leaf.key)")
       case .branch(let branch):
         switch (branch.left, branch.right) {
-        case (.empty, .empty), (.empty, .leaf), (.leaf, .empty): preconditionFailure("a branch at depth \(path.count) holds one leaf or none")
+        case (.empty, .empty), (.empty, .leaf), (.leaf, .empty): preconditionFailure("a branch at \(path.count) holds one leaf or none")
         default: break
         }
         precondition(branch.hash == hasher.branch(branch.left.hash, branch.right.hash), "wrong hash of a branch at depth \(path.count)")

@@ -44,7 +44,9 @@ public struct Address: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// The first eight hexadecimal digits, for people.
   public var short: String { key.short }
 
+  /// Numeric order of the bytes.
   public static func < (left: Address, right: Address) -> Bool { left.key < right.key }
+  /// The text form.
   public var description: String { hex }
 }
 
@@ -55,6 +57,7 @@ public struct Amount: Hashable, Comparable, Sendable, ExpressibleByIntegerLitera
 
   /// Makes a sum of `units`.
   public init(_ units: UInt64) { self.units = units }
+  /// So many smallest units.
   public init(integerLiteral units: UInt64) { self.units = units }
 
   /// Nothing.
@@ -69,6 +72,8 @@ public struct Amount: Hashable, Comparable, Sendable, ExpressibleByIntegerLitera
   /// The difference, or `nil` when it would be negative.
   public func subtracting(_ other: Amount) -> Amount? { other.units > units ? nil : Amount(units - other.units) }
 
+  /// Numeric order of the bytes.
   public static func < (left: Amount, right: Amount) -> Bool { left.units < right.units }
+  /// The text form.
   public var description: String { "\(units)" }
 }

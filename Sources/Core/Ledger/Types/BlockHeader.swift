@@ -87,7 +87,8 @@ public struct BlockHeader: Hashable, Sendable {
       let parent = try reader.hash(expected: 3)
       let height = try reader.uint64(expected: 4)
       let time = try reader.uint64(expected: 5)
-      guard height < UInt64.max / 2, let milliseconds = Int64(exactly: time), milliseconds < BlockHeader.latestTime else { throw .badField(5) }
+      guard height < UInt64.max / 2 else { throw .badField(4) }
+      guard let milliseconds = Int64(exactly: time), milliseconds < BlockHeader.latestTime else { throw .badField(5) }
       let transactionRoot = try reader.hash(expected: 6)
       let stateRoot = try reader.hash(expected: 7)
       let producer = try reader.address(expected: 8)

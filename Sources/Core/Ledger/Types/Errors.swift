@@ -37,6 +37,7 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// In words for the operator.
   public var description: String {
     switch self {
     case .malformed(let why): "malformed transaction: \(why)"
@@ -105,6 +106,7 @@ public enum BlockError: Error, Hashable, Sendable, CustomStringConvertible {
   /// An ancestor is invalid.
   case invalidAncestor(Hash256)
 
+  /// In words for the operator.
   public var description: String {
     switch self {
     case .malformed(let why): "malformed block: \(why)"
@@ -138,6 +140,7 @@ public enum ChainError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The store failed.
   case store(StoreError)
 
+  /// In words for the operator.
   public var description: String {
     switch self {
     case .badGenesis(let why): "bad genesis: \(why)"

@@ -1,0 +1,175 @@
+import Identity
+import Testing
+import Wire
+
+@testable import Ledger
+
+/// FEATURES V4 and V8: turns, takeover, and a producer that is alone.
+@Suite struct ProductionTests {
+  let world = World()
+
+  /// Producers that hear each other at once, as long as both are reachable.
+  private final class Net {
+    let world: World
+    var runners: [Runner] = []
+    var reachable: (Int, Int) -> Bool = { _, _ in true }
+    private var relayed: [Int]
+
+    init(_ world: World) throws {
+      self.world = world
+      runners = try world.authorities.map { key in
+        let runner = try Runner(world)
+        runner.send(.setProducer(key))
+        runner.send(.setProducing(allowed: true))
+        return runner
+      }
+      relayed = runners.map { _ in 0 }
+    }
+
+    func run(_ slots: ClosedRange<UInt64>) {
+      for slot in slots {
+        for runner in runners { runner.advance(toSlot: slot, of: world) }
+        exchange()
+      }
+    }
+
+    /// Carries each announced block to all that are reachable, and what those then miss from the announcer.
+    func exchange() {
+      for (from, runner) in runners.enumerated() {
+        while relayed[from] < runner.relayedBlocks.count {
+          let bytes = runner.relayedBlocks[relayed[from]]
+          relayed[from] += 1
+          for (to, other) in runners.enumerated() where to != from && reachable(from, to) { deliver(bytes, from: runner, to: other) }
+        }
+      }
+    }
+
+    private func deliver(_ bytes: [UInt8], from: Runner, to: Runner) {
+      var missing = to.receive(bytes, .gossip(from.chain.producer!.key.peerID))
+      while case .orphan(let parent) = missing, let bytes = try? from.chain.blockBytes(parent) {
+        missing = to.receive(bytes, .sync(from.chain.producer!.key.peerID))
+      }
+    }
+  }
+
+  @Test func authoritiesTakeTurns() throws {
+    let net = try Net(world)
+    net.run(1...9)
+    for runner in net.runners { #expect(runner.chain.head == net.runners[0].chain.head && runner.chain.head.height == 9) }
+    for height in 1...9 as ClosedRange<UInt64> {
+      let header = try #require(try net.runners[0].chain.block(at: height)).header
+      #expect(header.slot == height && header.producer == World.address(world.authorities[Int(height % 3)]))
+      #expect(header.time == WallTime(milliseconds: 1_000_000 + Int64(height) * 5000))
+    }
+    #expect(net.runners.allSatisfy { !$0.events.contains { if case .doubleSeal = $0 { true } else { false } } })
+  }
+
+  @Test func anotherAuthorityTakesOverFromASilentOne() throws {
+    let net = try Net(world)
+    net.run(1...3)
+    net.runners[1].send(.setProducing(allowed: false))
+    net.run(4...12)
+    #expect(net.runners[0].chain.head.height == 3 + 6)
+    for runner in net.runners { #expect(runner.chain.head == net.runners[0].chain.head) }
+    let slots = try (4...9).map { try #require(try net.runners[0].chain.block(at: $0)).header.slot }
+    #expect(slots == [5, 6, 8, 9, 11, 12])
+    net.runners[1].send(.setProducing(allowed: true))
+    net.run(13...15)
+    #expect(net.runners[0].chain.head.height == 12)
+  }
+
+  @Test func anIsolatedNodeKeepsProducingAndRejoins() throws {
+    let net = try Net(world)
+    net.run(1...3)
+    net.reachable = { ($0 == 0) == ($1 == 0) }
+    let user = world.transfer(0, 1, nonce: 0)
+    net.runners[0].submit(user)
+    net.run(4...15)
+    #expect(net.runners[0].chain.head.height == 7, "one of three slots")
+    #expect(net.runners[1].chain.head.height == 11, "two of three slots")
+    #expect(net.runners[0].chain.mempool.count == 0)
+    net.reachable = { _, _ in true }
+    net.run(16...18)
+    for runner in net.runners { #expect(runner.chain.head == net.runners[1].chain.head && runner.chain.head.height == 14) }
+    #expect(net.runners[0].events.contains { if case .reorganised(depth: 4, _, _) = $0 { true } else { false } })
+    // The transaction of the lost branch returned to the pool and was sealed again when its node's turn came.
+    #expect(net.runners[2].nonce(world.address(0)) == 1)
+  }
+
+  @Test func blocksHoldPendingTransactionsInOrder() throws {
+    let runner = try Runner(world)
+    runner.send(.setProducer(world.authorities[0]))
+    runner.send(.setProducing(allowed: true))
+    for nonce in [2, 0, 1] as [UInt64] { runner.submit(world.transfer(0, 1, nonce: nonce, fee: Amount(10 - nonce))) }
+    runner.submit(world.transfer(1, 0, nonce: 0, fee: 9))
+    // Each alone could be paid, both cannot: the second is left out and dropped, and the block is still made.
+    runner.submit(world.transfer(2, 0, 600_000, nonce: 0))
+    runner.submit(world.transfer(2, 0, 600_000, nonce: 1))
+    #expect(runner.chain.mempool.count == 6)
+    runner.advance(toSlot: 3, of: world)
+    let block = try #require(try runner.chain.block(at: 1))
+    let sealed = try block.transactions.map { try Transaction(encoded: $0.rawSpan) }
+    #expect(
+      sealed.map { [$0.fee.units, $0.nonce] } == [[10, 0], [9, 1], [9, 0], [8, 2], [1, 0]]
+        || sealed.map { [$0.fee.units, $0.nonce] } == [[10, 0], [9, 0], [9, 1], [8, 2], [1, 0]])
+    #expect(runner.chain.mempool.count == 0)
+    #expect(runner.balance(World.address(world.authorities[0])) == 37)
+    // Empty blocks are made too.
+    runner.advance(toSlot: 6, of: world)
+    #expect(runner.chain.head.height == 2)
+  }
+
+  @Test func aSlotIsSealedOnceAlsoAfterARestart() throws {
+    let store = MemoryStore()
+    let runner = try Runner(world, store: store)
+    runner.send(.setProducer(world.authorities[1]))
+    runner.send(.setProducing(allowed: true))
+    runner.advance(toSlot: 1, of: world)
+    #expect(runner.chain.head.height == 1)
+    // A better branch replaces the block within its slot; the slot is not used again, before or after a restart.
+    var branch = Branch(world)
+    try branch.add(slot: 1, [world.transfer(0, 1, nonce: 0)])
+    if branch.head.hash < runner.chain.head.hash {
+      runner.receive(branch.blocks[0])
+      #expect(runner.chain.head == branch.head)
+    }
+    runner.send(.timerFired)
+    let restarted = try Runner(world, store: store, now: .zero + .seconds(6))
+    restarted.send(.setProducer(world.authorities[1]))
+    restarted.send(.setProducing(allowed: true))
+    #expect(restarted.chain.head.height == 1 && restarted.relayedBlocks.isEmpty)
+    #expect(restarted.chain.lastSealedSlot == 1)
+    #expect(restarted.chain.nextDeadline == .zero + .seconds(20))
+  }
+
+  @Test func aBuiltBlockThatANewTipOutranIsNotPublished() throws {
+    let runner = try Runner(world)
+    runner.send(.setProducer(world.authorities[2]))
+    runner.send(.setProducing(allowed: true))
+    runner.works = false
+    runner.advance(toSlot: 2, of: world)
+    let (id, build) = runner.work.removeFirst()
+    runner.works = true
+    var branch = Branch(world)
+    runner.receive(try branch.add(slot: 1))
+    runner.send(.workDone(id, build.run(crypto: crypto)))
+    // It is built again on the new tip, within the same slot.
+    #expect(runner.chain.head.height == 2 && runner.chain.head.slot == 2)
+    #expect(runner.relayedBlocks.count == 2)
+    let block = try #require(try runner.chain.block(at: 2))
+    #expect(block.header.parent == branch.head.hash)
+  }
+
+  @Test(arguments: [(0, 3, 3), (1, 1, 1), (2, 2, 2)] as [(Int, UInt64, UInt64)])
+  func opportunities(authority: Int, firstSlot: UInt64, _: UInt64) {
+    let consensus = world.consensus
+    let head = Branch(world).head
+    let address = World.address(world.authorities[authority])
+    #expect(consensus.opportunity(for: address, after: head, at: world.genesis.time)?.slot == firstSlot)
+    #expect(consensus.opportunity(for: address, after: head, at: WallTime(milliseconds: 0))?.slot == firstSlot)
+    let later = consensus.time(of: 100)! + .milliseconds(4999)
+    #expect(consensus.opportunity(for: address, after: head, at: later).map { $0.slot % 3 } == UInt64(authority))
+    #expect(consensus.opportunity(for: address, after: head, at: later).map { (100...102).contains($0.slot) } == true)
+    #expect(consensus.opportunity(for: world.address(0), after: head, at: later) == nil)
+  }
+}
