@@ -61,8 +61,11 @@ let package = Package(
 
     // Apps.
     .executableTarget(
-      name: "StarlingCLI", dependencies: ["Node", "Starling", "Dashboard", "HTTPAPI"], path: "Sources/Apps/StarlingCLI",
-      swiftSettings: shell),
+      name: "StarlingCLI",
+      dependencies: [
+        "Wire", "Identity", "Ledger", "NodeCore", "HostCore", "Crypto", "EventLoop", "Node", "Starling", "Dashboard", "HTTPAPI",
+      ],
+      path: "Sources/Apps/StarlingCLI", swiftSettings: shell),
     .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),
 
     // Measurements: swift run -c release Benchmarks SUBJECT
@@ -109,6 +112,7 @@ let package = Package(
     tests("Dashboard", ["Wire", "Dashboard"]),
     tests("Starling", ["Starling", "Swarm", "Crypto"]),
     tests("Node", ["Node", "Crypto"]),
+    tests("CLI", ["StarlingCLI", "HTTPAPI"]),
     tests("Interop", []),
     tests("House", []),
   ],
