@@ -108,7 +108,7 @@ let package = Package(
     tests("Metrics", ["Wire", "Metrics"]),
     tests("Dashboard", ["Wire", "Dashboard"]),
     tests("Starling", ["Starling", "Swarm", "Crypto"]),
-    tests("Node", ["Node", "Crypto"]),
+    tests("Node", ["Node", "NodeCore", "Ledger", "Identity", "Wire", "Crypto"]),
     tests("Interop", []),
     tests("House", []),
   ],
