@@ -122,6 +122,12 @@ public final class HostCore {
   /// What an admitted peer says of itself, once identify has run.
   public func identity(of peer: PeerID) -> IdentifyInfo? { admitted[peer].flatMap { links[$0]?.identity } }
 
+  /// Where the admitted link of a peer leads, and who opened it; `nil` without one.
+  public func link(of peer: PeerID) -> (connection: ConnectionID, remote: Multiaddr, direction: Direction)? {
+    guard let connection = admitted[peer], let link = links[connection] else { return nil }
+    return (connection, link.remote, link.direction)
+  }
+
   /// The peers with an admitted link, in order.
   public var connectedPeers: [PeerID] { admitted.keys.sorted() }
 

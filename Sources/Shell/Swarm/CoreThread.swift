@@ -66,6 +66,19 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   @discardableResult
   public func post(contentsOf inputs: [Machine.Input]) -> Bool { mailbox.post(contentsOf: inputs) }
 
+  /// Runs `body` with the machine on the thread, then performs the outputs that it appended, as behind an input.
+  ///
+  /// For questions, and for inputs whose outputs the caller wants to see. It keeps its place among the inputs posted by the same thread.
+  ///
+  /// - Returns: false when the thread has ended, and `body` will never run.
+  @discardableResult
+  public func execute(_ body: @escaping @Sendable (Machine, Instant, inout [Machine.Output]) -> Void) -> Bool {
+    loop.execute {
+      body(self.machine, self.loop.now, &self.outputs)
+      self.finishTurn()
+    }
+  }
+
   /// Calls `body` once there is room again.
   public func notifyWhenSpace(_ body: @escaping @Sendable () -> Void) { mailbox.notifyWhenSpace(body) }
 
@@ -73,6 +86,12 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   public func stop() {
     mailbox.close()
     loop.stop()
+  }
+
+  /// Stops the thread without blocking the caller's meanwhile.
+  public func shutDown() async {
+    mailbox.close()
+    await loop.shutDown()
   }
 
   public func receive(_ batch: [Machine.Input]) {
