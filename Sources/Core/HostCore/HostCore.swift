@@ -71,7 +71,8 @@ public final class HostCore {
       }
     }
     if configuration.exchangesPeers {
-      table[HostProtocols.peers(configuration.network)] = .init(framing: .lengthPrefixed(maximumBytes: PeerListMessage.responseBytesMaximum))
+      table[HostProtocols.peers(configuration.network)] = .init(
+        framing: .lengthPrefixed(maximumBytes: PeerListMessage.responseBytesMaximum))
     }
   }
 
@@ -142,7 +143,9 @@ public final class HostCore {
 
   // MARK: Links
 
-  private func established(_ connection: ConnectionID, _ identity: RemoteIdentity, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
+  private func established(
+    _ connection: ConnectionID, _ identity: RemoteIdentity, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]
+  ) {
     links[connection] = Link(
       peer: identity.peer, remote: remote, direction: connection.isInbound ? .inbound : .outbound,
       bucket: TokenBucket(rate: configuration.requestRate, burst: configuration.requestBurst, now: now))

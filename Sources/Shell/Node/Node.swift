@@ -59,7 +59,8 @@ public final class Node: @unchecked Sendable {
     do {
       try FileManager.default.createDirectory(atPath: configuration.dataDirectory, withIntermediateDirectories: true)
     } catch {
-      throw StartError(description: "the data folder \(configuration.dataDirectory) cannot be made (--data-dir): \(error.localizedDescription)")
+      throw StartError(
+        description: "the data folder \(configuration.dataDirectory) cannot be made (--data-dir): \(error.localizedDescription)")
     }
     let crypto = Self.crypto
     let key = try KeyFile.readOrCreate(configuration.resolvedNodeKeyFile, crypto: crypto)
@@ -79,7 +80,8 @@ public final class Node: @unchecked Sendable {
     let book = try store.scan(HostCore.bookTable, from: [], limit: 100_000)
     let seed = crypto.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     let machine = Core(
-      key: key, crypto: crypto, configuration: configuration.core(producer: producer), genesis: genesis, chain: chain, book: book, clock: clock,
+      key: key, crypto: crypto, configuration: configuration.core(producer: producer), genesis: genesis, chain: chain, book: book,
+      clock: clock,
       seed: seed, now: now)
     peerID = key.peerID
     let relay = Relay()
@@ -243,7 +245,6 @@ public final class Node: @unchecked Sendable {
     var parts: Parts?
   }
 }
-
 
 extension NodeCore: RootMachine {
   public static var timerInput: Input { .timer }
