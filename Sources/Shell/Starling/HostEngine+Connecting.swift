@@ -96,9 +96,7 @@ extension HostEngine {
     case .peerActive(_, let peer, _):
       for attempt in attempts where attempt.peer == peer { attempt.finish(.success(peer)) }
       attempts.removeAll { $0.peer == peer }
-    case .dialFailed(let connection, let peer, let address, let failure, let retryIn):
-      // Without a wait the peer's next address is being dialled.
-      guard retryIn > .zero else { return }
+    case .dialFailed(let connection, let peer, let address, let failure, _):
       for attempt in attempts where attempt.connection == connection || (peer != nil && attempt.peer == peer) {
         attempt.failure = HostError(failure, address)
       }
@@ -122,7 +120,8 @@ extension HostEngine {
           attempt.finish(.success(peer))
           return true
         }
-        if core.machine.peering.link(of: peer) != nil {
+        // Another of the peer's addresses may be tried by now, or a link of its own be on its way in.
+        if core.machine.peering.links(now: core.loop.now).contains(where: { $0.peer == peer }) {
           attempt.failure = nil
           return false
         }

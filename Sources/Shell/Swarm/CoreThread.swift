@@ -20,6 +20,7 @@ public protocol RootMachine: AnyObject, SendableMetatype {
 }
 
 extension HostCore: RootMachine {
+  /// The host's own timer.
   public static var timerInput: Input { .timer }
 }
 
@@ -94,12 +95,14 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
     await loop.shutDown()
   }
 
+  /// Handles a batch of inputs, then performs what came of them.
   public func receive(_ batch: [Machine.Input]) {
     let now = loop.now
     for input in batch { machine.handle(input, now: now, into: &outputs) }
     finishTurn()
   }
 
+  /// Tells the machine that time has passed.
   public func timerFired(_ timer: LoopTimer, now: Instant) {
     machine.handle(Machine.timerInput, now: now, into: &outputs)
     finishTurn()

@@ -17,6 +17,7 @@ final class ShardLink: TCPSocketDelegate {
   private var isEstablished = false
   private var isAdmitted = false
   private var isClosing = false
+  private var isEndTold = false
   private var peer: PeerID?
   /// Why the link ends; told to the core once the socket is closed.
   private var ending: ChannelError?
@@ -177,6 +178,8 @@ final class ShardLink: TCPSocketDelegate {
     case .closed(let error):
       ending = ending ?? error
       endApplications(error)
+      // What is left to be sent, and the other end's patience, are no concern of the core's.
+      tellEnd(ending ?? error)
     case .roundTrip: break
     default:
       if isAdmitted {
@@ -349,8 +352,14 @@ final class ShardLink: TCPSocketDelegate {
     closeTimer?.close()
     closeTimer = nil
     endApplications(error)
-    shard.emit(isEstablished ? .closed(id, error) : .failed(id, error))
+    tellEnd(error)
     shard.remove(self)
+  }
+
+  private func tellEnd(_ error: ChannelError) {
+    guard !isEndTold else { return }
+    isEndTold = true
+    shard.emit(isEstablished ? .closed(id, error) : .failed(id, error))
   }
 
   private static let heldMaximum = 256
