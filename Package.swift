@@ -28,6 +28,7 @@ let package = Package(
     .library(name: "Starling", targets: ["Starling"]),
     .executable(name: "starling", targets: ["StarlingCLI"]),
     .executable(name: "interop-peer", targets: ["InteropPeer"]),
+    .executable(name: "chat-example", targets: ["ChatExample"]),
   ],
   targets: [
     // Core: pure machines. A core target imports only core targets.
@@ -67,6 +68,8 @@ let package = Package(
       ],
       path: "Sources/Apps/StarlingCLI", swiftSettings: shell),
     .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),
+
+    .executableTarget(name: "ChatExample", dependencies: ["Starling"], path: "Examples/Chat", swiftSettings: shell),
 
     // Measurements: swift run -c release Benchmarks SUBJECT
     .executableTarget(
@@ -110,8 +113,8 @@ let package = Package(
     tests("HTTPAPI", ["Wire", "HTTPAPI"]),
     tests("Metrics", ["Wire", "Metrics"]),
     tests("Dashboard", ["Wire", "Dashboard"]),
-    tests("Starling", ["Starling", "Swarm", "Crypto"]),
-    tests("Node", ["Node", "Crypto"]),
+    tests("Starling", ["Starling", "EventLoop", "ChatExample"]),
+    tests("Node", ["Node", "NodeCore", "Ledger", "Identity", "Wire", "Crypto"]),
     tests("CLI", ["StarlingCLI", "HTTPAPI"]),
     tests("Interop", []),
     tests("House", []),

@@ -22,9 +22,9 @@ import Wire
     var machine = PeerExchange(localPeer: peer(1))
     #expect(machine.handle(.peerActive(peer(2)), now: at(0)) == [.request(peer(2))])
     _ = machine.handle(.response(peer(2), []), now: at(0.1))
-    #expect(run(&machine, to: 200) == [peer(2): [3, 10, 70, 130, 190]])
+    #expect(run(&machine, to: 200) == [peer(2): [3, 10, 25, 85, 145]])
     _ = machine.handle(.wantsPeers(false), now: at(200))
-    #expect(run(&machine, to: 1_500) == [peer(2): [790, 1_390]])
+    #expect(run(&machine, to: 1_500) == [peer(2): [745, 1_345]])
     _ = machine.handle(.wantsPeers(true), now: at(1_500))
     _ = machine.handle(.peerGone(peer(2)), now: at(1_600))
     #expect(run(&machine, to: 1e5).isEmpty)
@@ -82,8 +82,8 @@ import Wire
     let request = PeerListMessage.request(maximum: 2)
     let answer = try #require(machine.serve(peer(2), request: request.rawSpan, now: at(0), into: &outputs))
     #expect(try PeerListMessage.decodeResponse(answer.rawSpan).addresses == [item(3), item(4)], "neither this node nor the one who asks")
-    #expect(!machine.needsShare(now: at(59)) && machine.needsShare(now: at(60)))
-    for _ in 0..<3 { #expect(machine.serve(peer(2), request: request.rawSpan, now: at(1), into: &outputs) != nil) }
+    #expect(!machine.needsShare(now: at(1.9)) && machine.needsShare(now: at(2)))
+    for _ in 0..<4 { #expect(machine.serve(peer(2), request: request.rawSpan, now: at(1), into: &outputs) != nil) }
     #expect(outputs.isEmpty)
     #expect(machine.serve(peer(2), request: request.rawSpan, now: at(2), into: &outputs) == nil)
     #expect(outputs == [.report(peer(2), .tooManyRequests)])

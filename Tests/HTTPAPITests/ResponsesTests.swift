@@ -22,7 +22,9 @@ import Testing
         + #""node_type":"full","peer_id":"12D3","peers":2,"uptime_seconds":4,"version":"1"}"#)
     #expect(text(HealthResponse(status: .isolated, reason: "no peers")) == #"{"reason":"no peers","status":"isolated"}"#)
     #expect(text(SubmittedResponse(transactionHash: "ab")) == #"{"status":"submitted","transaction_hash":"ab"}"#)
-    #expect(text(AccountResponse(address: "ab", balance: .max, nonce: 1)) == #"{"address":"ab","balance":18446744073709551615,"nonce":1}"#)
+    #expect(
+      text(AccountResponse(address: "ab", balance: .max, nonce: 1, nextNonce: 3))
+        == #"{"address":"ab","balance":18446744073709551615,"next_nonce":3,"nonce":1}"#)
     let chain = ChainInfoResponse(height: 1, head: "h", genesisHash: "g", stateRoot: "s", authorities: ["a"], blockTimeMilliseconds: 5_000)
     #expect(
       text(chain) == #"{"authorities":["a"],"block_time_ms":5000,"genesis_hash":"g","head":"h","height":1,"state_root":"s"}"#)

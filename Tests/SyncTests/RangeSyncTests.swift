@@ -18,7 +18,9 @@ private func hash(_ height: UInt64, branch: UInt8 = 0) -> Hash256 {
 }
 
 private func block(_ height: UInt64, branch: UInt8 = 0) -> FetchedBlock {
-  FetchedBlock(bytes: [UInt8(truncatingIfNeeded: height)], height: height, hash: hash(height, branch: branch), parent: hash(height - 1, branch: branch))
+  FetchedBlock(
+    bytes: [UInt8(truncatingIfNeeded: height)], height: height, hash: hash(height, branch: branch), parent: hash(height - 1, branch: branch)
+  )
 }
 
 private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(seconds * 1e9)) }
@@ -118,7 +120,8 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
           case 2 where end > start:
             queue.append((delay, .fetched(batch, from, (start...(start + end) / 2).map { block($0) })))
           default:
-            queue.append((delay, start > end ? .fetchFailed(batch, from, .declined) : .fetched(batch, from, (start...end).map { block($0) })))
+            queue.append(
+              (delay, start > end ? .fetchFailed(batch, from, .declined) : .fetched(batch, from, (start...end).map { block($0) })))
           }
         case .apply(let batch, _, let blocks):
           for block in blocks {

@@ -10,18 +10,19 @@ import Wire
 public struct PeerExchange: Sendable {
   /// The settings, usable as they are.
   public struct Configuration: Sendable {
-    /// When a peer is asked, counted from the moment it became active. Default 0, 3 and 10 s.
-    public var firstAsks: [Duration] = [.zero, .seconds(3), .seconds(10)]
+    /// When a peer is asked, counted from the moment it became active. Default 0, 3, 10 and 25 s: of two newcomers to a seed the
+    /// first learns of the second only by asking again.
+    public var firstAsks: [Duration] = [.zero, .seconds(3), .seconds(10), .seconds(25)]
     /// Time between two later requests to one peer while peers are wanted. Default 60 s.
     public var hungryInterval = Duration.seconds(60)
     /// The same when the node has enough. Default 10 min.
     public var fullInterval = Duration.seconds(600)
     /// How long a request may take; after that the peer is asked at its next turn. Default 10 s.
     public var requestTimeout = Duration.seconds(10)
-    /// How long an answer is reused for all who ask. Default 1 min.
-    public var cacheDuration = Duration.seconds(60)
-    /// Answers that one peer may have at once. Default 4: the first asks and a spare.
-    public var serveBurst = 4
+    /// How long an answer is reused for all who ask. Default 2 s: it bounds the cost of a flood of askers, and newcomers meet soon.
+    public var cacheDuration = Duration.seconds(2)
+    /// Answers that one peer may have at once. Default 5: the first asks and a spare.
+    public var serveBurst = 5
     /// Time in which a peer earns one more answer. Default 20 s.
     public var serveInterval = Duration.seconds(20)
     /// The most addresses of one peer in a list that are taken. Default 8.

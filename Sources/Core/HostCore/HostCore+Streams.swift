@@ -38,7 +38,9 @@ extension HostCore {
     case .gossipIn: run(gossip: .received(link.peer, bytes), now, &outputs)
     case .pingAnswerer: outputs.append(.send(stream, bytes))
     case .keepAlive(let nonce):
-      if bytes.prefix(8).elementsEqual(Self.pingBytes(nonce).prefix(8)) { run(peering: .pong(stream.connection, nonce: nonce), now, &outputs) }
+      if bytes.prefix(8).elementsEqual(Self.pingBytes(nonce).prefix(8)) {
+        run(peering: .pong(stream.connection, nonce: nonce), now, &outputs)
+      }
     case .identifyPush(var collected, let messages):
       guard messages < IdentifyInfo.maximumMessages else { return outputs.append(.reset(stream)) }
       collected.append(contentsOf: bytes)
@@ -169,7 +171,9 @@ extension HostCore {
 
   /// Joins a peer to the mesh as soon as it is active and known to speak gossip.
   func connectGossip(_ connection: ConnectionID, speaking heard: GossipProtocol? = nil, _ now: Instant, _ outputs: inout [Output]) {
-    guard configuration.gossip != nil, let link = links[connection], link.isActive, link.gossipProtocol == nil, !link.isClosing else { return }
+    guard configuration.gossip != nil, let link = links[connection], link.isActive, link.gossipProtocol == nil, !link.isClosing else {
+      return
+    }
     let offered = link.identity?.protocols ?? []
     guard let version = configuration.gossipProtocols.first(where: { offered.contains(ProtocolID($0.name)) }) ?? heard else { return }
     links[connection]!.gossipProtocol = version

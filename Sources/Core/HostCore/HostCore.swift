@@ -71,7 +71,8 @@ public final class HostCore {
       }
     }
     if configuration.exchangesPeers {
-      table[HostProtocols.peers(configuration.network)] = .init(framing: .lengthPrefixed(maximumBytes: PeerListMessage.responseBytesMaximum))
+      table[HostProtocols.peers(configuration.network)] = .init(
+        framing: .lengthPrefixed(maximumBytes: PeerListMessage.responseBytesMaximum))
     }
   }
 
@@ -122,6 +123,12 @@ public final class HostCore {
   /// What an admitted peer says of itself, once identify has run.
   public func identity(of peer: PeerID) -> IdentifyInfo? { admitted[peer].flatMap { links[$0]?.identity } }
 
+  /// Where the admitted link of a peer leads, and who opened it; `nil` without one.
+  public func link(of peer: PeerID) -> (connection: ConnectionID, remote: Multiaddr, direction: Direction)? {
+    guard let connection = admitted[peer], let link = links[connection] else { return nil }
+    return (connection, link.remote, link.direction)
+  }
+
   /// The peers with an admitted link, in order.
   public var connectedPeers: [PeerID] { admitted.keys.sorted() }
 
@@ -136,7 +143,9 @@ public final class HostCore {
 
   // MARK: Links
 
-  private func established(_ connection: ConnectionID, _ identity: RemoteIdentity, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
+  private func established(
+    _ connection: ConnectionID, _ identity: RemoteIdentity, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]
+  ) {
     links[connection] = Link(
       peer: identity.peer, remote: remote, direction: connection.isInbound ? .inbound : .outbound,
       bucket: TokenBucket(rate: configuration.requestRate, burst: configuration.requestBurst, now: now))

@@ -53,7 +53,9 @@ extension NodeCore {
     }
     if let mismatch = status.mismatch(with: theirs) {
       let reason = Reason(mismatch)
-      tell(.command(.respond(request.stream, StatusAnswer.refusal(code: UInt64(reason.code.rawValue), text: reason.detail).encoded)), now, &outputs)
+      tell(
+        .command(.respond(request.stream, StatusAnswer.refusal(code: UInt64(reason.code.rawValue), text: reason.detail).encoded)), now,
+        &outputs)
       outputs.append(.event(.mismatch(request.peer, mismatch)))
       return tell(.command(.refuse(request.peer, reason)), now, &outputs)
     }
@@ -155,7 +157,8 @@ extension NodeCore {
     case .batch(let batch, let peer): batchAnswered(batch, peer, result, now, &outputs)
     case .parent(let hash, let peer):
       parentsAsked.remove(hash)
-      guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: 1), let block = list.items.first else {
+      guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: 1), let block = list.items.first
+      else {
         return
       }
       run(chain: .blockReceived(block, .sync(peer), makeToken(.fetched(peer))), now, &outputs)

@@ -33,17 +33,24 @@ public final class Node: @unchecked Sendable {
   public let peerID: PeerID
   static let crypto = SystemCrypto.shared
   private let log: EventLog
-  private let store: LMDBStore
-  private let core: CoreThread<Core>
-  private let workers: WorkerPool
-  private let writer: WorkerPool
-  private let relay: Relay
-  private var swarm: Swarm?
+  /// What a running node consists of; let go of at the stop, so that the store is closed.
+  private var parts: Parts?
   private var http: HTTPServer?
   private let lock = Lock()
+  private var clockTimer: LoopTimer?
   private var waiting: [QueryID: @Sendable (Answer) -> Void] = [:]
   private var nextQuery: UInt64 = 1
   private var goneWaiter: (@Sendable () -> Void)?
+
+  private var relay: Relay?
+
+  fileprivate struct Parts: Sendable {
+    let store: LMDBStore
+    let core: CoreThread<Core>
+    let swarm: Swarm
+    let workers: WorkerPool
+    let writer: WorkerPool
+  }
 
   /// Opens everything that the node needs on disk; nothing is listened on yet.
   public init(configuration: NodeConfiguration, logger: Logger) throws {
@@ -52,7 +59,8 @@ public final class Node: @unchecked Sendable {
     do {
       try FileManager.default.createDirectory(atPath: configuration.dataDirectory, withIntermediateDirectories: true)
     } catch {
-      throw StartError(description: "the data folder \(configuration.dataDirectory) cannot be made (--data-dir): \(error.localizedDescription)")
+      throw StartError(
+        description: "the data folder \(configuration.dataDirectory) cannot be made (--data-dir): \(error.localizedDescription)")
     }
     let crypto = Self.crypto
     let key = try KeyFile.readOrCreate(configuration.resolvedNodeKeyFile, crypto: crypto)
@@ -63,7 +71,7 @@ public final class Node: @unchecked Sendable {
     }
     var storeConfiguration = LMDBStore.Configuration()
     storeConfiguration.mapBytes = configuration.storeMapGiB << 30
-    store = try LMDBStore(dataDirectory: configuration.dataDirectory, configuration: storeConfiguration)
+    let store = try LMDBStore(dataDirectory: configuration.dataDirectory, configuration: storeConfiguration)
     let now = Platform.now
     let clock = WallClock(now: now, wall: Platform.wallTime)
     let chain = try Chain.open(
@@ -72,23 +80,32 @@ public final class Node: @unchecked Sendable {
     let book = try store.scan(HostCore.bookTable, from: [], limit: 100_000)
     let seed = crypto.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     let machine = Core(
-      key: key, crypto: crypto, configuration: configuration.core(producer: producer), genesis: genesis, chain: chain, book: book, clock: clock,
+      key: key, crypto: crypto, configuration: configuration.core(producer: producer), genesis: genesis, chain: chain, book: book,
+      clock: clock,
       seed: seed, now: now)
     peerID = key.peerID
-    workers = try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: 4_096)
-    writer = try WorkerPool(name: "writer", threads: 1, capacity: 4_096)
     let relay = Relay()
-    self.relay = relay
-    core = CoreThread(name: "core", machine: machine) { outputs in relay.node?.perform(outputs) }
+    let core = CoreThread(name: "core", machine: machine) { outputs in
+      if let node = relay.node, let parts = relay.parts { node.perform(outputs, parts) }
+    }
+    let parts = Parts(
+      store: store, core: core,
+      swarm: Swarm(
+        key: key, crypto: crypto, configuration: configuration.swarm, protocols: machine.host.table, sink: SwarmBridge(core)),
+      workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: 4_096),
+      writer: try WorkerPool(name: "writer", threads: 1, capacity: 4_096))
+    self.parts = parts
+    relay.parts = parts
     relay.node = self
-    swarm = Swarm(key: key, crypto: crypto, configuration: configuration.swarm, protocols: machine.host.table, sink: SwarmBridge(core))
+    self.relay = relay
   }
 
   /// Starts the threads, listens, dials and serves the API.
   ///
   /// - Throws: when an address cannot be listened on; nothing runs then.
   public func start() throws {
-    guard let swarm else { throw StartError(description: "the node was stopped and cannot be started again") }
+    guard let parts else { throw StartError(description: "the node was stopped and cannot be started again") }
+    let (swarm, core) = (parts.swarm, parts.core)
     Platform.ignoreBrokenPipes()
     try swarm.start()
     try core.start()
@@ -105,7 +122,7 @@ public final class Node: @unchecked Sendable {
       http = try HTTPServer(configuration: settings, router: NodeRoutes.make(for: self))
     }
     log.started(peerID, http: http.map { "\(configuration.httpBind):\($0.port)" })
-    keepClock()
+    keepClock(core)
   }
 
   /// The port of the HTTP API, once it is served.
@@ -113,29 +130,36 @@ public final class Node: @unchecked Sendable {
 
   /// Says goodbye to all peers, frees the ports, makes everything durable and ends the threads.
   public func stop() {
+    let parts = lock.withLock { () -> Parts? in
+      defer { self.parts = nil }
+      return self.parts
+    }
+    guard let parts else { return }
     http?.stop()
     let gone = DispatchSemaphore(value: 0)
     lock.withLock { goneWaiter = { gone.signal() } }
-    core.post(.host(.command(.stop)))
+    parts.core.post(.host(.command(.stop)))
     // A peer that does not read holds a link for a second at most.
     _ = gone.wait(timeout: .now() + .milliseconds(1500))
-    swarm?.stop()
-    core.stop()
-    workers.stop()
-    writer.stop()
-    swarm = nil
+    parts.swarm.stop()
+    parts.core.stop()
+    parts.workers.stop()
+    parts.writer.stop()
+    relay?.parts = nil
+    http = nil
+    clockTimer = nil
     log.stopped()
   }
 
   /// Asks the node; the answer comes on one of its threads, exactly once.
   public func ask(_ query: Query, completion: @escaping @Sendable (Answer) -> Void) {
-    let id = lock.withLock {
+    let (id, core) = lock.withLock {
       let id = QueryID(rawValue: nextQuery)
       nextQuery += 1
       waiting[id] = completion
-      return id
+      return (id, parts?.core)
     }
-    if !core.post(.query(id, query)) {
+    if core?.post(.query(id, query)) != true {
       lock.withLock { _ = waiting.removeValue(forKey: id) }
       completion(.unavailable("the node is too busy or stopping"))
     }
@@ -159,15 +183,16 @@ public final class Node: @unchecked Sendable {
 
   // MARK: Outputs, on the core's thread
 
-  fileprivate func perform(_ outputs: [Core.Output]) {
+  fileprivate func perform(_ outputs: [Core.Output], _ parts: Parts) {
+    let (core, store) = (parts.core, parts.store)
     var network: [HostCore.Output] = []
     for output in outputs {
       switch output {
       case .host(let output): network.append(output)
       case .work(let id, let work):
-        submit(workers) { [core] in core.post(.workDone(id, work.run(crypto: Self.crypto))) }
+        submit(parts.workers) { core.post(.workDone(id, work.run(crypto: Self.crypto))) }
       case .store(let id, let batch):
-        submit(writer) { [core, store] in
+        submit(parts.writer) {
           do throws(StoreError) {
             try store.commit(batch)
             core.post(.committed(id))
@@ -186,10 +211,10 @@ public final class Node: @unchecked Sendable {
         }
       }
     }
-    guard let swarm, !network.isEmpty else { return }
-    for output in swarm.perform(network) {
+    if network.isEmpty { return }
+    for output in parts.swarm.perform(network) {
       guard case .book(let batch) = output else { continue }
-      submit(writer) { [store, log] in
+      submit(parts.writer) { [log] in
         do throws(StoreError) { try store.commit(batch) } catch { log.bookFailed(error) }
       }
     }
@@ -201,28 +226,25 @@ public final class Node: @unchecked Sendable {
   }
 
   /// Reads the wall clock again now and then: it may be set, and the monotonic one may stand still while the machine sleeps.
-  private func keepClock() {
+  private func keepClock(_ core: CoreThread<Core>) {
     _ = core.loop.execute { [weak self] in
-      guard let self else { return }
-      let timer = LoopTimer(on: self.core.loop) { [weak self] now in
-        guard let self else { return }
-        self.core.post(.clock(WallClock(now: now, wall: Platform.wallTime)))
-        self.clockTimer?.arm(after: Self.clockInterval)
+      let timer = LoopTimer(on: core.loop) { [weak self, weak core] now in
+        core?.post(.clock(WallClock(now: now, wall: Platform.wallTime)))
+        self?.clockTimer?.arm(after: Self.clockInterval)
       }
-      self.clockTimer = timer
+      self?.clockTimer = timer
       timer.arm(after: Self.clockInterval)
     }
   }
 
-  private var clockTimer: LoopTimer?
   private static let clockInterval = Duration.seconds(10)
 
-  /// Lets the core's thread find the node that is made after it.
+  /// Lets the core's thread find the node that is made after it. The parts are kept until the thread has ended.
   private final class Relay: @unchecked Sendable {
     weak var node: Node?
+    var parts: Parts?
   }
 }
-
 
 extension NodeCore: RootMachine {
   public static var timerInput: Input { .timer }

@@ -38,7 +38,9 @@ final class NodeMetrics: Sendable {
     registry.observe("process_cpu_seconds_total", kind: .counter, help: "Processor time used.") { Platform.processorTime.seconds }
   }
 
-  private func gauge(_ name: String, _ help: String, _ read: @escaping @Sendable (NodeStatistics) -> Double) { add(name, .gauge, help, read) }
+  private func gauge(_ name: String, _ help: String, _ read: @escaping @Sendable (NodeStatistics) -> Double) {
+    add(name, .gauge, help, read)
+  }
   private func counter(_ name: String, _ help: String, _ read: @escaping @Sendable (NodeStatistics) -> Double) {
     add(name, .counter, help, read)
   }

@@ -142,7 +142,8 @@ extension BlockResponse {
     let ids = block.transactionIDs(crypto: Node.crypto)
     self.init(
       hash: hash.hex, height: header.height, parent: header.parent.hex, time: header.time.milliseconds,
-      transactionRoot: header.transactionRoot.hex, stateRoot: header.stateRoot.hex, producer: header.producer.hex, seal: Base16.encode(header.seal),
+      transactionRoot: header.transactionRoot.hex, stateRoot: header.stateRoot.hex, producer: header.producer.hex,
+      seal: Base16.encode(header.seal),
       transactions: zip(ids, block.transactions).enumerated().compactMap { index, item in
         TransactionResponse(item.0, .confirmed(block: hash, height: header.height, index: index, bytes: item.1))
       })

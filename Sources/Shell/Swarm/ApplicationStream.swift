@@ -20,21 +20,27 @@ public final class ApplicationStream: @unchecked Sendable {
   private var negotiated: ProtocolID
   private var chunks: [[UInt8]] = []
   private var head = 0
+  /// Bytes that were read and for which the remote was not granted room again yet.
   private var granted = 0
+  /// Bytes that wait for a reader.
+  private var waitingBytes = 0
+  private var isRemoteFinished = false
   private var isFinished = false
+  private var isOpen: Bool
+  /// Why nothing more can be read or written, once that is so.
   private var failure: ChannelError?
   private var reader: CheckedContinuation<[UInt8]?, any Error>?
-  private var opener: CheckedContinuation<Void, any Error>?
-  private var isOpen: Bool
   private var writer: CheckedContinuation<Void, any Error>?
+  private var opener: CheckedContinuation<Void, any Error>?
   private var unsent = 0
   private var isBlocked = false
-  private var isEnded = false
 
   /// Bytes that may be on their way to the link's thread before a writer waits.
   private static let writeMaximum = 1 << 20
   /// Bytes read before the remote is granted room for them again.
   private static let grantBytes = 64 << 10
+  /// A chunk below this size takes the next one in, so that a remote that sends single bytes does not cost an array for each.
+  private static let smallChunkBytes = 4 << 10
 
   init(peer: PeerID, reference: StreamRef, protocolID: ProtocolID, isOpen: Bool, shard: Shard) {
     self.peer = peer
@@ -44,68 +50,92 @@ public final class ApplicationStream: @unchecked Sendable {
     self.shard = shard
   }
 
-  deinit {
-    // Nobody can read or write it any more: the remote should know. Resetting a stream that is gone does nothing.
-    if !isEnded { shard.post(.applicationReset(reference)) }
-  }
-
   // MARK: The program's side
 
-  /// The next bytes, at least one; `nil` when the remote has finished.
+  /// The next bytes, at least one; `nil` when the remote has finished. What arrived before a failure is read before it is thrown.
   ///
-  /// - Throws: ``ChannelError`` when the stream or its link failed.
+  /// - Throws: ``ChannelError`` when the stream or its link failed, `CancellationError` when the task is cancelled while it waits.
   public func read() async throws -> [UInt8]? {
     if let result = lock.withLock({ readable() }) { return try result.get() }
-    return try await withCheckedThrowingContinuation { continuation in
-      let result: Result<[UInt8]?, any Error>? = lock.withLock {
-        precondition(reader == nil, "two tasks read one stream")
-        if let result = readable() { return result }
-        reader = continuation
-        return nil
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let result: Result<[UInt8]?, any Error>? = lock.withLock {
+          precondition(reader == nil, "two tasks read one stream")
+          if let result = readable() { return result }
+          if Task.isCancelled { return .failure(CancellationError()) }
+          reader = continuation
+          return nil
+        }
+        if let result { continuation.resume(with: result) }
       }
-      if let result { continuation.resume(with: result) }
+    } onCancel: {
+      let waiting = lock.withLock {
+        defer { reader = nil }
+        return reader
+      }
+      waiting?.resume(throwing: CancellationError())
     }
   }
 
   /// What a read gives at once, or `nil` when it has to wait. The lock is held.
   private func readable() -> Result<[UInt8]?, any Error>? {
     if let chunk = takeChunk() { return .success(chunk) }
-    if isFinished { return .success(nil) }
+    if isRemoteFinished { return .success(nil) }
     return failure.map { .failure($0) }
   }
 
   /// Queues bytes, and waits while too many are queued.
   ///
-  /// - Throws: ``ChannelError`` when the stream or its link failed.
+  /// - Throws: ``ChannelError`` when the stream or its link failed, or this side has finished.
   public func write(_ bytes: [UInt8]) async throws {
     if bytes.isEmpty { return }
     let mustWait = try lock.withLock {
       if let failure { throw failure }
+      if isFinished { throw ChannelError.closedLocally("finished by the application") }
       unsent += bytes.count
       return isBlocked || unsent > Self.writeMaximum
     }
     shard.post(.applicationSend(reference, bytes))
     guard mustWait else { return }
-    try await withCheckedThrowingContinuation { continuation in
-      let result: Result<Void, any Error>? = lock.withLock {
-        precondition(writer == nil, "two tasks write one stream")
-        if let failure { return .failure(failure) }
-        if !isBlocked && unsent <= Self.writeMaximum { return .success(()) }
-        writer = continuation
-        return nil
+    try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let result: Result<Void, any Error>? = lock.withLock {
+          precondition(writer == nil, "two tasks write one stream")
+          if let failure { return .failure(failure) }
+          if !isBlocked && unsent <= Self.writeMaximum { return .success(()) }
+          if Task.isCancelled { return .failure(CancellationError()) }
+          writer = continuation
+          return nil
+        }
+        if let result { continuation.resume(with: result) }
       }
-      if let result { continuation.resume(with: result) }
+    } onCancel: {
+      let waiting = lock.withLock {
+        defer { writer = nil }
+        return writer
+      }
+      waiting?.resume(throwing: CancellationError())
     }
   }
 
   /// Says that no more will be written. Reading goes on.
-  public func finish() { shard.post(.applicationFinish(reference)) }
+  public func finish() {
+    let isFirst = lock.withLock {
+      defer { isFinished = true }
+      return !isFinished
+    }
+    if isFirst { shard.post(.applicationFinish(reference)) }
+  }
 
-  /// Gives the stream up in both directions.
+  /// Gives the stream up in both directions; what was queued is dropped.
   public func reset() {
-    fail(.closedLocally("reset by the application"))
+    end(.closedLocally("reset by the application"))
     shard.post(.applicationReset(reference))
   }
+
+  /// Nobody will read or write the stream any more. When this side had finished, what it wrote still goes out; otherwise the remote
+  /// is told that the stream is given up.
+  public func abandon() { shard.post(.applicationAbandoned(reference)) }
 
   /// Waits until the remote has agreed to a stream that this side opened.
   func waitUntilOpen() async throws {
@@ -123,13 +153,14 @@ public final class ApplicationStream: @unchecked Sendable {
   /// The next chunk; grants room behind it. The lock is held.
   private func takeChunk() -> [UInt8]? {
     guard head < chunks.count else { return nil }
-    let chunk = chunks[head]
-    chunks[head] = []
+    var chunk: [UInt8] = []
+    swap(&chunk, &chunks[head])
     head += 1
     if head == chunks.count {
       chunks.removeAll(keepingCapacity: true)
       head = 0
     }
+    waitingBytes -= chunk.count
     granted += chunk.count
     if granted >= Self.grantBytes {
       shard.post(.applicationConsumed(reference, granted))
@@ -139,6 +170,12 @@ public final class ApplicationStream: @unchecked Sendable {
   }
 
   // MARK: The link's side
+
+  /// Whether ``finish()`` was called.
+  var hasFinishedWriting: Bool { lock.withLock { isFinished } }
+
+  /// Bytes for which the remote was not granted room again.
+  var unreadBytes: Int { lock.withLock { waitingBytes + granted } }
 
   func didOpen(_ name: ProtocolID) {
     let waiting: CheckedContinuation<Void, any Error>? = lock.withLock {
@@ -151,25 +188,32 @@ public final class ApplicationStream: @unchecked Sendable {
   }
 
   func receive(_ bytes: [UInt8]) {
+    var grant = 0
     let waiting: CheckedContinuation<[UInt8]?, any Error>? = lock.withLock {
       guard let reader else {
-        chunks.append(bytes)
+        waitingBytes += bytes.count
+        if head < chunks.count, chunks[chunks.count - 1].count < Self.smallChunkBytes, bytes.count < Self.smallChunkBytes {
+          chunks[chunks.count - 1].append(contentsOf: bytes)
+        } else {
+          chunks.append(bytes)
+        }
         return nil
       }
       self.reader = nil
       granted += bytes.count
       if granted >= Self.grantBytes {
-        shard.consumedOnLoop(reference, granted)
+        grant = granted
         granted = 0
       }
       return reader
     }
+    if grant > 0 { shard.consumedOnLoop(reference, grant) }
     waiting?.resume(returning: bytes)
   }
 
   func receiveEnd() {
     let waiting: CheckedContinuation<[UInt8]?, any Error>? = lock.withLock {
-      isFinished = true
+      isRemoteFinished = true
       defer { reader = nil }
       return reader
     }
@@ -189,23 +233,19 @@ public final class ApplicationStream: @unchecked Sendable {
   }
 
   /// The stream is gone; `nil` when both sides had finished.
-  func didEnd(_ error: ChannelError?) {
-    lock.withLock { isEnded = true }
-    if let error { fail(error) }
-    receiveEnd()
-  }
+  func didEnd(_ error: ChannelError?) { end(error ?? .closedLocally("both sides have finished")) }
 
-  private func fail(_ error: ChannelError) {
-    let (reading, writing, opening) = lock.withLock {
+  private func end(_ error: ChannelError) {
+    let (reading, writing, opening, isAtEnd) = lock.withLock {
       if failure == nil { failure = error }
       defer {
         reader = nil
         writer = nil
         opener = nil
       }
-      return (reader, writer, opener)
+      return (reader, writer, opener, isRemoteFinished)
     }
-    reading?.resume(throwing: error)
+    if isAtEnd { reading?.resume(returning: nil) } else { reading?.resume(throwing: error) }
     writing?.resume(throwing: error)
     opening?.resume(throwing: error)
   }

@@ -20,6 +20,7 @@ public protocol RootMachine: AnyObject, SendableMetatype {
 }
 
 extension HostCore: RootMachine {
+  /// The host's own timer.
   public static var timerInput: Input { .timer }
 }
 
@@ -66,6 +67,19 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   @discardableResult
   public func post(contentsOf inputs: [Machine.Input]) -> Bool { mailbox.post(contentsOf: inputs) }
 
+  /// Runs `body` with the machine on the thread, then performs the outputs that it appended, as behind an input.
+  ///
+  /// For questions, and for inputs whose outputs the caller wants to see. It keeps its place among the inputs posted by the same thread.
+  ///
+  /// - Returns: false when the thread has ended, and `body` will never run.
+  @discardableResult
+  public func execute(_ body: @escaping @Sendable (Machine, Instant, inout [Machine.Output]) -> Void) -> Bool {
+    loop.execute {
+      body(self.machine, self.loop.now, &self.outputs)
+      self.finishTurn()
+    }
+  }
+
   /// Calls `body` once there is room again.
   public func notifyWhenSpace(_ body: @escaping @Sendable () -> Void) { mailbox.notifyWhenSpace(body) }
 
@@ -75,12 +89,20 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
     loop.stop()
   }
 
+  /// Stops the thread without blocking the caller's meanwhile.
+  public func shutDown() async {
+    mailbox.close()
+    await loop.shutDown()
+  }
+
+  /// Handles a batch of inputs, then performs what came of them.
   public func receive(_ batch: [Machine.Input]) {
     let now = loop.now
     for input in batch { machine.handle(input, now: now, into: &outputs) }
     finishTurn()
   }
 
+  /// Tells the machine that time has passed.
   public func timerFired(_ timer: LoopTimer, now: Instant) {
     machine.handle(Machine.timerInput, now: now, into: &outputs)
     finishTurn()

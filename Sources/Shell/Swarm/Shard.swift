@@ -20,6 +20,7 @@ enum ShardCommand: Sendable {
   case applicationSend(StreamRef, [UInt8])
   case applicationFinish(StreamRef)
   case applicationReset(StreamRef)
+  case applicationAbandoned(StreamRef)
   case applicationConsumed(StreamRef, Int)
 }
 
@@ -40,6 +41,9 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   /// Inputs for the core, posted behind each batch of commands or bytes.
   private var inputs: [HostCore.Input] = []
   private var isHeldBack = false
+  private var whenEmpty: (@Sendable () -> Void)?
+  /// What a link writes from, used again when the kernel took all of it at once.
+  var writeBuffer: [UInt8] = []
   private let overflowLock = Lock()
   private var overflow: [ShardCommand] = []
 
@@ -68,7 +72,14 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   /// Hands a command over from any thread. Commands keep the order of their thread; a full mailbox delays them.
   ///
   /// What can wait is bounded by what produces it: the core stops sending on a stream that is blocked, and writers wait.
-  func post(_ command: ShardCommand) { post(contentsOf: [command]) }
+  func post(_ command: ShardCommand) {
+    let mustWait = overflowLock.withLock {
+      if overflow.isEmpty && mailbox.post(command) { return false }
+      overflow.append(command)
+      return overflow.count == 1
+    }
+    if mustWait { mailbox.notifyWhenSpace { [weak self] in self?.drainOverflow() } }
+  }
 
   func post(contentsOf commands: [ShardCommand]) {
     if commands.isEmpty { return }
@@ -122,6 +133,7 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
     case .applicationSend(let stream, let bytes): links[stream.connection]?.sendApplication(stream.stream, bytes, now)
     case .applicationFinish(let stream): links[stream.connection]?.finish(stream.stream)
     case .applicationReset(let stream): links[stream.connection]?.resetApplication(stream.stream)
+    case .applicationAbandoned(let stream): links[stream.connection]?.abandonApplication(stream.stream)
     case .applicationConsumed(let stream, let count): links[stream.connection]?.consumed(stream.stream, count)
     }
   }
@@ -137,6 +149,18 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   func remove(_ link: ShardLink) {
     links[link.id] = nil
     deadlines.remove(link.id)
+    if links.isEmpty, let whenEmpty {
+      self.whenEmpty = nil
+      whenEmpty()
+    }
+  }
+
+  /// Calls `body` once, when the last link is gone or the thread ends.
+  func drain(_ body: @escaping @Sendable () -> Void) {
+    let isAccepted = loop.execute {
+      if self.links.isEmpty { body() } else { self.whenEmpty = body }
+    }
+    if !isAccepted { body() }
   }
 
   // MARK: Turns
@@ -163,11 +187,18 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   }
 
   private func postInputs() {
-    guard !inputs.isEmpty, !isHeldBack else { return }
-    if sink.post(inputs) {
-      inputs.removeAll(keepingCapacity: true)
-      return
+    guard !isHeldBack else { return }
+    // In parts, for what is more than the core's mailbox has room for would never fit as a whole.
+    while inputs.count > Self.inputsMaximum {
+      guard sink.post(Array(inputs.prefix(Self.inputsMaximum))) else { return holdBack() }
+      inputs.removeFirst(Self.inputsMaximum)
     }
+    if inputs.isEmpty { return }
+    guard sink.post(inputs) else { return holdBack() }
+    inputs.removeAll(keepingCapacity: inputs.capacity <= Self.inputsMaximum)
+  }
+
+  private func holdBack() {
     // The core is behind: read no more until it has caught up.
     isHeldBack = true
     for link in links.values { link.pause() }
@@ -192,4 +223,11 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
     mailbox.close()
     loop.stop()
   }
+
+  func shutDown() async {
+    mailbox.close()
+    await loop.shutDown()
+  }
+
+  private static let inputsMaximum = 1024
 }

@@ -17,13 +17,16 @@ final class ShardLink: TCPSocketDelegate {
   private var isEstablished = false
   private var isAdmitted = false
   private var isClosing = false
+  private var isEndTold = false
   private var peer: PeerID?
   /// Why the link ends; told to the core once the socket is closed.
   private var ending: ChannelError?
-  /// What happened on streams before the core admitted the link; bounded by the streams' windows.
+  /// What happened on streams before the core admitted the link. At ``heldMaximum`` reading stops.
   private var held: [Connection.Output] = []
   private var outputs: [Connection.Output] = []
   private var applications: [StreamID: ApplicationStream] = [:]
+  /// Streams that are finished here and that nobody reads any more, with the bytes that were dropped.
+  private var abandoned: [StreamID: Int] = [:]
   private var blocked: Set<StreamID> = []
   /// Addresses of a name that are still to be tried.
   private var candidates: [SocketAddress] = []
@@ -130,15 +133,18 @@ final class ShardLink: TCPSocketDelegate {
   }
 
   func pause() { socket?.stopReading() }
-  func resume() { socket?.startReading() }
+  func resume() { if isAdmitted || held.count <= Self.heldMaximum { socket?.startReading() } }
 
   /// Lets the connection fill what the socket has room for.
   func flush(_ now: Instant) {
     guard let connection, let socket else { return }
     while connection.hasPendingOutput && socket.isWritable {
-      var buffer: [UInt8] = []
-      guard connection.produce(into: &buffer, maximumBytes: shard.configuration.writeBytes, now: now, outputs: &outputs) else { break }
-      socket.write(buffer)
+      // What the socket could not send at once it keeps, and the next turn gets other memory.
+      shard.writeBuffer.removeAll(keepingCapacity: true)
+      guard connection.produce(into: &shard.writeBuffer, maximumBytes: shard.configuration.writeBytes, now: now, outputs: &outputs) else {
+        break
+      }
+      socket.write(shard.writeBuffer)
     }
     if !outputs.isEmpty { deliver(now) }
     if connection.isDrained && !isClosing {
@@ -172,9 +178,17 @@ final class ShardLink: TCPSocketDelegate {
     case .closed(let error):
       ending = ending ?? error
       endApplications(error)
+      // What is left to be sent, and the other end's patience, are no concern of the core's.
+      tellEnd(ending ?? error)
     case .roundTrip: break
     default:
-      if isAdmitted { handleStream(output) } else { held.append(output) }
+      if isAdmitted {
+        handleStream(output)
+      } else {
+        held.append(output)
+        // Small messages are consumed as they come, so that their window bounds nothing before the core has decided.
+        if held.count > Self.heldMaximum { pause() }
+      }
     }
   }
 
@@ -191,9 +205,13 @@ final class ShardLink: TCPSocketDelegate {
     case .streamAccepted(let stream, let name):
       if let application = applications[stream] { application.didOpen(name) } else { shard.emit(.streamAccepted(ref(stream), name)) }
     case .message(let stream, let bytes): shard.emit(.message(ref(stream), bytes))
-    case .data(let stream, let bytes): applications[stream]?.receive(bytes)
+    case .data(let stream, let bytes): receive(bytes, stream)
     case .streamFinished(let stream):
-      if let application = applications[stream] { application.receiveEnd() } else { shard.emit(.streamFinished(ref(stream))) }
+      if let application = applications[stream] {
+        application.receiveEnd()
+      } else if abandoned[stream] == nil {
+        shard.emit(.streamFinished(ref(stream)))
+      }
     case .streamFailed(let stream, let error): ended(stream, error)
     case .streamClosed(let stream): ended(stream, nil)
     case .writable(let stream):
@@ -206,11 +224,20 @@ final class ShardLink: TCPSocketDelegate {
     }
   }
 
+  private func receive(_ bytes: [UInt8], _ stream: StreamID) {
+    if let application = applications[stream] { return application.receive(bytes) }
+    guard let discarded = abandoned[stream] else { return }
+    // Nobody reads any more: a remote that goes on regardless is told so.
+    if discarded + bytes.count > Self.discardMaximum { return resetAbandoned(stream) }
+    abandoned[stream] = discarded + bytes.count
+    connection?.consumed(bytes.count, on: stream)
+  }
+
   private func ended(_ stream: StreamID, _ error: ChannelError?) {
     blocked.remove(stream)
     if let application = applications.removeValue(forKey: stream) {
       application.didEnd(error)
-    } else {
+    } else if abandoned.removeValue(forKey: stream) == nil {
       shard.emit(.streamEnded(ref(stream), error))
     }
   }
@@ -225,6 +252,7 @@ final class ShardLink: TCPSocketDelegate {
     let waiting = held
     held = []
     for output in waiting { handleStream(output) }
+    if waiting.count > Self.heldMaximum { resume() }
   }
 
   func open(_ stream: StreamID, _ names: [ProtocolID], _ application: ApplicationStream?, _ now: Instant) {
@@ -233,7 +261,9 @@ final class ShardLink: TCPSocketDelegate {
       return
     }
     if let application { applications[stream] = application }
-    connection.openStream(stream, protocols: names, framing: application == nil ? nil : .raw, now: now, into: &outputs)
+    // A protocol that this host asks for without answering it itself is framed as all requests are.
+    let framing = application != nil ? .raw : names.first.flatMap { shard.protocols[$0]?.framing } ?? shard.configuration.requestFraming
+    connection.openStream(stream, protocols: names, framing: framing, now: now, into: &outputs)
     deliver(now)
     shard.markDirty(self)
   }
@@ -263,6 +293,20 @@ final class ShardLink: TCPSocketDelegate {
     blocked.remove(stream)
     connection?.reset(stream)
     shard.markDirty(self)
+  }
+
+  /// The program has let go of the stream. What it has written and finished still goes out; anything else ends now.
+  func abandonApplication(_ stream: StreamID) {
+    guard let application = applications.removeValue(forKey: stream) else { return }
+    guard application.hasFinishedWriting else { return reset(stream) }
+    abandoned[stream] = 0
+    connection?.consumed(application.unreadBytes, on: stream)
+    shard.markDirty(self)
+  }
+
+  private func resetAbandoned(_ stream: StreamID) {
+    abandoned[stream] = nil
+    reset(stream)
   }
 
   func resetApplication(_ stream: StreamID) {
@@ -308,7 +352,16 @@ final class ShardLink: TCPSocketDelegate {
     closeTimer?.close()
     closeTimer = nil
     endApplications(error)
-    shard.emit(isEstablished ? .closed(id, error) : .failed(id, error))
+    tellEnd(error)
     shard.remove(self)
   }
+
+  private func tellEnd(_ error: ChannelError) {
+    guard !isEndTold else { return }
+    isEndTold = true
+    shard.emit(isEstablished ? .closed(id, error) : .failed(id, error))
+  }
+
+  private static let heldMaximum = 256
+  private static let discardMaximum = 1 << 20
 }

@@ -35,6 +35,9 @@ public final class Swarm: @unchecked Sendable {
     public var writeBytes = 256 << 10
     /// How long a link that is being closed may take to send what is queued.
     public var closeTimeout = Duration.seconds(1)
+    /// How messages are framed on streams of protocols that this host asks for without answering them itself. Default a length
+    /// before each, at most 16 MiB.
+    public var requestFraming = Framing.lengthPrefixed(maximumBytes: 16 << 20)
     /// Commands that may wait for a shard.
     public var commandsMaximum = 65_536
 
@@ -77,19 +80,51 @@ public final class Swarm: @unchecked Sendable {
   ///
   /// - Throws: ``TransportError`` for the first address that cannot be listened on; those before it are closed again.
   public func listen(on addresses: [Multiaddr]) throws -> [Multiaddr] {
-    let targets = try addresses.map { address in
+    let targets = try Self.targets(addresses)
+    return try shards[0].loop.runAndWait { [acceptor, loop = shards[0].loop] in try acceptor.listen(on: targets, loop: loop) }
+  }
+
+  /// The same without blocking the caller's thread.
+  public func startListening(on addresses: [Multiaddr]) async throws -> [Multiaddr] {
+    let targets = try Self.targets(addresses)
+    return try await shards[0].loop.perform { [acceptor, loop = shards[0].loop] in try acceptor.listen(on: targets, loop: loop) }
+  }
+
+  private static func targets(_ addresses: [Multiaddr]) throws -> [SocketAddress] {
+    try addresses.map { address in
       guard let target = SocketAddress(address) else {
         throw TransportError(.invalidArgument, context: "\(address) is not an /ip4 or /ip6 address with a TCP port")
       }
       return target
     }
-    return try shards[0].loop.runAndWait { [acceptor, loop = shards[0].loop] in try acceptor.listen(on: targets, loop: loop) }
+  }
+
+  /// Stops listening: the ports are free when it returns.
+  public func stopListening() async { try? await shards[0].loop.perform { [acceptor] in acceptor.close() } }
+
+  /// Waits until every link is gone. The core is to have closed them; what is queued for them is sent within
+  /// ``Configuration/closeTimeout``.
+  public func drained() async {
+    for shard in shards {
+      await withCheckedContinuation { continuation in shard.drain { continuation.resume() } }
+    }
+  }
+
+  /// Ends all threads without blocking the caller's meanwhile; links that are left are closed at once.
+  public func shutDown() async {
+    await stopListening()
+    for shard in shards { await shard.shutDown() }
+    failOpeners()
   }
 
   /// Stops listening and ends all threads; links are closed at once. Let the core say its goodbyes first.
   public func stop() {
     _ = try? shards[0].loop.runAndWait { [acceptor] in acceptor.close() }
     for shard in shards { shard.stop() }
+    failOpeners()
+  }
+
+  private func failOpeners() {
     let waiting = lock.withLock {
       defer { openers = [:] }
       return openers.values.map { $0 }

@@ -217,6 +217,7 @@ extension Chain {
   }
 
   private mutating func reportDoubleSeal(_ header: BlockHeader, _ outputs: inout [Output]) {
+    guard consensus.sealsOncePerSlot else { return }
     for other in seals[header.slot] ?? [] {
       if let evidence = DoubleSeal(other, header) { return outputs.append(.event(.doubleSeal(evidence))) }
     }

@@ -9,6 +9,9 @@ public protocol Consensus: Sendable {
   /// How far ahead of this node's clock a block's time may lie. Not a rule of the chain: clocks differ.
   var futureTolerance: Duration { get }
 
+  /// Whether two blocks of one producer for one slot are an offence; true unless an engine says otherwise.
+  var sealsOncePerSlot: Bool { get }
+
   /// Checks all that a header shows without its seal: turn, slot, time. Cheap.
   func check(_ header: BlockHeader, parent: ChainHead) throws(BlockError)
 
@@ -23,6 +26,11 @@ public protocol Consensus: Sendable {
 
   /// The header with its seal; `nil` when none was found this time (work). Called in the worker pool.
   func seal(_ header: BlockHeader, key: NodeKey, crypto: any CryptoSuite) -> BlockHeader?
+}
+
+extension Consensus {
+  /// True.
+  public var sealsOncePerSlot: Bool { true }
 }
 
 /// A slot in which a node may make a block.

@@ -45,13 +45,15 @@ public struct GenesisConfiguration: Hashable, Sendable {
   public var balances: [Address: Amount]
   /// What a producer gets for each block besides the fees; 0 by default.
   public var blockReward: Amount
+  /// The first block's target under proof of work, in ``CompactTarget``'s form; `0x1e7fffff` by default, about 131,000 hashes.
+  public var workTarget: UInt32
   /// The sizes.
   public var limits: Limits
 
   /// Makes a genesis.
   public init(
     chainID: String, time: WallTime, authorities: [Address], blockTime: Duration = .seconds(5), balances: [Address: Amount] = [:],
-    blockReward: Amount = 0, limits: Limits = Limits(), consensus: ConsensusKind = .proofOfAuthority
+    blockReward: Amount = 0, limits: Limits = Limits(), consensus: ConsensusKind = .proofOfAuthority, workTarget: UInt32 = 0x1e7f_ffff
   ) {
     self.chainID = chainID
     self.time = time
@@ -61,6 +63,7 @@ public struct GenesisConfiguration: Hashable, Sendable {
     self.blockReward = blockReward
     self.limits = limits
     self.consensus = consensus
+    self.workTarget = workTarget
   }
 
   /// The slot length in whole milliseconds, at least 1.
@@ -89,6 +92,7 @@ public struct GenesisConfiguration: Hashable, Sendable {
       $0.int(5, max(0, limits.valueBytes))
       $0.uint64(6, limits.minimumFee.units)
     }
+    if consensus == .proofOfWork { writer.uint64(9, UInt64(workTarget)) }
     return writer.bytes
   }
 
@@ -106,6 +110,7 @@ public struct GenesisConfiguration: Hashable, Sendable {
       guard authorities.count <= 1024 else { throw .badGenesis("authorities must name at most 1,024 keys") }
       guard Set(authorities).count == authorities.count else { throw .badGenesis("authorities names a key twice") }
     }
+    if consensus == .proofOfWork, CompactTarget(bits: workTarget) == nil { throw .badGenesis("work target is out of range") }
     var supply = Amount.zero
     for amount in balances.values.sorted() {
       guard let sum = supply.adding(amount) else { throw .badGenesis("balances add up to more than 64 bits hold") }

@@ -1,0 +1,59 @@
+import Dispatch
+import Glibc
+import Starling
+
+/// A chat without a server: everybody who reaches anybody hears everybody.
+///
+///     chat-example                                  prints its address
+///     chat-example /ip4/127.0.0.1/tcp/4001/p2p/12D…  joins somebody
+@main
+struct Chat {
+  static let room: Topic = "starling/chat"
+
+  static func main() async throws {
+    let host = try await Host(configuration: .init(listen: ["/ip4/127.0.0.1/tcp/0"]))
+    for address in await host.addresses { say("listening at \(address)") }
+
+    // Signed, so that nobody can speak in another's name.
+    let messages = try await host.subscribe(room, .init(topic: TopicConfiguration(signing: .strictSign)))
+    let listener = Task {
+      for await message in messages {
+        say("\(message.author?.short ?? "?"): \(String(decoding: message.data, as: UTF8.self))")
+      }
+    }
+    let observer = Task { [events = host.events] in
+      for await event in events {
+        switch event {
+        case .mesh(.peerSubscribed(let peer, room)): say("\(peer.short) has joined")
+        case .peerDisconnected(let peer, let reason): say("\(peer.short) has left: \(reason)")
+        default: break
+        }
+      }
+    }
+
+    for address in CommandLine.arguments.dropFirst() {
+      do { try await host.connect(address) } catch { say("not connected: \(error)") }
+    }
+    for await line in typed() where !line.isEmpty {
+      do { try await host.publish(room, Array(line.utf8)) } catch { say("not said: \(error)") }
+    }
+    await host.close()
+    listener.cancel()
+    observer.cancel()
+  }
+
+  /// What is typed, a line at a time; a thread of its own waits for the keyboard.
+  static func typed() -> AsyncStream<String> {
+    AsyncStream(bufferingPolicy: .unbounded) { continuation in
+      DispatchQueue(label: "keyboard").async {
+        while let line = readLine() { continuation.yield(line) }
+        continuation.finish()
+      }
+    }
+  }
+
+  static func say(_ text: String) {
+    print(text)
+    fflush(nil)
+  }
+}

@@ -1,0 +1,118 @@
+import Crypto
+import EventLoop
+import HostCore
+import Identity
+import Peering
+import Swarm
+import Wire
+
+/// A libp2p host: it listens, dials, keeps one link to each peer, and carries streams, requests and gossip.
+///
+/// It needs no chain. All methods may be called from any task; none blocks its thread. Close it with ``close()``, so that peers hear a
+/// goodbye; a host that is let go of without it is closed in the background.
+public final class Host: Sendable {
+  let engine: HostEngine
+
+  /// Starts a host and waits until it listens.
+  ///
+  /// - Parameters:
+  ///   - configuration: the settings.
+  ///   - key: what the host's PeerID is proven by; a fresh one when absent.
+  /// - Throws: ``HostError`` `listenFailed`, `invalidAddress` or `bookFailed`; nothing is left running then.
+  public init(configuration: Configuration = .init(), key: NodeKey? = nil) async throws {
+    engine = try await HostEngine.start(configuration, key ?? .generate())
+    do {
+      if !configuration.listen.isEmpty { _ = try await engine.listen(on: configuration.listen) }
+    } catch {
+      await engine.close()
+      throw error
+    }
+    for address in configuration.bootstrap {
+      engine.post(.dial(PeerAddress(peer: address.peerID, address: address.withoutPeerID), keep: true))
+    }
+  }
+
+  deinit {
+    let engine = engine
+    Task { await engine.close() }
+  }
+
+  /// Says goodbye to all peers, sends what is queued within ``Configuration/closeTimeout``, and frees ports and threads. Everything that
+  /// waits fails with `closed`. Harmless when repeated.
+  public func close() async { await engine.close() }
+
+  // MARK: About this host
+
+  /// This host's name.
+  public var peerID: PeerID { engine.key.peerID }
+
+  /// Where this host can be dialled, each with `/p2p/` and the PeerID at its end.
+  public var addresses: [Multiaddr] {
+    get async { engine.addresses.map { $0.withPeerID(engine.key.peerID) } }
+  }
+
+  /// What happens from now on; each call gives a stream of its own. ``Configuration/eventsMaximum`` events wait at most, then the oldest
+  /// is dropped (`bufferingNewest`). It ends when the host is closed.
+  public var events: AsyncStream<HostEvent> { engine.makeEvents() }
+
+  /// Listens on further addresses.
+  ///
+  /// - Returns: the actual ones, with ports in place of 0.
+  /// - Throws: ``HostError`` `listenFailed` or `invalidAddress`; then none of them is listened on.
+  @discardableResult
+  public func listen(on addresses: [Multiaddr]) async throws -> [Multiaddr] { try await engine.listen(on: addresses) }
+
+  // MARK: Peers
+
+  /// Connects to a peer; returns at once when it is connected already. Tasks that connect to one peer at a time share the dial.
+  ///
+  /// Without `/p2p/` at the address's end, whoever answers is taken.
+  ///
+  /// - Returns: who answered, proven.
+  /// - Throws: ``HostError`` with what kept the peers apart: `connectionRefused`, `timedOut`, `unreachable`, `transportFailed`,
+  ///   `handshakeFailed`, `wrongPeer`, `selfConnection`, `refused` (with ``HostError/reason``), `invalidAddress`, `closed`;
+  ///   `CancellationError` when the task is cancelled, while the dial goes on.
+  @discardableResult
+  public func connect(_ address: Multiaddr) async throws -> PeerID { try await engine.connect(address) }
+
+  /// The same for a text.
+  @discardableResult
+  public func connect(_ text: String) async throws -> PeerID {
+    let address: Multiaddr
+    do { address = try Multiaddr(text) } catch { throw HostError(.invalidAddress, "\(error)", cause: error) }
+    return try await engine.connect(address)
+  }
+
+  /// Closes the link to a peer, which is told the reason; dials to it are given up. Returns when the closing has begun.
+  public func disconnect(_ peer: PeerID, reason: Reason = Reason(.operatorRequest)) async {
+    await engine.disconnect(peer, reason)
+  }
+
+  /// The peers that are connected, in order of their links. O(n log n).
+  public func peers() async -> [PeerInfo] {
+    (try? await engine.ask { machine, now in machine.peering.links(now: now).filter { $0.state == .active } }) ?? []
+  }
+
+  /// Keeps a peer or a network out, for a time or until ``unban(_:)``; links with it are closed.
+  public func ban(_ subject: BanSubject, for duration: Duration? = nil, _ detail: String = "banned by the program") {
+    engine.post(.ban(subject, for: duration, detail))
+  }
+
+  /// Lifts a ban.
+  public func unban(_ subject: BanSubject) { engine.post(.unban(subject)) }
+
+  /// Counts an offence against a peer: at the configured score it is disconnected, then banned.
+  public func report(_ peer: PeerID, _ offence: Offence) { engine.post(.report(peer, offence)) }
+
+  /// What is known of a peer and what was decided about it, in sentences. O(history).
+  public func explain(_ peer: PeerID) async -> [String] {
+    (try? await engine.ask { machine, now in machine.peering.explain(peer, now: now) }) ?? []
+  }
+
+  /// Runs `body` with the core on its thread, for figures that have no method of their own. Keep it short.
+  ///
+  /// - Throws: ``HostError`` `closed`, and what `body` throws.
+  public func withCore<Result: Sendable>(_ body: @escaping @Sendable (HostCore, Instant) throws -> Result) async throws -> Result {
+    try await engine.ask(body)
+  }
+}

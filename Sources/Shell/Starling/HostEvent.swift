@@ -1,0 +1,57 @@
+import Gossip
+import HostCore
+import Identity
+import Peering
+import Wire
+
+/// What a host tells its program; see ``Host/events``.
+public enum HostEvent: Sendable {
+  /// The host listens on these addresses.
+  case listening([Multiaddr])
+  /// A peer may be used.
+  case peerConnected(PeerID, Direction, Multiaddr)
+  /// A peer may no longer be used.
+  case peerDisconnected(PeerID, Reason)
+  /// A dial failed. The peer is unknown when only an address was dialled.
+  case dialFailed(PeerID?, Multiaddr, DialFailure)
+  /// A link was refused, or ended, before its peer was proven.
+  case linkRefused(Multiaddr, Reason)
+  /// A proven link ended; `local` tells whether this side closed it. The peer may live on another link.
+  case linkClosed(PeerID, Reason, local: Bool)
+  /// What a peer says of itself has come or changed.
+  case identified(PeerID, IdentifyInfo)
+  /// Something happened in the mesh.
+  case mesh(GossipEvent)
+  /// A peer did wrong; the score is the new one.
+  case offence(PeerID, Offence, score: Double)
+  /// A ban began; `nil` lasts until it is lifted.
+  case banned(BanSubject, for: Duration?, String)
+  /// The peer book could not be written.
+  case bookFailed(StoreError)
+}
+
+extension HostEvent {
+  /// What the program is told of a core's event; `nil` for what it learns as the answer to a call, or not at all.
+  init?(_ event: HostCore.Event, _ machine: HostCore) {
+    switch event {
+    case .listening(let addresses): self = .listening(addresses)
+    case .identified(let peer, let info): self = .identified(peer, info)
+    case .mesh(let event): self = .mesh(event)
+    case .peerGone(let peer, let reason): self = .peerDisconnected(peer, reason)
+    case .peering(let event):
+      switch event {
+      case .peerActive(_, let peer, let direction):
+        let address = machine.link(of: peer)?.remote
+        guard let address else { return nil }
+        self = .peerConnected(peer, direction, address)
+      case .dialFailed(_, let peer, let address, let failure, _): self = .dialFailed(peer, address, failure)
+      case .refused(_, let address, let reason): self = .linkRefused(address, reason)
+      case .linkClosed(_, let peer, let reason, let local): self = .linkClosed(peer, reason, local: local)
+      case .offence(let peer, let offence, let score): self = .offence(peer, offence, score: score)
+      case .banned(let subject, let duration, let detail): self = .banned(subject, for: duration, detail)
+      default: return nil
+      }
+    case .peerProven, .peerActive, .request, .response, .gossip, .validate, .published, .publishFailed: return nil
+    }
+  }
+}

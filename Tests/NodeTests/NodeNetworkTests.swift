@@ -1,0 +1,154 @@
+import Crypto
+import Foundation
+import Identity
+import Ledger
+import NodeCore
+import Testing
+import Wire
+
+@testable import Node
+
+/// Whole nodes over real sockets and the real store, several in one process.
+@Suite(.serialized) struct NodeNetworkTests {
+  private static let crypto = SystemCrypto.shared
+
+  private final class Network {
+    let folder = NSTemporaryDirectory() + "starling-test-" + UUID().uuidString
+    let authorities: [NodeKey]
+    let user: NodeKey
+    let genesis: GenesisFile
+    var nodes: [Node] = []
+
+    init(authorities count: Int) throws {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      authorities = (0..<count).map { NodeKey(seed: [UInt8](repeating: UInt8($0 + 1), count: 32), crypto: crypto) }
+      user = NodeKey(seed: [UInt8](repeating: 99, count: 32), crypto: crypto)
+      genesis = GenesisFile(
+        chainID: "test", genesisTimeMilliseconds: Int64(Date().timeIntervalSince1970 * 1000) - 1000, blockTimeMilliseconds: 500,
+        authorities: authorities.map { Address($0.publicKey)!.hex }, balances: [Address(user.publicKey)!.hex: 1_000_000])
+      try genesis.write(path: folder + "/genesis.json")
+    }
+
+    func configuration(_ index: Int, seed: Node? = nil) throws -> NodeConfiguration {
+      var configuration = NodeConfiguration()
+      configuration.dataDirectory = folder + "/node\(index)"
+      configuration.genesisFile = folder + "/genesis.json"
+      configuration.listen = ["/ip4/127.0.0.1/tcp/0"]
+      configuration.allowLoopback = true
+      configuration.httpPort = 0
+      configuration.storeMapGiB = 1
+      if index < authorities.count {
+        configuration.nodeType = .authority
+        configuration.producerKeyFile = folder + "/producer\(index)"
+        if !FileManager.default.fileExists(atPath: configuration.producerKeyFile) {
+          try KeyFile.write(authorities[index], to: configuration.producerKeyFile)
+        }
+      }
+      if let seed { configuration.bootstrapPeers = [try seed.information().addresses[0].description] }
+      return configuration
+    }
+
+    func start(_ configuration: NodeConfiguration) throws -> Node {
+      let node = try Node(configuration: configuration, logger: Logger(level: .warning))
+      try node.start()
+      nodes.append(node)
+      return node
+    }
+
+    func stop() {
+      for node in nodes { node.stop() }
+      try? FileManager.default.removeItem(atPath: folder)
+    }
+  }
+
+  @Test func threeAuthoritiesAndALateJoinerAgree() throws {
+    let network = try Network(authorities: 3)
+    defer { network.stop() }
+    let first = try network.start(network.configuration(0))
+    let others = try [network.start(network.configuration(1, seed: first)), network.start(network.configuration(2, seed: first))]
+    try wait("all heads at 4") { try ([first] + others).allSatisfy { try $0.information().head.height >= 4 } }
+
+    let transaction = Transaction(
+      chain: try first.chainInformation().genesis, nonce: 0, fee: 1,
+      payload: .transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: 5), key: network.user, crypto: Self.crypto)
+    let answer = try others[0].askAndWait(.submit(transaction.encoded))
+    guard case .submitted(let hash) = answer else {
+      Issue.record("not accepted: \(answer)")
+      return
+    }
+    let joiner = try network.start(network.configuration(3, seed: first))
+    try wait("the transaction is confirmed everywhere") {
+      try network.nodes.allSatisfy {
+        if case .transaction(_, .confirmed) = try $0.askAndWait(.transaction(hash)) { true } else { false }
+      }
+    }
+    try wait("the joiner is level") {
+      let target = try first.information().head.height
+      return try joiner.information().head.height + 1 >= target && joiner.information().sync == .synced
+    }
+    try wait("everyone is connected to everyone, once") {
+      try network.nodes.allSatisfy { node in
+        guard case .peers(let peers) = try node.askAndWait(.peers) else { return false }
+        let active = peers.filter { $0.link.state == .active }.compactMap(\.link.peer)
+        return active.count == 3 && Set(active).count == 3
+      }
+    }
+  }
+
+  @Test func aNodeComesBackWithWhatItHad() throws {
+    let network = try Network(authorities: 1)
+    defer { network.stop() }
+    let configuration = try network.configuration(0)
+    let node = try network.start(configuration)
+    try wait("height 3") { try node.information().head.height >= 3 }
+    node.stop()
+    network.nodes = []
+    let again = try network.start(configuration)
+    #expect(again.peerID == node.peerID)
+    #expect(try again.information().head.height >= 3)
+    try wait("it goes on") { try again.information().head.height >= 5 }
+  }
+
+  private func wait(_ what: String, seconds: Double = 40, _ condition: () throws -> Bool) throws {
+    let deadline = Date().addingTimeInterval(seconds)
+    while try !condition() {
+      guard Date() < deadline else {
+        Issue.record("not in \(seconds) s: \(what)")
+        return
+      }
+      _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(50))
+    }
+  }
+}
+
+extension Node {
+  fileprivate func askAndWait(_ query: Query) throws -> Answer {
+    let done = DispatchSemaphore(value: 0)
+    let box = AnswerBox()
+    ask(query) {
+      box.answer = $0
+      done.signal()
+    }
+    guard done.wait(timeout: .now() + .seconds(10)) == .success, let answer = box.answer else { throw Missing("no answer to \(query)") }
+    return answer
+  }
+
+  fileprivate func information() throws -> NodeInfo {
+    guard case .info(let info) = try askAndWait(.info) else { throw Missing("no info") }
+    return info
+  }
+
+  fileprivate func chainInformation() throws -> ChainInfo {
+    guard case .chain(let info) = try askAndWait(.chain) else { throw Missing("no chain info") }
+    return info
+  }
+
+  private final class AnswerBox: @unchecked Sendable {
+    var answer: Answer?
+  }
+}
+
+private struct Missing: Error {
+  let what: String
+  init(_ what: String) { self.what = what }
+}

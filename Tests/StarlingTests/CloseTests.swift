@@ -1,0 +1,80 @@
+import EventLoop
+import Foundation
+import Starling
+import Testing
+
+@Suite("Closing") struct CloseTests {
+  @Test("a host closes while everything is under way")
+  func busy() async throws {
+    let (first, second) = try await makePair()
+    let silent = try await SilentListener()
+    await second.serve("/test/never") { _, _ in
+      try await Task.sleep(for: .seconds(60))
+      return nil
+    }
+    let stream = try await first.openStream(to: second.peerID, protocols: [echo])
+    let started = Counter()
+    let writing = Task {
+      let block = [UInt8](repeating: 1, count: 64 << 10)
+      while true {
+        try await stream.write(block)
+        started.add()
+      }
+    }
+    let reading = Task { while try await stream.read() != nil {} }
+    let connecting = Task { _ = try await first.connect("/ip4/127.0.0.1/tcp/\(silent.port)") }
+    let asking = Task { _ = try await first.request(second.peerID, "/test/never", [], timeout: .seconds(60)) }
+    let subscription = try await first.subscribe("test")
+    let listening = Task { for await _ in subscription {} }
+    try await eventually("all is under way") {
+      let inFlight = try await first.withCore { core, _ in core.peering.counts.dialling }
+      return started.value > 10 && inFlight == 1
+    }
+    try await within(.seconds(10)) { await first.close() }
+    try await within { await listening.value }
+    for task in [writing, reading, connecting, asking] {
+      await #expect(throws: HostError.self) { try await within { try await task.value } }
+    }
+    await first.close()
+    await second.close()
+    await silent.close()
+  }
+
+  @Test("ports are free again, and a host that is let go of closes itself")
+  func ports() async throws {
+    var host: Host? = try await makeHost()
+    let address = try #require(await host?.address)
+    host = nil
+    try await eventually("the port is free") {
+      guard let next = try? await makeHost({ $0.listen = [address] }) else { return false }
+      await next.close()
+      return true
+    }
+    #expect(host == nil)
+  }
+
+  @Test("nothing is left of closed hosts: no descriptor, no thread")
+  func leaks() async {
+    await #expect(processExitsWith: .success) {
+      func threads() throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").filter { task in
+          let name = (try? String(contentsOfFile: "/proc/self/task/\(task)/comm", encoding: .utf8)) ?? ""
+          return name.hasPrefix("shard") || name.hasPrefix("core")
+        }.count
+      }
+      var descriptors: [Int] = []
+      for _ in 0..<4 {
+        let (first, second) = try await makePair()
+        let stream = try await first.openStream(to: second.peerID, protocols: [echo])
+        try await stream.write([1])
+        _ = try await stream.readExactly(1)
+        guard try threads() == 4 else { exit(2) }
+        await close(first, second)
+        descriptors.append(Platform.openDescriptorCount ?? -1)
+      }
+      let left = try threads()
+      guard left == 0 else { exit(3) }
+      guard Set(descriptors).count == 1 else { exit(4) }
+    }
+  }
+}

@@ -1,0 +1,94 @@
+import EventLoop
+import Starling
+import Testing
+
+let loopback = "/ip4/127.0.0.1/tcp/0"
+let echo: ProtocolID = "/test/echo/1"
+
+/// A host on loopback with one thread for links; the body may change the configuration.
+func makeHost(_ change: (inout Host.Configuration) -> Void = { _ in }, key: NodeKey? = nil) async throws -> Host {
+  var configuration = try Host.Configuration(listen: [loopback])
+  configuration.swarm.shards = 1
+  configuration.core.peering.outboundMinimum = 0
+  configuration.core.gossip?.heartbeatInterval = .milliseconds(100)
+  change(&configuration)
+  return try await Host(configuration: configuration, key: key)
+}
+
+/// Two hosts, the first connected to the second, which echoes.
+func makePair(_ change: (inout Host.Configuration) -> Void = { _ in }) async throws -> (Host, Host) {
+  let first = try await makeHost(change)
+  let second = try await makeHost(change)
+  await second.handle(echo) { stream in for try await chunk in stream { try await stream.write(chunk) } }
+  try await first.connect(second.address)
+  return (first, second)
+}
+
+func close(_ hosts: Host...) async { for host in hosts { await host.close() } }
+
+extension Host {
+  /// The first address, with the PeerID.
+  var address: Multiaddr { get async { await addresses[0] } }
+}
+
+struct TooLate: Error {}
+
+/// Runs `body` and fails when it takes longer.
+func within<Value: Sendable>(_ limit: Duration = .seconds(20), _ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+  try await withThrowingTaskGroup(of: Value.self) { group in
+    group.addTask(operation: body)
+    group.addTask {
+      try await Task.sleep(for: limit)
+      throw TooLate()
+    }
+    defer { group.cancelAll() }
+    return try await group.next()!
+  }
+}
+
+/// Asks again until the condition holds; an idle peer's state has no event of its own to wait for.
+func eventually(_ what: Comment, within limit: Duration = .seconds(15), _ condition: () async throws -> Bool) async throws {
+  let deadline = ContinuousClock.now + limit
+  while try await !condition() {
+    try #require(ContinuousClock.now < deadline, what)
+    try await Task.sleep(for: .milliseconds(5))
+  }
+}
+
+/// The error code that `body` ends with; `nil` when it ends well.
+func code(_ body: () async throws -> Void) async -> HostError.Code? {
+  do {
+    try await body()
+    return nil
+  } catch {
+    return (error as? HostError)?.code ?? HostError.Code(rawValue: "\(error)")
+  }
+}
+
+func pattern(_ count: Int) -> [UInt8] {
+  var generator = SeededGenerator(seed: UInt64(count))
+  return generator.bytes(count)
+}
+
+/// A store in memory.
+final class MemoryBook: KeyValueStore, @unchecked Sendable {
+  private let lock = Lock()
+  private var rows: [[UInt8]: [UInt8]] = [:]
+
+  var count: Int { lock.withLock { rows.count } }
+  func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? { lock.withLock { rows[key] } }
+  func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
+    lock.withLock { rows.map { (key: $0.key, value: $0.value) } }
+  }
+  func commit(_ batch: WriteBatch) throws(StoreError) {
+    lock.withLock { for operation in batch.operations { rows[operation.key] = operation.value } }
+  }
+}
+
+/// A count that tasks share.
+final class Counter: @unchecked Sendable {
+  private let lock = Lock()
+  private var count = 0
+  var value: Int { lock.withLock { count } }
+  func add(_ number: Int = 1) { lock.withLock { count += number } }
+}
