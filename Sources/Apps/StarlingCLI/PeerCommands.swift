@@ -78,7 +78,7 @@ enum IdentifyCommand {
 enum PeerSession {
   /// Connects to the command's peer, runs `body` and says goodbye; all of it within `--timeout`.
   static func run<Result: Sendable>(
-    _ call: ParsedCommand, _ body: @escaping @Sendable (Host, PeerID) async throws -> Result
+    _ call: ParsedCommand, _ body: @escaping @Sendable (Starling.Host, PeerID) async throws -> Result
   ) throws -> Result {
     let timeout = try Parse.duration(call, "timeout", default: .seconds(10), in: .milliseconds(100)...(.seconds(600)))
     let address: Multiaddr
@@ -87,7 +87,7 @@ enum PeerSession {
     let outcome = Box<Swift.Result<Result, any Error>?>(nil)
     Task.detached {
       do {
-        let host = try await Host(configuration: .init(listen: [Multiaddr](), gossip: nil))
+        let host = try await Starling.Host(configuration: .init(listen: [Multiaddr](), gossip: nil))
         do {
           let peer = try await host.connect(address)
           outcome.value = .success(try await body(host, peer))

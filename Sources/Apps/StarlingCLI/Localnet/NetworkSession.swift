@@ -1,6 +1,7 @@
 import Dashboard
 import EventLoop
 import Foundation
+import Wire
 import HTTPAPI
 
 /// The user pressed Ctrl-C, or the process was asked to end.

@@ -1,6 +1,7 @@
 import Dashboard
 import EventLoop
 import Foundation
+import Wire
 
 /// Shows what happens: a live table with the latest sentences on a terminal, sentence by sentence elsewhere.
 final class Screen {
