@@ -24,6 +24,8 @@ final class TransactionStream: @unchecked Sendable {
   private struct Account {
     let key: NodeKey
     var nonce: UInt64 = 0
+    /// Data keys that it has: deleting another one would never get into a block and would hold up all that follow.
+    var keys: [[UInt8]] = []
     /// Signed and not yet known to be accepted.
     var pending: [UInt8]?
   }
@@ -114,13 +116,16 @@ final class TransactionStream: @unchecked Sendable {
   }
 
   private func makeTransaction(_ index: Int) -> [UInt8] {
-    let account = accounts[index]
     let payload: Transaction.Payload
-    switch random.index(below: 5) {
-    case 0: payload = .setData(key: Array("key-\(account.nonce % 16)".utf8), value: random.bytes(32))
-    case 1: payload = .deleteData(key: Array("key-\(account.nonce % 16)".utf8))
+    switch random.index(below: 6) {
+    case 0 where !accounts[index].keys.isEmpty: payload = .deleteData(key: accounts[index].keys.removeFirst())
+    case 1:
+      let key = Array("key-\(accounts[index].nonce)".utf8)
+      accounts[index].keys.append(key)
+      payload = .setData(key: key, value: random.bytes(32))
     default: payload = .transfer(to: receivers[random.index(below: receivers.count)], amount: Amount(1 + random.next() % 100))
     }
+    let account = accounts[index]
     return Transaction(chain: chain, nonce: account.nonce, fee: 1, payload: payload, key: account.key, crypto: crypto).encoded
   }
 }
