@@ -52,8 +52,6 @@ struct Chat {
     }
   }
 
-  static func say(_ text: String) {
-    print(text)
-    fflush(nil)
-  }
+  /// Writes past the buffers of `print`, which a pipe would keep, and which the thread at the keyboard may have locked.
+  static func say(_ text: String) { Array("\(text)\n".utf8).withUnsafeBytes { _ = write(1, $0.baseAddress, $0.count) } }
 }

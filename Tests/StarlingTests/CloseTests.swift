@@ -1,5 +1,6 @@
 import EventLoop
-import Foundation
+import FoundationEssentials
+import Glibc
 import Starling
 import Testing
 
@@ -43,7 +44,7 @@ import Testing
   @Test("ports are free again, and a host that is let go of closes itself")
   func ports() async throws {
     var host: Host? = try await makeHost()
-    let address = try #require(await host?.address)
+    let address: Multiaddr = try #require(await host?.address)
     host = nil
     try await eventually("the port is free") {
       guard let next = try? await makeHost({ $0.listen = [address] }) else { return false }

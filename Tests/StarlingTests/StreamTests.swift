@@ -1,4 +1,3 @@
-import EventLoop
 import Starling
 import Testing
 
