@@ -62,8 +62,11 @@ let package = Package(
 
     // Apps.
     .executableTarget(
-      name: "StarlingCLI", dependencies: ["Node", "Starling", "Dashboard", "HTTPAPI"], path: "Sources/Apps/StarlingCLI",
-      swiftSettings: shell),
+      name: "StarlingCLI",
+      dependencies: [
+        "Wire", "Identity", "Ledger", "NodeCore", "HostCore", "Crypto", "EventLoop", "Node", "Starling", "Dashboard", "HTTPAPI",
+      ],
+      path: "Sources/Apps/StarlingCLI", swiftSettings: shell),
     .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),
 
     .executableTarget(name: "ChatExample", dependencies: ["Starling"], path: "Examples/Chat", swiftSettings: shell),
@@ -112,6 +115,7 @@ let package = Package(
     tests("Dashboard", ["Wire", "Dashboard"]),
     tests("Starling", ["Starling", "EventLoop", "ChatExample"]),
     tests("Node", ["Node", "NodeCore", "Ledger", "Identity", "Wire", "Crypto"]),
+    tests("CLI", ["StarlingCLI", "HTTPAPI"]),
     tests("Interop", []),
     tests("House", []),
   ],

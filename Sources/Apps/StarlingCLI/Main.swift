@@ -1,4 +1,6 @@
+import Foundation
+
 @main
 struct Main {
-  static func main() {}
+  static func main() { exit(Program.run(Array(CommandLine.arguments.dropFirst()))) }
 }

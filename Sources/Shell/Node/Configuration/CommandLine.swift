@@ -50,13 +50,17 @@ public struct Command: Hashable, Sendable {
   public var arguments: [CommandArgument]
   /// Its subcommands.
   public var subcommands: [Command]
+  /// What stands at the end of its help, such as examples and exit codes; may be empty.
+  public var details: String
 
   /// Describes a command.
   public init(
-    _ name: String, _ summary: String, options: [CommandOption] = [], arguments: [CommandArgument] = [], subcommands: [Command] = []
+    _ name: String, _ summary: String, options: [CommandOption] = [], arguments: [CommandArgument] = [], subcommands: [Command] = [],
+    details: String = ""
   ) {
     self.name = name
     self.summary = summary
+    self.details = details
     self.options = options
     self.arguments = arguments
     self.subcommands = subcommands
@@ -197,6 +201,7 @@ public struct CommandLineParser: Sendable {
     page += Self.section("Arguments", command.arguments.map { ($0.name, $0.help) })
     let options = command.options.map { ("--\($0.name)" + ($0.value.map { " \($0)" } ?? "") + ($0.repeats ? " …" : ""), $0.help) }
     page += Self.section("Options", options + [("--help", "Show this help.")])
+    if !command.details.isEmpty { page += "\n" + command.details + "\n" }
     return page
   }
 

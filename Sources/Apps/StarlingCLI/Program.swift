@@ -1,0 +1,120 @@
+import Foundation
+import HTTPAPI
+import Node
+
+/// How the program ends; the same for every command.
+enum ExitStatus {
+  /// Done; for `status` and `health`: the node is healthy.
+  static let success: Int32 = 0
+  /// Something failed: a node is not reachable, a file is there already, a check found a fault.
+  static let failure: Int32 = 1
+  /// The node answers and is not healthy.
+  static let unhealthy: Int32 = 2
+  /// The command line is wrong (`EX_USAGE` of sysexits.h).
+  static let usage: Int32 = 64
+  /// The configuration is wrong (`EX_CONFIG` of sysexits.h).
+  static let configuration: Int32 = 78
+}
+
+/// Why a command ends without success.
+struct Failure: Error, CustomStringConvertible {
+  let description: String
+  let status: Int32
+
+  init(_ description: String, status: Int32 = ExitStatus.failure) {
+    self.description = description
+    self.status = status
+  }
+
+  /// A value on the command line that doesn't fit.
+  static func usage(_ call: ParsedCommand, _ message: String) -> Failure {
+    let name = (["starling"] + call.path).joined(separator: " ")
+    return Failure("\(name): \(message)\nTry '\(name) --help'.", status: ExitStatus.usage)
+  }
+}
+
+/// From words to a command and its exit status.
+enum Program {
+  static func run(_ words: [String]) -> Int32 {
+    let parser = CommandLineParser(Commands.root)
+    if words == ["--version"] || words == ["-V"] {
+      Output.line("starling \(Node.version)")
+      return ExitStatus.success
+    }
+    if words.isEmpty {
+      Output.error(parser.help())
+      return ExitStatus.usage
+    }
+    do {
+      let call = try parser.parse(words)
+      if call.wantsHelp {
+        Output.text(parser.help(for: call.path))
+        return ExitStatus.success
+      }
+      return try run(call)
+    } catch let error as UsageError {
+      Output.error(error.description)
+      return error.exitCode
+    } catch let error as Failure {
+      Output.error(error.status == ExitStatus.usage ? error.description : "starling: \(error)")
+      return error.status
+    } catch let error as ConfigurationError {
+      Output.error("starling: the configuration is wrong\n" + error.description)
+      return ExitStatus.configuration
+    } catch {
+      Output.error("starling: \(error)")
+      return ExitStatus.failure
+    }
+  }
+
+  private static func run(_ call: ParsedCommand) throws -> Int32 {
+    switch call.path.first {
+    case "node": try NodeCommand.run(call)
+    case "keygen": try KeygenCommand.run(call)
+    case "genesis": try GenesisCommand.run(call)
+    case "send": try SendCommand.run(call)
+    case "status": try StatusCommand.run(call)
+    case "peers": try PeersCommand.run(call)
+    case "health": try HealthCommand.run(call)
+    case "ping": try PingCommand.run(call)
+    case "identify": try IdentifyCommand.run(call)
+    case "localnet": try LocalnetCommand.run(call)
+    case "torture": try TortureCommand.run(call)
+    default: Commands.printReference()
+    }
+  }
+}
+
+/// What the program writes; each call is written at once, also into a pipe.
+enum Output {
+  /// Writes a line on standard output.
+  static func line(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
+  /// Writes a text on standard output.
+  static func text(_ text: String) { write(text, to: STDOUT_FILENO) }
+  /// Writes a line on standard error.
+  static func error(_ text: String) { write(text.hasSuffix("\n") ? text : text + "\n", to: STDERR_FILENO) }
+
+  /// Writes a value as one line of JSON with sorted keys.
+  static func json(_ value: some Encodable) {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    line((try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "null")
+  }
+
+  /// Writes names and values in two columns.
+  static func rows(_ rows: [(String, String)]) {
+    let width = rows.map(\.0.count).max() ?? 0
+    text(rows.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 + "\n" }.joined())
+  }
+
+  /// Writes all of a text; gives up when nobody reads any more.
+  static func write(_ text: String, to descriptor: Int32) {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+      if count < 0 && (errno == EINTR || errno == EAGAIN) { continue }
+      guard count > 0 else { return }
+      rest = rest.dropFirst(count)
+    }
+  }
+}

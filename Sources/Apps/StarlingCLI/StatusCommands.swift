@@ -1,0 +1,88 @@
+import Dashboard
+import Foundation
+import HTTPAPI
+import Node
+
+/// `starling status`
+enum StatusCommand {
+  private struct Status: Encodable {
+    let node: NodeInfoResponse
+    let chain: ChainInfoResponse
+    let health: HealthResponse
+  }
+
+  static func run(_ call: ParsedCommand) throws -> Int32 {
+    let api = try NodeAPI(call)
+    let status = Status(node: try api.info(), chain: try api.chain(), health: try api.health())
+    if call.isOn("json") {
+      Output.json(status)
+    } else {
+      let node = status.node
+      Output.rows([
+        ("Health", "\(status.health.status.rawValue): \(status.health.reason)"),
+        ("Node", "\(node.peerID) (\(node.nodeType), Starling \(node.version))"),
+        ("Network", "\(node.network), chain \(node.chainID)"),
+        ("Head", "\(node.height) \(node.head)"),
+        ("Block time", "\(Double(status.chain.blockTimeMilliseconds) / 1_000) s, \(status.chain.authorities.count) authorities"),
+        ("Peers", "\(node.peers)"),
+        ("Mempool", "\(node.mempool)"),
+        ("Up", HumanTime.text(node.uptimeSeconds)),
+        ("Listens on", node.addresses.isEmpty ? "nothing" : node.addresses.joined(separator: "\n            ")),
+      ])
+    }
+    return HealthCommand.status(status.health)
+  }
+}
+
+/// `starling health`
+enum HealthCommand {
+  static func run(_ call: ParsedCommand) throws -> Int32 {
+    let health = try NodeAPI(call).health()
+    if call.isOn("json") { Output.json(health) } else { Output.line("\(health.status.rawValue): \(health.reason)") }
+    return status(health)
+  }
+
+  static func status(_ health: HealthResponse) -> Int32 { health.status == .healthy ? ExitStatus.success : ExitStatus.unhealthy }
+}
+
+/// `starling peers`
+enum PeersCommand {
+  static func run(_ call: ParsedCommand) throws -> Int32 {
+    let peers = try NodeAPI(call).peers()
+    if call.isOn("json") {
+      Output.json(peers)
+      return ExitStatus.success
+    }
+    guard !peers.peers.isEmpty else {
+      Output.line("No peers. 'starling health' tells more.")
+      return ExitStatus.success
+    }
+    var table = TerminalTable([
+      .init("PEER", minimumWidth: 12), .init("ADDRESS", minimumWidth: 12), .init("DIRECTION"), .init("STATE"),
+      .init("HEIGHT", alignedRight: true), .init("RTT", alignedRight: true), .init("SINCE", alignedRight: true), .init("AGENT"),
+    ])
+    for peer in peers.peers {
+      table.rows.append([
+        .init(peer.peerID ?? "?"), .init(peer.address), .init(peer.direction ?? ""),
+        .init(peer.state, peer.state == "active" ? .good : .warning), .init(peer.height.map { "\($0)" } ?? ""),
+        .init(peer.rttMilliseconds.map { String(format: "%.1f ms", $0) } ?? ""), .init(peer.connectedSeconds.map(HumanTime.text) ?? ""),
+        .init(peer.agent ?? "", .faint),
+      ])
+    }
+    let terminal = LiveTable.Terminal.of(STDOUT_FILENO)
+    for line in table.lines(width: terminal.width, colours: terminal.colours) { Output.line(line) }
+    return ExitStatus.success
+  }
+}
+
+enum HumanTime {
+  /// Seconds as `42 s`, `3 min 20 s`, `2 h 5 min` or `4 d 3 h`.
+  static func text(_ seconds: UInt64) -> String {
+    switch seconds {
+    case ..<60: "\(seconds) s"
+    case ..<3_600: "\(seconds / 60) min \(seconds % 60) s"
+    case ..<86_400: "\(seconds / 3_600) h \(seconds / 60 % 60) min"
+    default: "\(seconds / 86_400) d \(seconds / 3_600 % 24) h"
+    }
+  }
+}
