@@ -78,7 +78,9 @@ let package = Package(
 
     // Kit: never imported by the shell or the node.
     .target(
-      name: "Simulator", dependencies: ["Wire", "Identity", "HostCore", "NodeCore", "Ledger", "Store"], path: "Sources/Kit/Simulator",
+      name: "Simulator",
+      dependencies: ["Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip", "HostCore", "NodeCore", "Ledger", "Sync", "Store"],
+      path: "Sources/Kit/Simulator",
       swiftSettings: core),
     .target(
       name: "Conformance", dependencies: ["Wire", "Identity", "SecureChannel", "Ledger"], path: "Sources/Kit/Conformance",
@@ -107,6 +109,8 @@ let package = Package(
     tests("Sync", ["Wire", "Identity", "Sync", "Crypto"]),
     tests("Healing", ["Wire", "Identity", "Healing"]),
     tests("NodeCore", ["Wire", "Identity", "NodeCore", "Simulator", "Crypto", "Store"]),
+    tests("Simulator", ["Wire", "Identity", "Ledger", "HostCore", "NodeCore", "Simulator", "Store"]),
+    .testTarget(name: "Regressions", dependencies: ["Wire", "Simulator"], path: "Tests/Regressions", swiftSettings: shell),
     tests("Crypto", ["Wire", "Identity", "Crypto"]),
     tests("EventLoop", ["Wire", "EventLoop"]),
     tests("Store", ["Wire", "Store", "Conformance", "StoreTorture"]),

@@ -206,7 +206,8 @@ struct Payment: Codable {
   }
 
   @Test func manyRequestsAtOnceAnsweredLater() async throws {
-    let server = try serve()
+    // The tasks below may wait for a thread while other tests run.
+    let server = try serve { $0.handlerTimeout = .seconds(60) }
     let port = server.port
     let parked = parked
     // Sixty-four parked requests must not keep a sixty-fifth from its answer.

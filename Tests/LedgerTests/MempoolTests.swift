@@ -56,6 +56,20 @@ import Wire
     pool.checkInvariants()
   }
 
+  @Test func removalLeavesNoTrailOfArrivals() throws {
+    var pool = Mempool()
+    for sender in UInt8(0)..<100 { try pool.insert(info(sender, 0, fee: 1), nextNonce: 0, now: .zero) }
+    // From both ends, so that what is gone stands before and behind what is left.
+    for sender in (UInt8(0)..<49) + (51..<100) {
+      pool.remove(info(sender, 0, fee: 1).id)
+      pool.checkInvariants()
+    }
+    #expect(pool.count == 2)
+    #expect(pool.expire(now: .zero + .seconds(3600)).count == 2)
+    #expect(pool.nextExpiry == nil)
+    pool.checkInvariants()
+  }
+
   @Test func expiryAndSettling() throws {
     var pool = Mempool()
     try pool.insert(info(1, 0, fee: 1), nextNonce: 0, now: .zero)

@@ -61,32 +61,34 @@ import Wire
     }
   }
 
-  @Test func threeAuthoritiesAndALateJoinerAgree() throws {
+  @Test func threeAuthoritiesAndALateJoinerAgree() async throws { try await onOwnThread { try Self.agreementBody() } }
+
+  private static func agreementBody() throws {
     let network = try Network(authorities: 3)
     defer { network.stop() }
     let first = try network.start(network.configuration(0))
     let others = try [network.start(network.configuration(1, seed: first)), network.start(network.configuration(2, seed: first))]
-    try wait("all heads at 4") { try ([first] + others).allSatisfy { try $0.information().head.height >= 4 } }
+    try waitUntil("all heads at 4") { try ([first] + others).allSatisfy { try $0.information().head.height >= 4 } }
 
     let transaction = Transaction(
       chain: try first.chainInformation().genesis, nonce: 0, fee: 1,
-      payload: .transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: 5), key: network.user, crypto: Self.crypto)
+      payload: .transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: 5), key: network.user, crypto: crypto)
     let answer = try others[0].askAndWait(.submit(transaction.encoded))
     guard case .submitted(let hash) = answer else {
       Issue.record("not accepted: \(answer)")
       return
     }
     let joiner = try network.start(network.configuration(3, seed: first))
-    try wait("the transaction is confirmed everywhere") {
+    try waitUntil("the transaction is confirmed everywhere") {
       try network.nodes.allSatisfy {
         if case .transaction(_, .confirmed) = try $0.askAndWait(.transaction(hash)) { true } else { false }
       }
     }
-    try wait("the joiner is level") {
+    try waitUntil("the joiner is level") {
       let target = try first.information().head.height
       return try joiner.information().head.height + 1 >= target && joiner.information().sync == .synced
     }
-    try wait("everyone is connected to everyone, once") {
+    try waitUntil("everyone is connected to everyone, once") {
       try network.nodes.allSatisfy { node in
         guard case .peers(let peers) = try node.askAndWait(.peers) else { return false }
         let active = peers.filter { $0.link.state == .active }.compactMap(\.link.peer)
@@ -95,60 +97,19 @@ import Wire
     }
   }
 
-  @Test func aNodeComesBackWithWhatItHad() throws {
+  @Test func aNodeComesBackWithWhatItHad() async throws { try await onOwnThread { try Self.restartBody() } }
+
+  private static func restartBody() throws {
     let network = try Network(authorities: 1)
     defer { network.stop() }
     let configuration = try network.configuration(0)
     let node = try network.start(configuration)
-    try wait("height 3") { try node.information().head.height >= 3 }
+    try waitUntil("height 3") { try node.information().head.height >= 3 }
     node.stop()
     network.nodes = []
     let again = try network.start(configuration)
     #expect(again.peerID == node.peerID)
     #expect(try again.information().head.height >= 3)
-    try wait("it goes on") { try again.information().head.height >= 5 }
+    try waitUntil("it goes on") { try again.information().head.height >= 5 }
   }
-
-  private func wait(_ what: String, seconds: Double = 40, _ condition: () throws -> Bool) throws {
-    let deadline = Date().addingTimeInterval(seconds)
-    while try !condition() {
-      guard Date() < deadline else {
-        Issue.record("not in \(seconds) s: \(what)")
-        return
-      }
-      _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(50))
-    }
-  }
-}
-
-extension Node {
-  fileprivate func askAndWait(_ query: Query) throws -> Answer {
-    let done = DispatchSemaphore(value: 0)
-    let box = AnswerBox()
-    ask(query) {
-      box.answer = $0
-      done.signal()
-    }
-    guard done.wait(timeout: .now() + .seconds(10)) == .success, let answer = box.answer else { throw Missing("no answer to \(query)") }
-    return answer
-  }
-
-  fileprivate func information() throws -> NodeInfo {
-    guard case .info(let info) = try askAndWait(.info) else { throw Missing("no info") }
-    return info
-  }
-
-  fileprivate func chainInformation() throws -> ChainInfo {
-    guard case .chain(let info) = try askAndWait(.chain) else { throw Missing("no chain info") }
-    return info
-  }
-
-  private final class AnswerBox: @unchecked Sendable {
-    var answer: Answer?
-  }
-}
-
-private struct Missing: Error {
-  let what: String
-  init(_ what: String) { self.what = what }
 }

@@ -132,6 +132,9 @@ public final class HostCore {
   /// The peers with an admitted link, in order.
   public var connectedPeers: [PeerID] { admitted.keys.sorted() }
 
+  /// How many streams of a link this host keeps something of; 0 when the link is gone. For checks and metrics.
+  public func streamCount(of connection: ConnectionID) -> Int { links[connection]?.streams.count ?? 0 }
+
   private func timer(_ now: Instant, _ outputs: inout [Output]) {
     if let deadline = requests.nextDeadline, deadline <= now {
       for id in requests.expire(now, into: &outputs) { answered(id, .failure(.timeout), now, &outputs) }

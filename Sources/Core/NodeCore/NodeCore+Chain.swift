@@ -47,6 +47,7 @@ extension NodeCore {
       outputs.append(.event(.invalidBlock(from: peer, error)))
       tell(.command(.report(peer, .invalidBlock)), now, &outputs)
     }
+    if case .accepted(let hash) = verdict { outputs.append(.event(.blockAccepted(hash, from: waiter.peer))) }
     switch waiter {
     case .gossip(let id, let topic, _):
       let answer: ValidationVerdict =
@@ -68,7 +69,10 @@ extension NodeCore {
 
   private func transactionVerdict(_ token: ValidationToken, _ verdict: TransactionVerdict, _ now: Instant, _ outputs: inout [Output]) {
     guard let waiter = waiters.removeValue(forKey: token) else { return }
-    if case .accepted = verdict { counters.transactionsAccepted += 1 }
+    if case .accepted(let id) = verdict {
+      counters.transactionsAccepted += 1
+      outputs.append(.event(.transactionAccepted(id, from: waiter.peer)))
+    }
     if case .invalid = verdict, let peer = waiter.peer { tell(.command(.report(peer, .invalidTransaction)), now, &outputs) }
     switch waiter {
     case .gossip(let id, let topic, _):

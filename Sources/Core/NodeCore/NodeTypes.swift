@@ -207,6 +207,10 @@ public enum NodeEvent: Sendable {
   case mismatch(PeerID, StatusMismatch)
   /// A peer refused this node.
   case refusedBy(PeerID, Reason)
+  /// A block was found good and, when it is on the chain, is durable; `nil` for a source that is no peer.
+  case blockAccepted(Hash256, from: PeerID?)
+  /// A transaction was found good and is durable among the pending ones; `nil` for a source that is no peer.
+  case transactionAccepted(Hash256, from: PeerID?)
   /// A peer's block was against the rules.
   case invalidBlock(from: PeerID, BlockError)
 }

@@ -31,6 +31,10 @@ struct EventLog: Sendable {
       logger.warning("peers", "refused a peer of another network", ["peer": .text(peer.short), "why": .text(mismatch.description)])
     case .refusedBy(let peer, let reason):
       logger.warning("peers", "a peer refused this node", ["peer": .text(peer.short), "why": .text(reason.description)])
+    case .blockAccepted(let hash, let peer):
+      logger.debug("chain", "accepted a block", ["hash": .text(hash.short), "from": .text(peer?.short ?? "this node")])
+    case .transactionAccepted(let id, let peer):
+      logger.debug("chain", "accepted a transaction", ["id": .text(id.short), "from": .text(peer?.short ?? "this node")])
     case .invalidBlock(let peer, let error):
       logger.warning("chain", "a peer sent an invalid block", ["peer": .text(peer.short), "why": .text(error.description)])
     }

@@ -145,13 +145,18 @@ public struct Mempool: Sendable {
 
   /// Removes a transaction; nothing happens if it is absent.
   public mutating func remove(_ id: Hash256) {
+    take(id)
+    compact()
+  }
+
+  private mutating func take(_ id: Hash256) {
     guard let entry = entries.removeValue(forKey: id) else { return }
     bytes -= entry.info.bytes.count
     let sender = entry.info.sender
     guard var queue = senders[sender], let position = queue.firstIndex(of: id) else { return }
     queue.remove(at: position)
     senders[sender] = queue.isEmpty ? nil : queue
-    if position == queue.count { pushTail(sender) }
+    if queue.isEmpty { compactTails() } else if position == queue.count { pushTail(sender) }
   }
 
   /// Drops a sender's transactions that a new head has outdated: nonces below `nextNonce`, and those that `isPossible` denies.
@@ -169,7 +174,7 @@ public struct Mempool: Sendable {
       let arrival = arrivals[firstArrival]
       if let entry = entries[arrival.id], entry.sequence == arrival.sequence {
         if entry.expires > now { break }
-        remove(arrival.id)
+        take(arrival.id)
         expired.append(arrival.id)
       }
       firstArrival += 1
@@ -278,15 +283,21 @@ public struct Mempool: Sendable {
   private mutating func pushTail(_ sender: Address) {
     guard let id = senders[sender]?.last, let entry = entries[id] else { return }
     tails.push(Tail(fee: entry.info.fee, sequence: entry.sequence, id: id))
-    if tails.count > 2 * senders.count + 64 {
-      tails = Heap(
-        senders.values.compactMap { queue in
-          queue.last.flatMap { entries[$0] }.map { Tail(fee: $0.info.fee, sequence: $0.sequence, id: $0.info.id) }
-        })
-    }
+    compactTails()
   }
 
+  /// Forgets tails that no longer are one, once they are the greater part. Amortised O(log n).
+  private mutating func compactTails() {
+    guard tails.count > 2 * senders.count + 64 else { return }
+    tails = Heap(
+      senders.values.compactMap { queue in
+        queue.last.flatMap { entries[$0] }.map { Tail(fee: $0.info.fee, sequence: $0.sequence, id: $0.info.id) }
+      })
+  }
+
+  /// Forgets arrivals of what has left: those in front at once, the others once they are the greater part. Amortised O(1).
   private mutating func compact() {
+    while firstArrival < arrivals.count, entries[arrivals[firstArrival].id]?.sequence != arrivals[firstArrival].sequence { firstArrival += 1 }
     guard arrivals.count - firstArrival > 2 * entries.count + 63 || firstArrival > 1024 && firstArrival > arrivals.count / 2 else { return }
     arrivals = arrivals[firstArrival...].filter { entries[$0.id]?.sequence == $0.sequence }
     firstArrival = 0

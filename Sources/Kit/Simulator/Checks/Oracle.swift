@@ -1,0 +1,58 @@
+import Identity
+import Wire
+
+/// What must hold.
+public enum Property: String, Hashable, Sendable, CaseIterable {
+  /// Never two links in use between two nodes.
+  case oneLink
+  /// Tables, slots and bounds of a node's machines agree.
+  case invariants
+  /// What was durable is there after a restart.
+  case durability
+  /// An accepted transaction is in the chain of every honest node, once.
+  case transactions
+  /// Only blocks that keep all rules are applied; equal blocks give equal state.
+  case validity
+  /// No honest node is banned, by peer or by network.
+  case blame
+  /// Nothing that belongs to an ended link or stream stays behind.
+  case memory
+  /// In the end all honest nodes are connected.
+  case connected
+  /// In the end all honest nodes have one head, and the chain has grown.
+  case oneHead
+}
+
+/// A property that was broken.
+public struct Violation: Error, Hashable, Sendable, CustomStringConvertible {
+  /// Which one.
+  public let property: Property
+  /// Where; `nil` for the network as a whole.
+  public let node: Int?
+  /// When.
+  public let time: Instant
+  /// What was seen.
+  public let detail: String
+
+  /// Property, place and finding.
+  public var description: String { "\(property.rawValue) broken\(node.map { " at n\($0)" } ?? "") at \(time): \(detail)" }
+}
+
+/// Knows what was promised, and what was seen first against it.
+struct Oracle {
+  var violation: Violation?
+  var now = Instant.zero
+  /// Transactions that a node said it had accepted.
+  var transactions: [(id: Hash256, node: Int)] = []
+  var accepted: Set<Hash256> = []
+  /// The state root behind each block, as the first node that applied it found it.
+  var roots: [Hash256: Hash256] = [:]
+
+  mutating func violate(_ property: Property, _ node: Int?, _ detail: String) {
+    if violation == nil { violation = Violation(property: property, node: node, time: now, detail: detail) }
+  }
+
+  mutating func accepted(_ id: Hash256, _ node: Int, _ time: Instant) {
+    if accepted.insert(id).inserted { transactions.append((id, node)) }
+  }
+}

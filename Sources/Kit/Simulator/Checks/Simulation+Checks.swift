@@ -1,0 +1,153 @@
+import HostCore
+import Identity
+import Ledger
+import NodeCore
+import Wire
+
+extension Simulation {
+  /// Looks at the nodes now and again: counts for the report, invariants for safety.
+  func sample() {
+    oracle.now = now
+    queue.schedule(.sample, at: now + sampleInterval)
+    var heights: [UInt64] = []
+    var links = 0
+    var isolated = 0
+    for node in nodes {
+      guard let core = node.core, node.isHonest else { continue }
+      heights.append(core.chain.head.height)
+      let active = core.host.connectedPeers.count
+      links += active
+      if active == 0 { isolated += 1 }
+    }
+    heights.sort()
+    measures.samples.append(
+      .init(
+        time: now, up: heights.count, lowest: heights.first ?? 0, median: heights.isEmpty ? 0 : heights[heights.count / 2],
+        highest: heights.last ?? 0, links: links, isolated: isolated, bytes: nodes.reduce(0) { $0 + $1.bytesOut }))
+    // All of a small network, a few of a large one, each in its turn.
+    let count = min(nodes.count, 32)
+    let first = measures.samples.count * count % nodes.count
+    for offset in 0..<count { check(nodes[(first + offset) % nodes.count]) }
+  }
+
+  var sampleInterval: Duration { nodes.count <= 100 ? .seconds(1) : .seconds(2) }
+
+  /// Safety of one node.
+  func check(_ node: SimulatedNode) {
+    guard let core = node.core, !node.isSuspended else { return }
+    core.chain.checkInvariants()
+    if let broken = core.host.gossip?.checkInvariants() { oracle.violate(.invariants, node.index, broken) }
+    core.host.peering.checkInvariants()
+    if ledger.root(of: core.chain.tipState) != core.chain.tip.stateRoot { oracle.violate(.validity, node.index, "the state is not the tip's") }
+    for end in node.ends.values where end.isAdmitted && end.isEstablished {
+      let kept = core.host.streamCount(of: end.connection)
+      let open = end.endpoint?.streamCount ?? 0
+      if kept > open { oracle.violate(.memory, node.index, "\(kept) streams are kept of link \(end.connection), \(open) are open") }
+    }
+  }
+
+  /// What must hold once faults and load have ended long enough ago.
+  func checkEnd() {
+    oracle.now = now
+    let honest = nodes.filter(\.isHonest)
+    for node in honest where !node.isUp { return oracle.violate(.connected, node.index, "it does not run at the end") }
+    checkConnected(honest)
+    checkHeads(honest)
+    checkTransactions(honest)
+  }
+
+  private func checkConnected(_ honest: [SimulatedNode]) {
+    // The honest nodes must be one piece over links between them.
+    guard let first = honest.first else { return }
+    var seen: Set<Int> = [first.index]
+    var waiting = [first]
+    while let node = waiting.popLast() {
+      for peer in node.core?.host.peering.activePeers ?? [] {
+        if let index = nodeOf[peer], nodes[index].isHonest, seen.insert(index).inserted { waiting.append(nodes[index]) }
+      }
+    }
+    if let lonely = honest.first(where: { !seen.contains($0.index) }) {
+      oracle.violate(.connected, lonely.index, "it is not connected to \(first.name): \(seen.count) of \(honest.count) nodes are")
+    }
+  }
+
+  private func checkHeads(_ honest: [SimulatedNode]) {
+    guard let highest = honest.compactMap({ $0.core?.chain.head }).max(by: { $1.isBetter(than: $0) }) else { return }
+    for node in honest {
+      guard let core = node.core else { continue }
+      // The newest block may be on its way.
+      let fresh = (now - measuresBorn(highest.hash)) < .seconds(5)
+      let lag = highest.height - min(highest.height, core.chain.head.height)
+      let own = (try? core.chain.hash(at: highest.height - 1)) ?? nil
+      let theirs = highest.height == 0 ? nil : (try? nodes[bestIndex(honest)].core?.chain.hash(at: highest.height - 1)) ?? nil
+      if core.chain.head.hash != highest.hash, !(fresh && lag <= 1 && own == theirs) {
+        return oracle.violate(
+          .oneHead, node.index,
+          "its head is \(core.chain.head.height) \(core.chain.head.hash.short), the best is \(highest.height) \(highest.hash.short); it is \(core.sync.state)")
+      }
+    }
+    let expected = UInt64(max(0, (now - .zero).seconds / scenario.blockTime.seconds * 0.2))
+    if highest.height < expected { oracle.violate(.oneHead, nil, "the chain has grown to \(highest.height) only") }
+  }
+
+  private func measuresBorn(_ hash: Hash256) -> Instant { measures.blocks.of[hash]?.born ?? .zero }
+
+  private func bestIndex(_ honest: [SimulatedNode]) -> Int {
+    var best = honest[0]
+    for node in honest {
+      guard let head = node.core?.chain.head, let other = best.core?.chain.head else { continue }
+      if head.isBetter(than: other) { best = node }
+    }
+    return best.index
+  }
+
+  private func checkTransactions(_ honest: [SimulatedNode]) {
+    let all = honest.count <= 100 ? honest : Array(honest.prefix(20))
+    for node in all {
+      guard let core = node.core else { continue }
+      for (id, origin) in oracle.transactions {
+        guard let status = try? core.chain.transaction(id) else {
+          return oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), is lost")
+        }
+        if case .pending = status { return oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), still waits") }
+      }
+    }
+    // Once in one chain suffices: all have the same.
+    guard let core = honest.first?.core else { return }
+    var seen: Set<Hash256> = []
+    for height in stride(from: UInt64(1), through: core.chain.head.height, by: 1) {
+      guard let block = (try? core.chain.block(at: height)) ?? nil else {
+        return oracle.violate(.validity, honest[0].index, "block \(height) is missing")
+      }
+      for id in block.transactionIDs(crypto: crypto) where !seen.insert(id).inserted {
+        return oracle.violate(.transactions, honest[0].index, "transaction \(id.short) is in the chain twice")
+      }
+    }
+    replay(core)
+  }
+
+  /// Executes the whole chain again in an empty store.
+  private func replay(_ core: Core) {
+    let state: AccountState
+    do {
+      var current = ledger.genesis(crypto: crypto).state
+      var height: UInt64 = 1
+      while height <= core.chain.head.height, let block = try core.chain.block(at: height) {
+        guard consensus.hasValidSeal(block.header, crypto: crypto) else {
+          return oracle.violate(.validity, nil, "block \(height) has a bad seal")
+        }
+        let infos = try block.transactions.map { try ledger.inspect($0, crypto: crypto) }
+        let context = BlockContext(height: height, time: block.header.time, producer: block.header.producer)
+        current = try ledger.execute(infos, on: current, context: context, skippingInvalid: false, crypto: crypto).state
+        guard ledger.root(of: current) == block.header.stateRoot else {
+          return oracle.violate(.validity, nil, "block \(height) has a wrong state root")
+        }
+        height += 1
+      }
+      state = current
+    } catch {
+      return oracle.violate(.validity, nil, "the chain cannot be executed again: \(error)")
+    }
+    if ledger.root(of: state) != core.chain.head.stateRoot { oracle.violate(.validity, nil, "executed again the chain ends in another state") }
+  }
+}

@@ -1,0 +1,258 @@
+import HostCore
+import Identity
+import Peering
+import SecureChannel
+import Wire
+
+/// A unit of a session. Streams are named as the receiver names them.
+enum Frame {
+  /// The dialler's first flight.
+  case hello
+  /// The listener's answer, which proves who it is.
+  case proof
+  /// The dialler's proof.
+  case confirm
+  case open(StreamID, [ProtocolID])
+  case accept(StreamID, ProtocolID)
+  case refuse(StreamID)
+  case message(StreamID, [UInt8])
+  case finish(StreamID)
+  case reset(StreamID)
+  case goAway
+
+  /// What it takes on the wire with Noise, Yamux and TCP round it, estimated.
+  var wireBytes: Int {
+    switch self {
+    case .hello: 110
+    case .proof: 300
+    case .confirm: 260
+    case .open(_, let names): 80 + names.reduce(0) { $0 + $1.name.utf8.count + 2 }
+    case .accept(_, let name): 90 + name.name.utf8.count
+    case .refuse: 80
+    case .message(_, let bytes): 85 + bytes.count + bytes.count / 1_400 * 50
+    case .finish, .reset, .goAway: 80
+    }
+  }
+}
+
+/// An end of a link that carries whole messages: what `Connection` does to streams, without its bytes.
+///
+/// Set-up takes the real number of round trips, identities are the nodes' own, streams keep the order and the limits of real ones.
+final class SessionEndpoint: LinkEndpoint {
+  private enum State { case greeting, established, closed }
+
+  private struct Stream {
+    var isFinishedHere = false
+    var isFinishedThere = false
+    var framing: Framing
+    /// Bytes sent and not yet read at the other end.
+    var outstanding = 0
+    var isBlocked = false
+  }
+
+  private unowned let simulation: Simulation
+  private let end: LinkEnd
+  private let limits: Connection.Configuration
+  private var table: ProtocolTable
+  private var state = State.greeting
+  private var started = Instant.zero
+  private var streams: [StreamID: Stream] = [:]
+  private var inbound = 0
+  /// What happened on streams before the core admitted the link.
+  private var held: [HostCore.Input] = []
+  private var goodbye = false
+
+  init(simulation: Simulation, end: LinkEnd, limits: Connection.Configuration, table: ProtocolTable) {
+    self.simulation = simulation
+    self.end = end
+    self.limits = limits
+    self.table = table
+  }
+
+  var streamCount: Int { streams.count }
+
+  // MARK: Set-up
+
+  func begin(_ now: Instant) {
+    started = now
+    if end.side == .dialler { transmit(.hello, delay: simulation.scenario.handshakeCost) }
+    simulation.scheduleTimer(end, at: now + limits.handshakeTimeout)
+  }
+
+  func timer(_ now: Instant) { if state == .greeting { fail(.handshakeTimeout, now) } }
+
+  func protocolsChanged(_ table: ProtocolTable) { self.table = table }
+
+  private func establish(_ now: Instant) {
+    guard let other = end.other else { return }
+    state = .established
+    end.isEstablished = true
+    let key = simulation.nodes[other.node].key
+    let identity = RemoteIdentity(peer: key.peerID, publicKey: key.publicKey, muxer: "/yamux/1.0.0", setUpTime: now - started)
+    emit(.established(end.connection, identity, remote: end.remote))
+  }
+
+  private func fail(_ error: ChannelError, _ now: Instant) {
+    state = .closed
+    emit(.failed(end.connection, error))
+    simulation.closeSocket(end, tells: true)
+  }
+
+  // MARK: What arrives
+
+  func receive(_ packet: Packet, _ now: Instant) {
+    guard state != .closed else { return }
+    switch packet {
+    case .frame(let frame): receive(frame, now)
+    case .bytes: preconditionFailure("bytes on a session link")
+    case .end: over(goodbye ? .remoteGoAway(0) : .endOfFile)
+    case .reset: over(.transport("connection reset by peer (ECONNRESET)"))
+    }
+  }
+
+  private func over(_ error: ChannelError) {
+    let wasEstablished = state == .established
+    state = .closed
+    streams = [:]
+    emit(wasEstablished ? .closed(end.connection, error) : .failed(end.connection, error))
+    simulation.closeSocket(end, tells: false)
+  }
+
+  private func receive(_ frame: Frame, _ now: Instant) {
+    switch frame {
+    case .hello: transmit(.proof, delay: simulation.scenario.handshakeCost)
+    case .proof:
+      let actual = simulation.nodes[end.link.target].key.peerID
+      if let expected = end.link.expecting, expected != actual { return fail(.wrongPeer(expected: expected, actual: actual), now) }
+      transmit(.confirm, delay: simulation.scenario.handshakeCost)
+      establish(now)
+    case .confirm: establish(now)
+    case .open(let id, let names): opened(id, names)
+    case .accept(let id, let name): if streams[id] != nil { stream(.streamAccepted(ref(id), name)) }
+    case .refuse(let id):
+      if streams.removeValue(forKey: id) != nil { stream(.streamEnded(ref(id), .negotiationFailed("the remote speaks none of the protocols"))) }
+    case .message(let id, let bytes): message(id, bytes)
+    case .finish(let id):
+      guard let isFinishedHere = streams[id]?.isFinishedHere else { return }
+      streams[id]?.isFinishedThere = true
+      stream(.streamFinished(ref(id)))
+      if isFinishedHere { remove(id, tells: true) }
+    case .reset(let id): if remove(id) { stream(.streamEnded(ref(id), .streamReset(0))) }
+    case .goAway: goodbye = true
+    }
+  }
+
+  private func opened(_ id: StreamID, _ names: [ProtocolID]) {
+    guard inbound < limits.inboundStreamsMaximum else { return transmit(.reset(flip(id))) }
+    guard let name = names.first(where: { table[$0] != nil }), let entry = table[name] else { return transmit(.refuse(flip(id))) }
+    streams[id] = Stream(framing: entry.framing)
+    inbound += 1
+    transmit(.accept(flip(id), name))
+    stream(.streamOpened(ref(id), name))
+  }
+
+  private func message(_ id: StreamID, _ bytes: [UInt8]) {
+    guard let known = streams[id], !known.isFinishedThere else { return }
+    if case .lengthPrefixed(let maximum) = known.framing, bytes.count > maximum {
+      remove(id)
+      transmit(.reset(flip(id)))
+      return stream(.streamEnded(ref(id), .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum)))
+    }
+    stream(.message(ref(id), bytes))
+  }
+
+  func delivered(_ packet: Packet, bytes: Int, _ now: Instant) {
+    guard case .frame(.message(let theirs, _)) = packet else { return }
+    let id = flip(theirs)
+    guard streams[id] != nil else { return }
+    streams[id]!.outstanding -= bytes
+    if streams[id]!.isBlocked && streams[id]!.outstanding < Self.window + limits.lowWatermark {
+      streams[id]!.isBlocked = false
+      stream(.writable(ref(id)))
+    }
+  }
+
+  // MARK: What the core wants
+
+  func admit(_ now: Instant) {
+    guard !end.isAdmitted else { return }
+    end.isAdmitted = true
+    let waiting = held
+    held = []
+    for input in waiting { emit(input) }
+  }
+
+  func open(_ id: StreamID, _ names: [ProtocolID], _ now: Instant) {
+    guard state == .established else { return }
+    let outbound = streams.count - inbound
+    guard outbound < limits.outboundStreamsMaximum else { return stream(.streamEnded(ref(id), .limit("outbound streams"))) }
+    precondition(streams[id] == nil, "stream \(id) is already open")
+    streams[id] = Stream(framing: table[names[0]]?.framing ?? .raw)
+    transmit(.open(flip(id), names))
+  }
+
+  func send(_ id: StreamID, _ bytes: [UInt8], _ now: Instant) {
+    guard state == .established, let known = streams[id], !known.isFinishedHere else { return }
+    if case .lengthPrefixed(let maximum) = known.framing, bytes.count > maximum {
+      return abort(id, .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum))
+    }
+    let frame = Frame.message(flip(id), bytes)
+    streams[id]!.outstanding += frame.wireBytes
+    let queued = streams[id]!.outstanding - Self.window
+    if queued > limits.sendBufferMaximum { return abort(id, .limit("bytes queued for sending: \(limits.sendBufferMaximum)")) }
+    transmit(frame)
+    if queued > limits.highWatermark && !streams[id]!.isBlocked {
+      streams[id]!.isBlocked = true
+      stream(.blocked(ref(id)))
+    }
+  }
+
+  private func abort(_ id: StreamID, _ error: ChannelError) {
+    remove(id)
+    transmit(.reset(flip(id)))
+    stream(.streamEnded(ref(id), error))
+  }
+
+  func finish(_ id: StreamID, _ now: Instant) {
+    guard state == .established, let known = streams[id], !known.isFinishedHere else { return }
+    streams[id]!.isFinishedHere = true
+    transmit(.finish(flip(id)))
+    if known.isFinishedThere { remove(id, tells: true) }
+  }
+
+  func reset(_ id: StreamID, _ now: Instant) { if state == .established, remove(id) { transmit(.reset(flip(id))) } }
+
+  func close(_ reason: Reason, _ now: Instant) {
+    guard state != .closed else { return }
+    let error = ChannelError.closedLocally(reason.description)
+    let wasEstablished = state == .established
+    if wasEstablished { transmit(.goAway) }
+    state = .closed
+    streams = [:]
+    held = []
+    emit(wasEstablished ? .closed(end.connection, error) : .failed(end.connection, error))
+    simulation.closeSocket(end, tells: true)
+  }
+
+  // MARK: Parts
+
+  @discardableResult
+  private func remove(_ id: StreamID, tells: Bool = false) -> Bool {
+    guard streams.removeValue(forKey: id) != nil else { return false }
+    if !id.isOutbound { inbound -= 1 }
+    if tells { stream(.streamEnded(ref(id), nil)) }
+    return true
+  }
+
+  private func transmit(_ frame: Frame, delay: Duration = .zero) {
+    simulation.transmit(end, .frame(frame), bytes: frame.wireBytes, delay: delay)
+  }
+
+  private func emit(_ input: HostCore.Input) { simulation.post(end.node, .host(input)) }
+  private func stream(_ input: HostCore.Input) { if end.isAdmitted { emit(input) } else { held.append(input) } }
+  private func ref(_ id: StreamID) -> StreamRef { StreamRef(connection: end.connection, stream: id) }
+  private func flip(_ id: StreamID) -> StreamID { StreamID(rawValue: id.rawValue ^ 0x8000_0000) }
+
+  /// What a stream carries without the reader's grant: Yamux's first window.
+  private static let window = 256 << 10
+}

@@ -1,0 +1,87 @@
+import HostCore
+import Identity
+import Ledger
+import NodeCore
+import Store
+import Wire
+
+/// The node that simulations run: the real one.
+public typealias Core = NodeCore<AccountLedger, ProofOfAuthority>
+
+/// A node's machine, process and place in the network.
+final class SimulatedNode {
+  let index: Int
+  let key: NodeKey
+  let region: Region
+  let address: Multiaddr
+  let ip: IPAddress
+  /// The key that it makes blocks with.
+  let producer: NodeKey?
+  let behaviour: Behaviour?
+  /// Nobody can dial it.
+  let isUnreachable: Bool
+  let isSeed: Bool
+  let uploadBytes: Double
+  let downloadBytes: Double
+
+  /// `nil` while the process does not run.
+  var core: Core?
+  /// Counts the process's lives, so that what belongs to an earlier one is dropped.
+  var life: UInt32 = 0
+  var store: any KeyValueStore
+  /// The machine fails to write while this is set.
+  var isDiskFailing = false
+  /// The machine is gone, so that nothing is answered, not even refused.
+  var isOff = false
+
+  var ends: [ConnectionID: LinkEnd] = [:]
+  var accepted: UInt64 = 0
+  var nextPort: UInt16 = 32_768
+
+  /// What the process has not looked at yet.
+  var inbox: [Core.Input] = []
+  var isRunning = false
+  var isSuspended = false
+  /// Packets that the system took while the process stood still.
+  var unread: [(end: LinkEnd, packet: Packet, bytes: Int)] = []
+  /// When the timer event that counts fires.
+  var armed = Instant.distantFuture
+
+  var uploadFree = Instant.zero
+  var downloadFree = Instant.zero
+  var workFree = Instant.zero
+  var storeFree = Instant.zero
+  /// A batch that the store is writing.
+  var writing: (id: CommitID, batch: WriteBatch)?
+  /// How far the wall clock is off.
+  var clockOffset: Duration
+  /// Which side of a partition it is on.
+  var group = 0
+  /// Its last durable head; must survive.
+  var durableHeight: UInt64 = 0
+  var bytesIn: UInt64 = 0
+  var bytesOut: UInt64 = 0
+
+  init(
+    index: Int, key: NodeKey, region: Region, ip: IPAddress, producer: NodeKey?, behaviour: Behaviour?, isUnreachable: Bool, isSeed: Bool,
+    uploadBytes: Double, downloadBytes: Double, store: any KeyValueStore, clockOffset: Duration
+  ) {
+    self.index = index
+    self.key = key
+    self.region = region
+    self.ip = ip
+    address = Multiaddr(ip: ip, port: 4001)
+    self.producer = producer
+    self.behaviour = behaviour
+    self.isUnreachable = isUnreachable
+    self.isSeed = isSeed
+    self.uploadBytes = uploadBytes
+    self.downloadBytes = downloadBytes
+    self.store = store
+    self.clockOffset = clockOffset
+  }
+
+  var isHonest: Bool { behaviour == nil }
+  var isUp: Bool { core != nil }
+  var name: String { "n\(index)" }
+}

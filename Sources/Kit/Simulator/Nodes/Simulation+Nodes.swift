@@ -1,0 +1,149 @@
+import HostCore
+import Identity
+import Ledger
+import NodeCore
+import Peering
+import Store
+import Wire
+
+// The shell of each node: its process, its worker, its store.
+extension Simulation {
+  /// Starts a node's process from what its store holds.
+  func start(_ node: SimulatedNode) {
+    guard !node.isUp else { return }
+    node.life += 1
+    node.isOff = false
+    node.isSuspended = false
+    var configuration = Core.Configuration()
+    configuration.host.network = "simulation"
+    if let outbound = scenario.outbound {
+      configuration.host.peering.outboundMinimum = outbound
+      configuration.host.peering.outboundMaximum = max(outbound, 2 * outbound)
+    }
+    if let links = scenario.links { configuration.host.peering.totalMaximum = links }
+    configuration.producer = node.producer
+    configuration.nodeType = node.producer == nil ? "full" : "authority"
+    let clock = wallClock(node)
+    let chain: Chain<AccountLedger, ProofOfAuthority>
+    do throws(ChainError) {
+      chain = try Chain.open(
+        genesis: genesis, ledger: ledger, consensus: consensus, store: node.store, crypto: crypto, configuration: configuration.chain,
+        clock: clock, now: now)
+    } catch {
+      return oracle.violate(.durability, node.index, "the store cannot be opened: \(error)")
+    }
+    if chain.head.height < node.durableHeight {
+      return oracle.violate(.durability, node.index, "height \(chain.head.height) after the start, \(node.durableHeight) was durable")
+    }
+    let book = (try? node.store.scan(HostCore.bookTable, from: [], limit: 10_000)) ?? []
+    let core = Core(
+      key: node.key, crypto: crypto, configuration: configuration, genesis: genesis, chain: chain, book: book, clock: clock,
+      seed: generator.next(), now: now)
+    node.core = core
+    node.armed = .distantFuture
+    trace.note(now, node.index, .started, UInt64(node.life), chain.head.height)
+    post(node.index, .host(.listening([node.address])))
+    let seeds = nodes.filter { $0.isSeed && $0 !== node }.map { PeerAddress(peer: $0.key.peerID, address: $0.address) }
+    post(node.index, .host(.command(.learned(seeds, .seed))))
+    if node.behaviour != nil { queue.schedule(.misbehave(node: node.index), at: now + .seconds(10) + generator.jitter(.seconds(5))) }
+  }
+
+  /// Ends a node's process at once. With `isSilent` its machine is gone, and nobody is told.
+  func crash(_ node: SimulatedNode, isSilent: Bool) {
+    guard node.isUp else { return }
+    trace.note(now, node.index, .crashed, isSilent ? 1 : 0)
+    // What the store was writing is there or not, whole.
+    if let writing = node.writing, generator.unit() < 0.5 { try? node.store.commit(writing.batch) }
+    node.writing = nil
+    node.core = nil
+    node.life += 1
+    node.inbox = []
+    node.unread = []
+    node.isSuspended = false
+    node.isOff = isSilent
+    node.armed = .distantFuture
+    for end in node.ends.values.sorted(by: { $0.connection < $1.connection }) {
+      if !isSilent { transmit(end, .reset, bytes: 60) }
+      closeSocket(end, tells: false)
+    }
+    load.lost(node.index)
+  }
+
+  func wallClock(_ node: SimulatedNode) -> WallClock {
+    WallClock(now: now, wall: Simulation.wallStart + (now - .zero) + node.clockOffset)
+  }
+
+  // MARK: Outputs
+
+  func perform(_ output: Core.Output, of node: SimulatedNode) {
+    switch output {
+    case .host(let output): if let output = masked(output, of: node) { perform(output, of: node) }
+    case .work(let id, let work):
+      // A node has one worker.
+      let result = work.run(crypto: crypto)
+      node.workFree = max(node.workFree, now) + scenario.workCost(work)
+      queue.schedule(.workDone(node: node.index, life: node.life, id, result), at: node.workFree)
+    case .store(let id, let batch):
+      precondition(node.writing == nil, "two batches are under way")
+      node.writing = (id, batch)
+      node.storeFree = max(node.storeFree, now) + .milliseconds(1) + generator.jitter(.milliseconds(2)) + .microseconds(5 * batch.operations.count)
+      queue.schedule(.stored(node: node.index, life: node.life), at: node.storeFree)
+    case .answer(let id, let answer): answered(id, answer, node)
+    case .event(let event): observe(event, node)
+    }
+  }
+
+  /// The store has done, or failed, what it was asked for.
+  func stored(_ node: SimulatedNode) {
+    guard let (id, batch) = node.writing else { return }
+    node.writing = nil
+    if node.isDiskFailing { return post(node.index, .commitFailed(id, StoreError("the disk is full"))) }
+    do throws(StoreError) {
+      try node.store.commit(batch)
+      post(node.index, .committed(id))
+    } catch {
+      post(node.index, .commitFailed(id, error))
+    }
+  }
+
+  private func perform(_ output: HostCore.Output, of node: SimulatedNode) {
+    switch output {
+    case .dial(let id, let address, let expecting, let timeout): dial(node, id, address, expecting, timeout)
+    case .admit(let id): admit(node, id)
+    case .close(let id, let reason): onLink(node, id) { $0.close(reason, now) }
+    case .open(let stream, let names): onLink(node, stream.connection) { $0.open(stream.stream, names, now) }
+    case .send(let stream, let bytes): onLink(node, stream.connection) { $0.send(stream.stream, bytes, now) }
+    case .finish(let stream): onLink(node, stream.connection) { $0.finish(stream.stream, now) }
+    case .reset(let stream): onLink(node, stream.connection) { $0.reset(stream.stream, now) }
+    case .protocols(let table):
+      for end in node.ends.values.sorted(by: { $0.connection < $1.connection }) { onLink(end) { $0.protocolsChanged(table) } }
+    case .book(let batch): if !node.isDiskFailing { try? node.store.commit(batch) }
+    case .openApplication, .applicationRefused, .event: break
+    }
+  }
+
+  private func onLink(_ node: SimulatedNode, _ id: ConnectionID, _ body: (any LinkEndpoint) -> Void) {
+    if let end = node.ends[id] { onLink(end, body) }
+  }
+
+  private func admit(_ node: SimulatedNode, _ id: ConnectionID) {
+    guard let end = node.ends[id] else { return }
+    if let far = end.other?.node {
+      for other in node.ends.values where other !== end && other.isAdmitted && other.other?.node == far {
+        oracle.violate(.oneLink, node.index, "links \(other.connection) and \(id) to n\(far) are both in use")
+      }
+    }
+    onLink(end) { $0.admit(now) }
+  }
+}
+
+extension Scenario {
+  /// What a piece of work takes on one core, by the measured cost of its parts: 40 µs a signature, 10 µs an execution.
+  func workCost(_ work: Chain<AccountLedger, ProofOfAuthority>.Work) -> Duration {
+    switch work {
+    case .verifyBlock: .microseconds(200) + .microseconds(Int64(5 * transactions * blockTime.seconds))
+    case .verifyTransactions(let transactions, _): .microseconds(20 + 40 * transactions.count)
+    case .build: .microseconds(300) + .microseconds(Int64(10 * transactions * blockTime.seconds))
+    }
+  }
+}
