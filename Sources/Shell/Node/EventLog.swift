@@ -33,6 +33,7 @@ struct EventLog: Sendable {
       logger.warning("peers", "a peer refused this node", ["peer": .text(peer.short), "why": .text(reason.description)])
     case .invalidBlock(let peer, let error):
       logger.warning("chain", "a peer sent an invalid block", ["peer": .text(peer.short), "why": .text(error.description)])
+    case .blockAccepted, .transactionAccepted: break  // Too many for a log; the counters have them.
     }
   }
 
