@@ -64,7 +64,7 @@ let package = Package(
     .executableTarget(
       name: "StarlingCLI",
       dependencies: [
-        "Wire", "Identity", "Ledger", "NodeCore", "HostCore", "Crypto", "EventLoop", "Node", "Starling", "Dashboard", "HTTPAPI",
+        "Wire", "Identity", "Ledger", "NodeCore", "HostCore", "Crypto", "EventLoop", "Store", "Node", "Starling", "Dashboard", "HTTPAPI",
       ],
       path: "Sources/Apps/StarlingCLI", swiftSettings: shell),
     .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),

@@ -124,9 +124,9 @@ enum Commands {
       CommandOption("json", help: "Print the summary as JSON; sentences go to standard error."),
     ],
     details: """
-      After each kill the node starts again on what is on its disk: its height must not be below what it had shown, its blocks must be
-      linked down to the first, and it must know every transaction that it had accepted. In the end the whole network is verified as
-      by 'localnet --check'.
+      After each kill the store that the node left is opened by this process: it must reach the height that the node had shown, its
+      blocks must be linked down to the first, and every transaction that the node had accepted must be in it. Then the node starts
+      again. In the end the whole network is verified as by 'localnet --check'.
 
       Exit codes: 0 nothing was lost, 1 something was.
       """)

@@ -64,6 +64,7 @@ final class LocalNetwork {
   let directory: String
   let nodes: [LocalNode]
   let accounts: [NodeKey]
+  let genesis: GenesisConfiguration
   /// The genesis hash.
   let chain: Hash256
   /// A file with the key of an account, for the user to play with.
@@ -80,12 +81,13 @@ final class LocalNetwork {
     // One account more than the stream uses: nonces of the user's own transactions must not meet the stream's.
     let wallets = (0...options.accounts).map { _ in makeKey() }
     accounts = Array(wallets.dropLast())
-    let genesis = GenesisFile(
+    let file = GenesisFile(
       chainID: "localnet", genesisTimeMilliseconds: Platform.wallTime.milliseconds,
       blockTimeMilliseconds: Int64(options.blockTime.milliseconds), authorities: producers.map { Base16.encode($0.publicKey.data) },
       balances: Dictionary(uniqueKeysWithValues: wallets.map { (Base16.encode($0.publicKey.data), Self.balance) }))
-    try genesis.write(path: directory + "/genesis.json")
-    chain = genesis.configuration.hash(crypto: crypto)
+    try file.write(path: directory + "/genesis.json")
+    genesis = file.configuration
+    chain = genesis.hash(crypto: crypto)
     try KeyFile.write(wallets[options.accounts], to: walletFile)
     let count = options.nodes + options.lateNodes
     let ports = try FreePorts.find(count * 2, start: Int(random.next() % 10_000))

@@ -122,10 +122,9 @@ final class NetworkSession {
   /// explain gets a second and a third chance.
   func verify(_ stream: TransactionStream) throws -> Verification.Result {
     let nodes = running
-    try wait(.seconds(25), for: "all mempools to drain") {
-      let infos = nodes.compactMap { watch.info($0) }
-      return infos.count == nodes.count && infos.allSatisfy { $0.mempool == 0 }
-    }
+    func everyNode(_ condition: (NodeInfoResponse) -> Bool) -> Bool { nodes.allSatisfy { watch.info($0).map(condition) ?? false } }
+    try wait(.seconds(25), for: "all mempools to drain") { everyNode { $0.mempool == 0 } }
+    try wait(.seconds(25), for: "every node to have two peers") { everyNode { $0.peers >= 2 } }
     var result = Verification.Result()
     for _ in 0..<3 {
       // A block from now on holds whatever was pending on any node a moment ago.
