@@ -75,7 +75,11 @@ import Testing
   func reachesItself() async throws {
     let host = try await makeHost { $0.listen = [try! Multiaddr("/ip4/0.0.0.0/tcp/0")] }
     let port = try #require(await host.addresses[0].tcpPort)
-    #expect(await code { try await host.connect("/ip4/127.0.0.1/tcp/\(port)") } == .selfConnection)
+    let addresses = await host.addresses
+    #expect(addresses.last == (try Multiaddr("/ip4/127.0.0.1/tcp/\(port)")).withPeerID(host.peerID), "every interface is named")
+    #expect(!addresses.contains { $0.host == "0.0.0.0" })
+    // An address of loopback that no interface has by name.
+    #expect(await code { try await host.connect("/ip4/127.7.7.7/tcp/\(port)") } == .selfConnection)
     await host.close()
   }
 
