@@ -165,6 +165,21 @@ import Testing
     await close(again, second)
   }
 
+  @Test("a good address is dialled after a bad one of the same peer that was under way")
+  func ownTurn() async throws {
+    let silent = try await SilentListener()
+    let first = try await makeHost { $0.swarm.connection.handshakeTimeout = .milliseconds(200) }
+    let second = try await makeHost()
+    let (good, peer) = (await second.address, second.peerID)
+    let bad = try Multiaddr("/ip4/127.0.0.1/tcp/\(silent.port)").withPeerID(peer)
+    let early = Task { await code { try await first.connect(bad) } }
+    try await eventually("the dial is under way") { try await first.withCore { core, _ in core.peering.counts.dialling == 1 } }
+    #expect(try await within { try await first.connect(good) } == peer)
+    #expect(await early.value == .timedOut)
+    await close(first, second)
+    await silent.close()
+  }
+
   @Test("a cancelled connect ends")
   func cancelledConnect() async throws {
     // Accepts and says nothing.
