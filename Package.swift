@@ -79,7 +79,9 @@ let package = Package(
     // Kit: never imported by the shell or the node.
     .target(
       name: "Simulator",
-      dependencies: ["Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip", "HostCore", "NodeCore", "Ledger", "Sync", "Store"],
+      dependencies: [
+        "Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip", "HostCore", "NodeCore", "Ledger", "Sync", "Store",
+      ],
       path: "Sources/Kit/Simulator",
       swiftSettings: core),
     .target(

@@ -39,7 +39,6 @@ struct EventLog: Sendable {
       logger.info("sync", "a peer did not deliver blocks", ["peer": .text(peer.short), "why": .text("\(failure)")])
     case .invalidBlock(let peer, let error):
       logger.warning("chain", "a peer sent an invalid block", ["peer": .text(peer.short), "why": .text(error.description)])
-    case .blockAccepted, .transactionAccepted: break  // Too many for a log; the counters have them.
     }
   }
 
