@@ -60,7 +60,7 @@ import Wire
     var pool = Mempool()
     for sender in UInt8(0)..<100 { try pool.insert(info(sender, 0, fee: 1), nextNonce: 0, now: .zero) }
     // From both ends, so that what is gone stands before and behind what is left.
-    for sender in (UInt8(0)..<49) + (51..<100) {
+    for sender in Array(UInt8(0)..<49) + Array(51..<100) {
       pool.remove(info(sender, 0, fee: 1).id)
       pool.checkInvariants()
     }

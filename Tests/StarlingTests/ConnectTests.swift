@@ -75,7 +75,11 @@ import Testing
   func reachesItself() async throws {
     let host = try await makeHost { $0.listen = [try! Multiaddr("/ip4/0.0.0.0/tcp/0")] }
     let port = try #require(await host.addresses[0].tcpPort)
-    #expect(await code { try await host.connect("/ip4/127.0.0.1/tcp/\(port)") } == .selfConnection)
+    let addresses = await host.addresses
+    #expect(addresses.last == (try Multiaddr("/ip4/127.0.0.1/tcp/\(port)")).withPeerID(host.peerID), "every interface is named")
+    #expect(!addresses.contains { $0.host == "0.0.0.0" })
+    // An address of loopback that no interface has by name.
+    #expect(await code { try await host.connect("/ip4/127.7.7.7/tcp/\(port)") } == .selfConnection)
     await host.close()
   }
 
@@ -159,6 +163,21 @@ import Testing
       }, key: key)
     try await eventually("it has dialled by itself") { await again.peers().map(\.peer) == [second.peerID] }
     await close(again, second)
+  }
+
+  @Test("a good address is dialled after a bad one of the same peer that was under way")
+  func ownTurn() async throws {
+    let silent = try await SilentListener()
+    let first = try await makeHost { $0.swarm.connection.handshakeTimeout = .milliseconds(200) }
+    let second = try await makeHost()
+    let (good, peer) = (await second.address, second.peerID)
+    let bad = try Multiaddr("/ip4/127.0.0.1/tcp/\(silent.port)").withPeerID(peer)
+    let early = Task { await code { try await first.connect(bad) } }
+    try await eventually("the dial is under way") { try await first.withCore { core, _ in core.peering.counts.dialling == 1 } }
+    #expect(try await within { try await first.connect(good) } == peer)
+    #expect(await early.value == .timedOut)
+    await close(first, second)
+    await silent.close()
   }
 
   @Test("a cancelled connect ends")

@@ -1,7 +1,7 @@
 import FoundationEssentials
 
 /// A JSON value to print.
-indirect enum JSON {
+enum JSON: Sendable {
   case null
   case bool(Bool)
   case integer(Int)

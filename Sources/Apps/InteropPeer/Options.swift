@@ -68,6 +68,7 @@ struct Options {
     configuration.core.peering.acceptBurst = 10_000
     configuration.core.peering.totalMaximum = 2_048
     configuration.core.peering.outboundMaximum = 1_024
+    configuration.core.peering.handshakesMaximum = 1_024
     if !gossipProtocols.isEmpty {
       configuration.core.gossipProtocols = try gossipProtocols.map { name in
         guard let version = GossipProtocol(name: name) else { throw CommandError("--gossip-proto \(name) is not a known protocol") }

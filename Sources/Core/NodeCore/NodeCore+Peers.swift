@@ -174,17 +174,21 @@ extension NodeCore {
   private func batchAnswered(
     _ batch: BatchID, _ peer: PeerID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]
   ) {
+    let failure: RangeSync.FetchFailure
     switch result {
     case .success(let bytes):
-      guard let list = try? BytesList(encoded: bytes.rawSpan, maximum: BlocksRequest.maximumCount),
-        let blocks = fetched(list.items)
-      else { return run(sync: .fetchFailed(batch, peer, .malformed), now, &outputs) }
-      run(sync: .fetched(batch, peer, blocks), now, &outputs)
-    case .failure(.timeout): run(sync: .fetchFailed(batch, peer, .late), now, &outputs)
-    case .failure(.notConnected), .failure(.tooManyInFlight): run(sync: .fetchFailed(batch, peer, .linkLost), now, &outputs)
-    case .failure(.failed), .failure(.noAnswer):
-      run(sync: .fetchFailed(batch, peer, host.peering.isActive(peer) ? .declined : .linkLost), now, &outputs)
+      if let list = try? BytesList(encoded: bytes.rawSpan, maximum: BlocksRequest.maximumCount), let blocks = fetched(list.items) {
+        if !blocks.isEmpty { return run(sync: .fetched(batch, peer, blocks), now, &outputs) }
+        failure = .declined
+      } else {
+        failure = .malformed
+      }
+    case .failure(.timeout): failure = .late
+    case .failure(.notConnected), .failure(.tooManyInFlight): failure = .linkLost
+    case .failure(.failed), .failure(.noAnswer): failure = host.peering.isActive(peer) ? .declined : .linkLost
     }
+    outputs.append(.event(.fetchFailed(peer, failure)))
+    run(sync: .fetchFailed(batch, peer, failure), now, &outputs)
   }
 
   /// Reads what is needed to put blocks in order; `nil` when one cannot be read.

@@ -211,6 +211,8 @@ public enum NodeEvent: Sendable {
   case blockAccepted(Hash256, from: PeerID?)
   /// A transaction was found good and is durable among the pending ones; `nil` for a source that is no peer.
   case transactionAccepted(Hash256, from: PeerID?)
+  /// A peer did not deliver blocks that it was asked for.
+  case fetchFailed(PeerID, RangeSync.FetchFailure)
   /// A peer's block was against the rules.
   case invalidBlock(from: PeerID, BlockError)
 }

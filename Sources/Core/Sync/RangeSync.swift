@@ -75,6 +75,8 @@ public struct RangeSync: Sendable {
     public var statusInterval = Duration.seconds(10)
     /// How long a starting node waits for a first peer, twice, before it goes on alone (seed S1: retry after 2 s).
     public var searchTime = Duration.seconds(2)
+    /// How long a small gap may last before it is fetched: the block is mostly on its way, or being executed.
+    public var gapPatience = Duration.milliseconds(500)
     /// How far below the own head a fetch starts when the peers' chain does not continue it.
     public var forkDepth: UInt64 = 64
 
@@ -175,6 +177,8 @@ public struct RangeSync: Sendable {
   /// How far below the head the next fetch starts; grows while the peers' chain does not continue ours.
   private var stepBack: UInt64 = 0
   private var wakeUp: Instant?
+  /// Since when the head has stood behind what peers show; begins anew with every block.
+  private var gapSince: Instant?
 
   /// Makes a machine for a node whose head is at `localHeight`.
   public init(configuration: Configuration = .init(), localHeight: UInt64, seed: UInt64, now: Instant) {
@@ -209,6 +213,7 @@ public struct RangeSync: Sendable {
       }
     case .localHead(let height):
       localHeight = height
+      gapSince = nil
     case .fetched(let id, let peer, let blocks): fetched(id, peer, blocks, now: now, into: &outputs)
     case .fetchFailed(let id, let peer, let failure): fetchFailed(id, peer, failure, now: now, into: &outputs)
     case .applied(let id, let height): applied(id, height, now: now)
@@ -339,6 +344,7 @@ public struct RangeSync: Sendable {
 
   private mutating func plan(_ now: Instant, into outputs: inout [Output]) {
     let target = self.target
+    if isPatient(target, now) { return }
     let start = localHeight > stepBack ? localHeight - stepBack + 1 : 1
     var next = batches.map { $0.last + 1 }.max() ?? start
     while batches.count < configuration.batchesMaximum && next <= target {
@@ -358,6 +364,16 @@ public struct RangeSync: Sendable {
       // Nobody is free or trusted: look again when a penalty ends.
       wakeUp = peers.values.map(\.penalizedUntil).filter { $0 > now }.min()
     }
+  }
+
+  /// Whether a level node waits a moment for a block that it was shown and has not yet got in the ordinary way.
+  private mutating func isPatient(_ target: UInt64, _ now: Instant) -> Bool {
+    guard state.isCaughtUp, batches.isEmpty, target > localHeight, target - localHeight <= configuration.bulkThreshold else { return false }
+    let since = gapSince ?? now
+    gapSince = since
+    let due = since + configuration.gapPatience
+    if due > now { wakeUp = due }
+    return due > now
   }
 
   /// The peer with the fewest requests that has the range; ties go round. Those that failed this batch come last.

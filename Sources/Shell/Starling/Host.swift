@@ -57,7 +57,7 @@ public final class Host: Sendable {
 
   /// Listens on further addresses.
   ///
-  /// - Returns: the actual ones, with ports in place of 0.
+  /// - Returns: the actual ones, with ports in place of 0 and this machine's interfaces in place of `0.0.0.0` and `::`.
   /// - Throws: ``HostError`` `listenFailed` or `invalidAddress`; then none of them is listened on.
   @discardableResult
   public func listen(on addresses: [Multiaddr]) async throws -> [Multiaddr] { try await engine.listen(on: addresses) }

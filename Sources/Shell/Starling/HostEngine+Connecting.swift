@@ -13,6 +13,8 @@ final class ConnectAttempt: @unchecked Sendable {
   var connection: ConnectionID?
   /// Why the attempt fails, unless the peer is active when the turn ends.
   var failure: HostError?
+  /// Whether the address itself was dialled, or a second try is no use: somebody else's dial of the peer may have been waited for.
+  var hasHadItsTurn = false
   private var continuation: CheckedContinuation<PeerID, any Error>?
 
   init(_ address: Multiaddr, _ continuation: CheckedContinuation<PeerID, any Error>) {
@@ -59,6 +61,8 @@ extension HostEngine {
 
   private func begin(_ attempt: ConnectAttempt, _ machine: HostCore, _ now: Instant, _ outputs: inout [HostCore.Output]) {
     if isClosing { return attempt.finish(.failure(HostError(.closed, "the host is closed"))) }
+    attempt.failure = nil
+    attempt.connection = nil
     if let peer = attempt.peer, machine.peering.isActive(peer) { return attempt.finish(.success(peer)) }
     let before = outputs.count
     machine.handle(.command(.dial(PeerAddress(peer: attempt.peer, address: attempt.address), keep: false)), now: now, into: &outputs)
@@ -86,11 +90,12 @@ extension HostEngine {
   func note(_ event: PeeringEvent) {
     if attempts.isEmpty { return }
     switch event {
-    case .dialling(let connection, let peer?, _):
-      for attempt in attempts where attempt.peer == peer {
+    case .dialling(let connection, let peer, let address):
+      for attempt in attempts where peer != nil && attempt.peer == peer {
         attempt.connection = connection
         attempt.failure = nil
       }
+      for attempt in attempts where attempt.connection == connection && attempt.address == address { attempt.hasHadItsTurn = true }
     case .proven(let connection, let peer, _):
       for attempt in attempts where attempt.connection == connection && attempt.peer == nil { attempt.peer = peer }
     case .peerActive(_, let peer, _):
@@ -126,7 +131,12 @@ extension HostEngine {
           return false
         }
       }
-      attempt.finish(.failure(failure))
+      if !attempt.hasHadItsTurn {
+        attempt.hasHadItsTurn = true
+        core.execute { [self] machine, now, outputs in begin(attempt, machine, now, &outputs) }
+      } else {
+        attempt.finish(.failure(failure))
+      }
       return true
     }
   }

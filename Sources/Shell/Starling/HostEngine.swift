@@ -202,7 +202,7 @@ final class HostEngine: @unchecked Sendable {
     default: break
     }
     if lock.withLock({ eventReaders.isEmpty }) { return }
-    if let event = HostEvent(event, core.machine) { tell(event) }
+    if let event = HostEvent(event) { tell(event) }
   }
 
   // MARK: Events

@@ -32,18 +32,16 @@ public enum HostEvent: Sendable {
 
 extension HostEvent {
   /// What the program is told of a core's event; `nil` for what it learns as the answer to a call, or not at all.
-  init?(_ event: HostCore.Event, _ machine: HostCore) {
+  init?(_ event: HostCore.Event) {
     switch event {
+    // Without a chain nobody is introduced: who is proven may be used.
+    case .peerProven(let peer, _, let direction, let address): self = .peerConnected(peer, direction, address)
     case .listening(let addresses): self = .listening(addresses)
     case .identified(let peer, let info): self = .identified(peer, info)
     case .mesh(let event): self = .mesh(event)
     case .peerGone(let peer, let reason): self = .peerDisconnected(peer, reason)
     case .peering(let event):
       switch event {
-      case .peerActive(_, let peer, let direction):
-        let address = machine.link(of: peer)?.remote
-        guard let address else { return nil }
-        self = .peerConnected(peer, direction, address)
       case .dialFailed(_, let peer, let address, let failure, _): self = .dialFailed(peer, address, failure)
       case .refused(_, let address, let reason): self = .linkRefused(address, reason)
       case .linkClosed(_, let peer, let reason, let local): self = .linkClosed(peer, reason, local: local)
@@ -51,7 +49,7 @@ extension HostEvent {
       case .banned(let subject, let duration, let detail): self = .banned(subject, for: duration, detail)
       default: return nil
       }
-    case .peerProven, .peerActive, .request, .response, .gossip, .validate, .published, .publishFailed: return nil
+    case .peerActive, .request, .response, .gossip, .validate, .published, .publishFailed: return nil
     }
   }
 }

@@ -227,6 +227,9 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   func shutDown() async {
     mailbox.close()
     await loop.shutDown()
+    // The thread has ended, so that nothing touches the shard any more.
+    whenEmpty?()
+    whenEmpty = nil
   }
 
   private static let inputsMaximum = 1024

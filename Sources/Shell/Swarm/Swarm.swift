@@ -76,7 +76,7 @@ public final class Swarm: @unchecked Sendable {
     for shard in shards { try shard.start() }
   }
 
-  /// Listens on the addresses and returns the actual ones, with ports in place of 0.
+  /// Listens on the addresses and returns the actual ones, with ports in place of 0 and interfaces in place of `0.0.0.0` and `::`.
   ///
   /// - Throws: ``TransportError`` for the first address that cannot be listened on; those before it are closed again.
   public func listen(on addresses: [Multiaddr]) throws -> [Multiaddr] {
@@ -208,7 +208,7 @@ private final class Acceptor: TCPListenerDelegate, @unchecked Sendable {
       throw error
     }
     listeners += opened
-    return opened.map(\.address.multiaddr)
+    return opened.flatMap { Interfaces.reachable($0.address) }.map(\.multiaddr)
   }
 
   func listener(_ listener: TCPListener, accepted connection: DetachedSocket) {

@@ -297,7 +297,9 @@ public struct Mempool: Sendable {
 
   /// Forgets arrivals of what has left: those in front at once, the others once they are the greater part. Amortised O(1).
   private mutating func compact() {
-    while firstArrival < arrivals.count, entries[arrivals[firstArrival].id]?.sequence != arrivals[firstArrival].sequence { firstArrival += 1 }
+    while firstArrival < arrivals.count, entries[arrivals[firstArrival].id]?.sequence != arrivals[firstArrival].sequence {
+      firstArrival += 1
+    }
     guard arrivals.count - firstArrival > 2 * entries.count + 63 || firstArrival > 1024 && firstArrival > arrivals.count / 2 else { return }
     arrivals = arrivals[firstArrival...].filter { entries[$0.id]?.sequence == $0.sequence }
     firstArrival = 0

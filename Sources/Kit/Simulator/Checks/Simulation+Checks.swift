@@ -38,7 +38,9 @@ extension Simulation {
     core.chain.checkInvariants()
     if let broken = core.host.gossip?.checkInvariants() { oracle.violate(.invariants, node.index, broken) }
     core.host.peering.checkInvariants()
-    if ledger.root(of: core.chain.tipState) != core.chain.tip.stateRoot { oracle.violate(.validity, node.index, "the state is not the tip's") }
+    if ledger.root(of: core.chain.tipState) != core.chain.tip.stateRoot {
+      oracle.violate(.validity, node.index, "the state is not the tip's")
+    }
     for end in node.ends.values where end.isAdmitted && end.isEstablished {
       let kept = core.host.streamCount(of: end.connection)
       let open = end.endpoint?.streamCount ?? 0
@@ -83,7 +85,8 @@ extension Simulation {
       if core.chain.head.hash != highest.hash, !(fresh && lag <= 1 && own == theirs) {
         return oracle.violate(
           .oneHead, node.index,
-          "its head is \(core.chain.head.height) \(core.chain.head.hash.short), the best is \(highest.height) \(highest.hash.short); it is \(core.sync.state)")
+          "its head is \(core.chain.head.height) \(core.chain.head.hash.short), the best is \(highest.height) \(highest.hash.short); it is \(core.sync.state)"
+        )
       }
     }
     let expected = UInt64(max(0, (now - .zero).seconds / scenario.blockTime.seconds * 0.2))
@@ -109,7 +112,9 @@ extension Simulation {
         guard let status = try? core.chain.transaction(id) else {
           return oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), is lost")
         }
-        if case .pending = status { return oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), still waits") }
+        if case .pending = status {
+          return oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), still waits")
+        }
       }
     }
     // Once in one chain suffices: all have the same.
@@ -148,6 +153,8 @@ extension Simulation {
     } catch {
       return oracle.violate(.validity, nil, "the chain cannot be executed again: \(error)")
     }
-    if ledger.root(of: state) != core.chain.head.stateRoot { oracle.violate(.validity, nil, "executed again the chain ends in another state") }
+    if ledger.root(of: state) != core.chain.head.stateRoot {
+      oracle.violate(.validity, nil, "executed again the chain ends in another state")
+    }
   }
 }

@@ -74,7 +74,8 @@ struct Trace {
 struct InputSummary {
   enum Kind: UInt64 {
     case listening = 32
-    case accepted, failed, established, closed, streamOpened, streamAccepted, message, streamFinished, streamEnded, writable, blocked, command
+    case accepted, failed, established, closed, streamOpened, streamAccepted, message, streamFinished, streamEnded, writable, blocked,
+      command
     case timer, clock, workDone, committed, commitFailed, query
   }
 

@@ -130,7 +130,9 @@ final class SessionEndpoint: LinkEndpoint {
     case .open(let id, let names): opened(id, names)
     case .accept(let id, let name): if streams[id] != nil { stream(.streamAccepted(ref(id), name)) }
     case .refuse(let id):
-      if streams.removeValue(forKey: id) != nil { stream(.streamEnded(ref(id), .negotiationFailed("the remote speaks none of the protocols"))) }
+      if streams.removeValue(forKey: id) != nil {
+        stream(.streamEnded(ref(id), .negotiationFailed("the remote speaks none of the protocols")))
+      }
     case .message(let id, let bytes): message(id, bytes)
     case .finish(let id):
       guard let isFinishedHere = streams[id]?.isFinishedHere else { return }

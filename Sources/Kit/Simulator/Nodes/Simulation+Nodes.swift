@@ -86,7 +86,8 @@ extension Simulation {
     case .store(let id, let batch):
       precondition(node.writing == nil, "two batches are under way")
       node.writing = (id, batch)
-      node.storeFree = max(node.storeFree, now) + .milliseconds(1) + generator.jitter(.milliseconds(2)) + .microseconds(5 * batch.operations.count)
+      node.storeFree =
+        max(node.storeFree, now) + .milliseconds(1) + generator.jitter(.milliseconds(2)) + .microseconds(5 * batch.operations.count)
       queue.schedule(.stored(node: node.index, life: node.life), at: node.storeFree)
     case .answer(let id, let answer): answered(id, answer, node)
     case .event(let event): observe(event, node)
