@@ -47,10 +47,10 @@ import Testing
   @Test("a key is the owner's alone and never overwritten")
   func keygen() async throws {
     let folder = try Folder()
-    let seed = String(repeating: "07", count: 32)
+    let seed = String(repeating: "01", count: 32)
     let made = try await Starling.run(["keygen", "--out", "a.key", "--seed", seed, "--json"], in: folder)
     #expect(made.status == 0, "\(made.errors)")
-    #expect(made.json["peer_id"] as? String == "12D3KooWRWMpCmNp5HGtBLVtNwffe1fLcUpaJ28LbFGUGVzvEyDR")
+    #expect(made.json["peer_id"] as? String == "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5")
     #expect((made.json["address"] as? String)?.count == 64)
     #expect(try folder.mode("a.key") == 0o600)
     let before = try Data(contentsOf: URL(filePath: folder.path("a.key")))

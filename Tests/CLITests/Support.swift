@@ -20,7 +20,7 @@ enum Starling {
   /// Runs the program to its end, in a folder, with a clean environment.
   static func run(_ arguments: [String], in folder: Folder, environment: [String: String] = [:], limit: Int = 60) async throws -> Outcome {
     let files = ["out", "err"].map { folder.path("\(UUID().uuidString).\($0)") }
-    for file in files { FileManager.default.createFile(atPath: file, contents: nil) }
+    for file in files { try Data().write(to: URL(filePath: file)) }
     let process = Process()
     process.executableURL = URL(filePath: "/usr/bin/timeout")
     process.arguments = ["--kill-after=5", "\(limit)", executable.path] + arguments
