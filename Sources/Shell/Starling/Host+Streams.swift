@@ -9,7 +9,9 @@ import Wire
 extension Host {
   /// Opens a stream to a connected peer and waits until the peer has agreed to a protocol, one round trip.
   ///
-  /// - Parameter protocols: what to propose, best first; at least one.
+  /// - Parameters:
+  ///   - peer: whom to open it to.
+  ///   - protocols: what to propose, best first; at least one.
   /// - Throws: ``HostError`` `notConnected`, `protocolNotSupported`, `limitReached`, `linkLost`, `closed`.
   public func openStream(to peer: PeerID, protocols: [ProtocolID]) async throws -> PeerStream {
     precondition(!protocols.isEmpty, "a stream needs a protocol to propose")
@@ -79,7 +81,11 @@ extension Host {
 
   /// Sends one message and waits for one message: a stream of its own, each with its length in front.
   ///
-  /// - Parameter timeout: from now to the whole answer; default 10 s.
+  /// - Parameters:
+  ///   - peer: whom to ask; connected.
+  ///   - protocolID: what to ask for. A protocol that this host serves itself is framed as it serves it, any other with at most 16 MiB.
+  ///   - payload: the request.
+  ///   - timeout: from now to the whole answer; default 10 s.
   /// - Throws: ``HostError`` `notConnected`, `protocolNotSupported`, `limitReached`, `timedOut`, `noAnswer`, `streamReset` (the peer
   ///   declined), `linkLost`, `closed`.
   public func request(
@@ -91,7 +97,10 @@ extension Host {
   /// Answers requests of a protocol; each gets a task that runs `handler`. An answer of `nil`, or an error, declines: the stream is
   /// reset.
   ///
-  /// - Parameter maximumBytes: the most that a request or an answer may have; default 1 MiB.
+  /// - Parameters:
+  ///   - protocolID: what to answer.
+  ///   - maximumBytes: the most that a request or an answer may have; default 1 MiB.
+  ///   - handler: gives the answer to a proven peer's request.
   public func serve(
     _ protocolID: ProtocolID, maximumBytes: Int = 1 << 20, _ handler: @escaping @Sendable (PeerID, [UInt8]) async throws -> [UInt8]?
   ) async {
