@@ -172,7 +172,7 @@ import Testing
     #expect(outcome.json["nodes"] as? Int == 6)
     #expect((outcome.json["transactions"] as? Int ?? 0) > 50)
     #expect((outcome.json["findings"] as? [Any])?.count == 6)
-    let left = try FileManager.default.contentsOfDirectory(atPath: folder.url.path).filter { $0.hasPrefix("starling-localnet") }
+    let left = try FileManager.default.contentsOfDirectory(atPath: folder.url.path).filter { $0.hasPrefix("starling-") }
     #expect(left.isEmpty)
   }
 
