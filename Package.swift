@@ -46,25 +46,28 @@ let package = Package(
 
     // Shell: I/O round the core.
     shellTarget("Crypto", ["Wire", "Identity", "CSodium", "CCrypto", "CSecp256k1"]),
-    shellTarget("EventLoop", ["Wire", "CUV"]),
-    shellTarget("Store", ["Wire", "CLMDB"]),
-    shellTarget("Metrics", ["Wire"]),
+    shellTarget("Threads"),
+    shellTarget("EventLoop", ["Wire", "Threads", "CUV"]),
+    shellTarget("Store", ["Wire", "Threads", "CLMDB"]),
+    shellTarget("Metrics", ["Wire", "Threads"]),
     shellTarget("HTTPAPI", ["Wire", "CMicrohttpd"]),
     shellTarget("Dashboard", ["Wire"]),
-    shellTarget("Swarm", ["Wire", "Identity", "SecureChannel", "Peering", "HostCore", "EventLoop", "Crypto"]),
-    shellTarget("Starling", ["Wire", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "EventLoop", "Crypto", "Swarm"]),
+    shellTarget("Swarm", ["Wire", "Threads", "Identity", "SecureChannel", "Peering", "HostCore", "EventLoop", "Crypto"]),
+    shellTarget(
+      "Starling", ["Wire", "Threads", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "EventLoop", "Crypto", "Swarm"]),
     shellTarget(
       "Node",
       [
         "Wire", "Identity", "SecureChannel", "HostCore", "Peering", "Gossip", "Ledger", "Sync", "NodeCore", "EventLoop", "Crypto",
-        "Store", "Metrics", "HTTPAPI", "Dashboard", "Swarm", "CTOML", "CFYAML",
+        "Store", "Metrics", "HTTPAPI", "Dashboard", "Swarm", "Threads", "CTOML", "CFYAML",
       ]),
 
     // Apps.
     .executableTarget(
       name: "StarlingCLI",
       dependencies: [
-        "Wire", "Identity", "Ledger", "NodeCore", "HostCore", "Crypto", "EventLoop", "Store", "Node", "Starling", "Dashboard", "HTTPAPI",
+        "Wire", "Identity", "Ledger", "NodeCore", "HostCore", "Crypto", "EventLoop", "Threads", "Store", "Node", "Starling", "Dashboard",
+        "HTTPAPI",
       ],
       path: "Sources/Apps/StarlingCLI", swiftSettings: shell),
     .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),
@@ -114,12 +117,12 @@ let package = Package(
     tests("Simulator", ["Wire", "Identity", "Ledger", "HostCore", "NodeCore", "Simulator", "Store"]),
     .testTarget(name: "Regressions", dependencies: ["Wire", "Simulator"], path: "Tests/Regressions", swiftSettings: shell),
     tests("Crypto", ["Wire", "Identity", "Crypto"]),
-    tests("EventLoop", ["Wire", "EventLoop"]),
+    tests("EventLoop", ["Wire", "Threads", "EventLoop"]),
     tests("Store", ["Wire", "Store", "Conformance", "StoreTorture"]),
     tests("HTTPAPI", ["Wire", "HTTPAPI"]),
     tests("Metrics", ["Wire", "Metrics"]),
     tests("Dashboard", ["Wire", "Dashboard"]),
-    tests("Starling", ["Starling", "EventLoop", "ChatExample"]),
+    tests("Starling", ["Threads", "Starling", "EventLoop", "ChatExample"]),
     tests("Node", ["Node", "NodeCore", "Ledger", "Identity", "Wire", "Crypto"]),
     tests("CLI", ["StarlingCLI", "HTTPAPI"]),
     tests("Interop", []),

@@ -1,6 +1,7 @@
 import Dispatch
 import EventLoop
 import Testing
+import Threads
 import Wire
 
 /// Collects values from any thread and lets a test wait for them with a deadline.

@@ -1,6 +1,7 @@
 import EventLoop
 import Starling
 import Testing
+import Threads
 
 let loopback = "/ip4/127.0.0.1/tcp/0"
 let echo: ProtocolID = "/test/echo/1"

@@ -1,6 +1,7 @@
 import CUV
 import Glibc
 import Synchronization
+import Threads
 import Wire
 
 /// A libuv loop on a thread of its own: sockets, timers and signals live on it, other threads hand it work.

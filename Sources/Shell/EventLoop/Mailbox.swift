@@ -1,3 +1,5 @@
+import Threads
+
 /// Takes messages from a ``Mailbox``. Called on the loop's thread.
 public protocol MailboxHandler<Message>: AnyObject {
   /// What the mailbox carries.

@@ -1,5 +1,6 @@
 import CUV
 import Glibc
+import Threads
 
 /// A joinable POSIX thread with a name.
 final class NativeThread: @unchecked Sendable {

@@ -1,3 +1,5 @@
+import Threads
+
 /// Threads that run jobs from a bounded queue: verification, execution, anything that would hold a loop up.
 public final class WorkerPool: @unchecked Sendable {
   /// How many jobs may wait for a thread.

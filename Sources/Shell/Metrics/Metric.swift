@@ -1,4 +1,5 @@
 import Synchronization
+import Threads
 
 /// A number that only grows; safe from any thread, about one atomic addition.
 public final class Counter: Sendable {
@@ -65,7 +66,7 @@ public final class Histogram: Sendable {
       let middle = (low + high) / 2
       if bounds[middle] < value { low = middle + 1 } else { high = middle }
     }
-    lock.locked {
+    lock.withLock {
       counts[low] &+= 1
       sum += value
     }
@@ -78,10 +79,10 @@ public final class Histogram: Sendable {
   }
 
   /// How many observations there were.
-  public var count: UInt64 { lock.locked { counts.reduce(0, &+) } }
+  public var count: UInt64 { lock.withLock { counts.reduce(0, &+) } }
 
   func samples() -> [MetricsRegistry.Sample] {
-    let (counts, sum) = lock.locked { (self.counts, self.sum) }
+    let (counts, sum) = lock.withLock { (self.counts, self.sum) }
     var total: UInt64 = 0
     var result: [MetricsRegistry.Sample] = []
     for (index, count) in counts.enumerated() {
@@ -119,7 +120,7 @@ public final class MetricFamily<Metric: Sendable>: Sendable {
   public func with(_ values: String...) -> Metric {
     precondition(values.count == labels.count, "\(values.count) values for the labels \(labels)")
     let key = values.map { $0.utf8.count <= Self.valueMaximum ? $0 : String(decoding: $0.utf8.prefix(Self.valueMaximum), as: UTF8.self) }
-    return lock.locked {
+    return lock.withLock {
       if let known = metrics[key] { return known }
       let key = metrics.count < seriesMaximum ? key : labels.map { _ in "other" }
       if let known = metrics[key] { return known }
@@ -130,7 +131,7 @@ public final class MetricFamily<Metric: Sendable>: Sendable {
   }
 
   var series: [(labels: [(name: String, value: String)], metric: Metric)] {
-    lock.locked { Array(metrics) }
+    lock.withLock { Array(metrics) }
       .sorted { $0.key.lexicographicallyPrecedes($1.key) }
       .map { (Array(zip(labels, $0.key)).map { (name: $0.0, value: $0.1) }, $0.value) }
   }

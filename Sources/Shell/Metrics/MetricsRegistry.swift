@@ -1,3 +1,5 @@
+import Threads
+
 /// Every metric of a node, rendered in the Prometheus text format 0.0.4.
 ///
 /// Metrics are made once at the start and kept by whoever counts; counting is a few nanoseconds and never waits for a
@@ -112,7 +114,7 @@ public final class MetricsRegistry: Sendable {
     return page
   }
 
-  private func sorted() -> [Family] { lock.locked { Array(families.values) }.sorted { $0.name < $1.name } }
+  private func sorted() -> [Family] { lock.withLock { Array(families.values) }.sorted { $0.name < $1.name } }
 
   private func register(_ family: Family) {
     precondition(Self.isName(family.name, colons: true), "'\(family.name)' is not a metric's name")
@@ -120,7 +122,7 @@ public final class MetricsRegistry: Sendable {
     for label in family.labels {
       precondition(Self.isName(label, colons: false) && !label.hasPrefix("__") && label != "le", "'\(label)' is not a label's name")
     }
-    lock.locked {
+    lock.withLock {
       precondition(families[family.name] == nil, "two metrics have the name \(family.name)")
       families[family.name] = family
     }

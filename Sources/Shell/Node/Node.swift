@@ -10,6 +10,7 @@ import Peering
 import SecureChannel
 import Store
 import Swarm
+import Threads
 import Wire
 
 /// A whole node in one process: the root machine on its thread, links on shards, a pool for signatures and execution, the

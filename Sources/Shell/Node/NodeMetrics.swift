@@ -1,6 +1,7 @@
 import EventLoop
 import Metrics
 import NodeCore
+import Threads
 
 /// Prometheus' view of a node: the figures of one moment, asked for at each scrape.
 final class NodeMetrics: Sendable {

@@ -1,6 +1,7 @@
 import Dispatch
 import EventLoop
 import HostCore
+import Threads
 import Wire
 
 /// Writes the peer book behind the host's back: a store may wait for its disk, the core may not.

@@ -7,6 +7,7 @@ import Identity
 import Peering
 import SecureChannel
 import Swarm
+import Threads
 import Wire
 
 /// What a ``Host`` runs on: the core on its thread, the swarm on its own, and the tables of those who wait.

@@ -1,4 +1,5 @@
 import EventLoop
+import Threads
 
 /// What ``PeerStream/readExactly(_:)`` read too much.
 final class Reader: @unchecked Sendable {

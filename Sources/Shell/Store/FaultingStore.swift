@@ -1,3 +1,4 @@
+import Threads
 import Wire
 
 /// A store in memory that crashes on command: the twin with which loss of unsynced writes and engine errors are tested.
@@ -61,14 +62,14 @@ public final class FaultingStore: KeyValueStore {
   }
 
   /// How many commits a crash could take now.
-  public var unsyncedCount: Int { lock.locked { state.unsynced.count } }
+  public var unsyncedCount: Int { lock.withLock { state.unsynced.count } }
 
   /// What happened so far.
-  public var statistics: Statistics { lock.locked { state.statistics } }
+  public var statistics: Statistics { lock.withLock { state.statistics } }
 
   /// Makes every commit so far durable.
   public func sync() {
-    lock.locked {
+    lock.withLock {
       state.durable = state.visible
       state.unsynced.removeAll(keepingCapacity: true)
     }
@@ -78,7 +79,7 @@ public final class FaultingStore: KeyValueStore {
   ///
   /// - Returns: how many commits survived whole out of those that were unsynced.
   @discardableResult public func crash(_ loss: Loss) -> Int {
-    lock.locked {
+    lock.withLock {
       let count = state.unsynced.count
       var kept = 0
       var torn: ArraySlice<WriteBatch.Operation> = []
@@ -112,19 +113,19 @@ public final class FaultingStore: KeyValueStore {
 
   /// Makes the next `count` commits fail with `error`; nothing of them is written.
   public func failCommits(_ count: Int = 1, with error: StoreError = StoreError("the disk is full")) {
-    lock.locked { state.commitErrors += Array(repeating: error, count: max(0, count)) }
+    lock.withLock { state.commitErrors += Array(repeating: error, count: max(0, count)) }
   }
 
   /// Makes the next `count` reads fail with `error`.
   public func failReads(_ count: Int = 1, with error: StoreError = StoreError("the disk cannot be read")) {
-    lock.locked { state.readErrors += Array(repeating: error, count: max(0, count)) }
+    lock.withLock { state.readErrors += Array(repeating: error, count: max(0, count)) }
   }
 
   /// The visible value of a key, or `nil`; O(log n).
   public func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? {
     try StoreLimits.check(table: table)
     try StoreLimits.check(key: key)
-    return try lock.locked { () throws(StoreError) in
+    return try lock.withLock { () throws(StoreError) in
       try takeReadError()
       return state.visible.maps[table]?[key]
     }
@@ -133,7 +134,7 @@ public final class FaultingStore: KeyValueStore {
   /// Visible entries from `start` on, in byte order.
   public func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
     try StoreLimits.check(table: table)
-    return try lock.locked { () throws(StoreError) in
+    return try lock.withLock { () throws(StoreError) in
       try takeReadError()
       return state.visible.maps[table]?.scan(from: start, limit: limit) ?? []
     }
@@ -142,7 +143,7 @@ public final class FaultingStore: KeyValueStore {
   /// Makes the batch visible at once; durable as the store's durability says.
   public func commit(_ batch: WriteBatch) throws(StoreError) {
     try StoreLimits.check(batch)
-    try lock.locked { () throws(StoreError) in
+    try lock.withLock { () throws(StoreError) in
       if !state.commitErrors.isEmpty {
         state.statistics.failures += 1
         throw state.commitErrors.removeFirst()

@@ -1,5 +1,6 @@
 import CLMDB
 import Glibc
+import Threads
 import Wire
 
 /// The durable store on LMDB: committed batches survive `kill -9`, a reopen takes under a millisecond.
@@ -96,7 +97,7 @@ public final class LMDBStore: KeyValueStore {
   public func commit(_ batch: WriteBatch) throws(StoreError) {
     try StoreLimits.check(batch)
     guard !batch.isEmpty else { return }
-    try writing.locked { () throws(StoreError) in
+    try writing.withLock { () throws(StoreError) in
       var targets: [MDB_dbi?] = []
       targets.reserveCapacity(batch.operations.count)
       for operation in batch.operations { targets.append(try handle(operation.table, create: operation.value != nil)) }
@@ -125,10 +126,10 @@ public final class LMDBStore: KeyValueStore {
 
   /// The table's handle; `nil` when it doesn't exist and `create` is false.
   private func handle(_ table: StoreTable, create: Bool) throws(StoreError) -> MDB_dbi? {
-    if let known = sharing.locked({ handles[table] }) { return known }
+    if let known = sharing.withLock({ handles[table] }) { return known }
     // LMDB allows one transaction of the process at a time to open handles.
-    return try opening.locked { () throws(StoreError) in
-      if let known = sharing.locked({ handles[table] }) { return known }
+    return try opening.withLock { () throws(StoreError) in
+      if let known = sharing.withLock({ handles[table] }) { return known }
       var transaction: OpaquePointer?
       var code = mdb_txn_begin(environment.handle, nil, create ? 0 : UInt32(MDB_RDONLY), &transaction)
       guard code == 0, let transaction else { throw environment.error(code, "opening the table \(table.name)") }
@@ -141,13 +142,13 @@ public final class LMDBStore: KeyValueStore {
       }
       code = mdb_txn_commit(transaction)
       guard code == 0 else { throw environment.error(code, "opening the table \(table.name)") }
-      sharing.locked { handles[table] = handle }
+      sharing.withLock { handles[table] = handle }
       return handle
     }
   }
 
   private func reading<R>(_ body: (OpaquePointer) throws(StoreError) -> R) throws(StoreError) -> R {
-    var transaction = sharing.locked { resting.popLast() }
+    var transaction = sharing.withLock { resting.popLast() }
     var code: Int32
     if let transaction {
       code = mdb_txn_renew(transaction)
@@ -158,7 +159,7 @@ public final class LMDBStore: KeyValueStore {
     guard code == 0, let transaction else { throw environment.error(code, "beginning a read") }
     defer {
       mdb_txn_reset(transaction)
-      sharing.locked { resting.append(transaction) }
+      sharing.withLock { resting.append(transaction) }
     }
     return try body(transaction)
   }

@@ -1,3 +1,4 @@
+import Threads
 import Wire
 
 /// A store in memory with the semantics of the durable engine: the twin for tests and the simulator.
@@ -14,19 +15,19 @@ public final class MemoryStore: KeyValueStore {
   public func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? {
     try StoreLimits.check(table: table)
     try StoreLimits.check(key: key)
-    return lock.locked { tables.maps[table]?[key] }
+    return lock.withLock { tables.maps[table]?[key] }
   }
 
   /// Up to `limit` entries from `start` on, in byte order.
   public func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
     try StoreLimits.check(table: table)
-    return lock.locked { tables.maps[table]?.scan(from: start, limit: limit) ?? [] }
+    return lock.withLock { tables.maps[table]?.scan(from: start, limit: limit) ?? [] }
   }
 
   /// Applies the whole batch at once.
   public func commit(_ batch: WriteBatch) throws(StoreError) {
     try StoreLimits.check(batch)
-    lock.locked {
+    lock.withLock {
       for operation in batch.operations { tables.apply(operation) }
     }
   }

@@ -2,6 +2,7 @@ import EventLoop
 import HostCore
 import Identity
 import SecureChannel
+import Threads
 
 /// A stream that the program reads and writes itself, past the core: bytes go straight between the link's thread and the reader.
 ///

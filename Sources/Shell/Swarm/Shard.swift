@@ -3,6 +3,7 @@ import HostCore
 import Identity
 import Peering
 import SecureChannel
+import Threads
 import Wire
 
 /// What a shard is told by other threads.

@@ -3,6 +3,7 @@ import HostCore
 import Identity
 import Peering
 import SecureChannel
+import Threads
 import Wire
 
 /// Where a swarm tells what happens. Called from the shards' threads.

@@ -1,6 +1,7 @@
 import EventLoop
 import Foundation
 import HTTPAPI
+import Threads
 
 /// Asks every node again and again how it does, each on a thread of its own, so that a node that hangs delays nobody.
 final class NetworkWatch: @unchecked Sendable {

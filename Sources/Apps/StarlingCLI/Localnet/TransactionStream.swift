@@ -4,6 +4,7 @@ import Foundation
 import HTTPAPI
 import Identity
 import Ledger
+import Threads
 import Wire
 
 /// Signs transactions of several accounts and sends them to changing nodes, at a steady rate, on a thread of its own.

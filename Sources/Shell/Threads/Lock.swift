@@ -29,11 +29,12 @@ public final class Lock: @unchecked Sendable {
 }
 
 /// A condition variable that is used together with one ``Lock``.
-final class Condition: @unchecked Sendable {
+public final class Condition: @unchecked Sendable {
   private let condition: UnsafeMutablePointer<pthread_cond_t>
   private let lock: Lock
 
-  init(_ lock: Lock) {
+  /// Makes a condition for what `lock` guards.
+  public init(_ lock: Lock) {
     self.lock = lock
     condition = .allocate(capacity: 1)
     condition.initialize(to: pthread_cond_t())
@@ -47,9 +48,11 @@ final class Condition: @unchecked Sendable {
   }
 
   /// Waits for a signal; the caller holds the lock, and re-checks what it waits for, since wake-ups may be spurious.
-  func wait() { pthread_cond_wait(condition, lock.mutex) }
+  public func wait() { pthread_cond_wait(condition, lock.mutex) }
 
-  func signal() { pthread_cond_signal(condition) }
+  /// Wakes one thread that waits.
+  public func signal() { pthread_cond_signal(condition) }
 
-  func broadcast() { pthread_cond_broadcast(condition) }
+  /// Wakes all threads that wait.
+  public func broadcast() { pthread_cond_broadcast(condition) }
 }
