@@ -28,7 +28,7 @@ public struct HTTPClient: Sendable {
   /// - Throws: ``HTTPClientError`` `badAddress`.
   public init(_ url: String, timeout: Duration = .seconds(5)) throws(HTTPClientError) {
     var text = url
-    while text.hasSuffix("/") { text.removeLast() }
+    while text.hasSuffix("/") && !text.hasSuffix("://") { text.removeLast() }
     if !text.contains("://") { text = "http://" + text }
     guard let parts = URLComponents(string: text), parts.scheme == "http", let host = parts.host, !host.isEmpty, parts.query == nil else {
       throw HTTPClientError(.badAddress, "'\(url)' is not an address such as http://127.0.0.1:8545")

@@ -108,7 +108,7 @@ private final class Show {
     let nodes = firstNodes
     let blockTime = network.options.blockTime
     session.say(
-      "\(nodes.count) processes start: authorities 1 to 3, a block every \(blockTime.seconds) s, and full nodes.")
+      "\(nodes.count) processes start; 1 to 3 are authorities, a block every \(blockTime.seconds) s.")
     session.say("All but node 1 know one address only: node 1's.")
     session.say("Keys, data and logs are in \(network.directory), seed \(network.options.seed).")
     try session.startNetwork(nodes)
@@ -127,8 +127,8 @@ private final class Show {
     network.killAbruptly(victim)
     session.watch.forget(victim)
     session.say(
-      "Node \(victim.number) (\(victim.role)) is killed with SIGKILL at height \(fallen). "
-        + (victim.isAuthority ? "Its turns stay empty." : "The others go on."))
+      "Node \(victim.number) (\(victim.role)) is killed with SIGKILL at height \(fallen); "
+        + (victim.isAuthority ? "its turns lapse." : "the others go on."))
     try wait(blocks: 5)
     try network.start(victim)
     session.say("Node \(victim.number) starts again with what is on its disk.")
@@ -179,7 +179,7 @@ private final class Show {
   func prove(json: Bool) throws -> Int32 {
     try wait(blocks: 2)
     guard let stream else { return ExitStatus.failure }
-    session.say("The stream ends. What is pending goes into blocks; then all chains are compared.")
+    session.say("The stream ends, blocks take what is pending, all chains are compared.")
     stream.stop()
     let result = try session.verify(stream)
     let memory = session.running.compactMap { $0.pid.flatMap(ProcessFigures.residentBytes) }

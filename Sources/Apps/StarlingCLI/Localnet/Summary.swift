@@ -33,8 +33,10 @@ struct Summary: Encodable {
     var lines = [
       "",
       "\(nodes) nodes, \(blocks) blocks, \(transactions) transactions, \(kills) \(kills == 1 ? "kill" : "kills"), "
-        + "\(retries) sent again, at most \(residentMaximumBytes >> 20) MiB a node, \(String(format: "%.1f", seconds)) s, seed \(seed)",
+        + "\(retries) sent again",
+      "at most \(residentMaximumBytes >> 20) MiB a node, \(String(format: "%.1f", seconds)) s, seed \(seed)",
     ]
+    for finding in findings where !finding.holds { lines.append("FAILED: \(finding.name): \(finding.detail)") }
     for (reason, count) in refusals.sorted(by: { $0.key < $1.key }) { lines.append("refused \(count) times: \(reason)") }
     screen.print(lines + [holds ? "Everything held." : "FAILED"])
   }

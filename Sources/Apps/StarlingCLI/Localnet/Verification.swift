@@ -75,13 +75,13 @@ enum Verification {
         return Finding(name: name, holds: false, detail: "\(node.name) and \(nodes[0].name) differ from height \(fork.offset + 1) on")
       }
     }
-    let head = first.blocks.last.map { String($0.prefix(12)) } ?? ""
+    let head = first.blocks.last.map { String($0.prefix(8)) } ?? ""
     return Finding(
-      name: name, holds: true, detail: "head \(head)… at height \(height) on \(nodes.count) nodes, \(first.producers.count) producers")
+      name: name, holds: true, detail: "height \(height), head \(head), \(first.producers.count) producers")
   }
 
   private static func exactlyOnce(_ nodes: [LocalNode], _ walks: [ChainWalk], _ accepted: [String]) -> Finding {
-    let name = "every accepted transaction exactly once"
+    let name = "no transaction lost or doubled"
     for (node, walk) in zip(nodes, walks) {
       let lost = accepted.filter { walk.transactions[$0] == nil }
       if let one = lost.first {
