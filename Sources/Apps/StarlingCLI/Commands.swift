@@ -69,7 +69,7 @@ enum Commands {
       CommandOption("delete", value: "KEY", help: "Remove a key of the sender's own data."),
       CommandOption("fee", value: "N", help: "What the producer of the block gets. [1]"),
       CommandOption("nonce", value: "N", help: "The sender's counter. [the next one, as the node says]"), api,
-      CommandOption("wait", help: "Wait until the transaction is in a block, for a minute at most."), json,
+      CommandOption("wait", help: "Wait until the node has caught up and the transaction is in a block, a minute at most for each."), json,
     ], details: "Give one of --to, --set and --delete. Exit codes: 0 accepted (with --wait: in a block), 1 refused or not reachable.")
 
   private static let status = Command(

@@ -31,7 +31,7 @@ enum SendCommand {
     guard let chain = Hash256(hex: try api.chain().genesisHash) else { throw Failure("\(api.url) tells no genesis hash") }
     let next = try nonce ?? api.account(Base16.encode(key.publicKey.data)).nextNonce
     let transaction = Transaction(chain: chain, nonce: next, fee: fee, payload: payload, key: key, crypto: crypto)
-    let hash = try api.submit(transaction.encoded).transactionHash
+    let hash = try submit(transaction.encoded, api, patiently: call.isOn("wait"))
     var status = "submitted"
     var height: UInt64?
     if call.isOn("wait") {
@@ -69,6 +69,17 @@ enum SendCommand {
     let parts = (call["set"] ?? "").split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
     guard parts.count == 2, !parts[0].isEmpty else { throw Failure.usage(call, "--set needs KEY=VALUE") }
     return .setData(key: Array(parts[0].utf8), value: Array(parts[1].utf8))
+  }
+
+  /// Sends the transaction; `patiently` also while the node catches up.
+  private static func submit(_ transaction: [UInt8], _ api: NodeAPI, patiently: Bool) throws -> String {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while true {
+      do throws(HTTPClientError) { return try api.submit(transaction).transactionHash } catch {
+        guard patiently, error.status == 503, ContinuousClock.now < deadline else { throw error }
+        usleep(200_000)
+      }
+    }
   }
 
   /// The height of the block that the transaction gets into.

@@ -184,7 +184,7 @@ final class LocalNetwork {
   private static func makeDirectory(_ wanted: String?) throws -> String {
     let files = FileManager.default
     guard let wanted else {
-      var template = Array((files.temporaryDirectory.path + "/starling-localnet-XXXXXX").utf8CString)
+      var template = Array((files.temporaryDirectory.path + "/starling-XXXXXX").utf8CString)
       guard mkdtemp(&template) != nil else { throw Failure("no temporary folder: \(String(cString: strerror(errno)))") }
       return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }

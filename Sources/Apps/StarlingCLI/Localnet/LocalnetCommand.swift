@@ -108,8 +108,9 @@ private final class Show {
     let nodes = firstNodes
     let blockTime = network.options.blockTime
     session.say(
-      "\(nodes.count) processes start: nodes 1 to 3 are authorities with a block every \(blockTime.seconds) s, the others are full nodes.")
-    session.say("All but node 1 know one address only: node 1's. Seed \(network.options.seed), files in \(network.directory)")
+      "\(nodes.count) processes start: authorities 1 to 3, a block every \(blockTime.seconds) s, and full nodes.")
+    session.say("All but node 1 know one address only: node 1's.")
+    session.say("Keys, data and logs are in \(network.directory), seed \(network.options.seed).")
     try session.startNetwork(nodes)
     let counts = nodes.compactMap { session.watch.info($0)?.peers }
     session.say("They have found each other: \(counts.map(String.init).joined(separator: ", ")) peers. The chain grows.")
@@ -118,7 +119,7 @@ private final class Show {
     self.stream = stream
     session.acceptedCount = { stream.current.accepted.count }
     stream.start()
-    session.say("Signed transactions go out over HTTP: \(rate) a second from \(network.accounts.count) accounts, to changing nodes.")
+    session.say("\(rate) signed transactions a second go out over HTTP, to changing nodes.")
     try wait(blocks: 5)
 
     let victim = nodes[random.index(below: nodes.count)]
@@ -127,7 +128,7 @@ private final class Show {
     session.watch.forget(victim)
     session.say(
       "Node \(victim.number) (\(victim.role)) is killed with SIGKILL at height \(fallen). "
-        + (victim.isAuthority ? "Its turns stay empty, the others' blocks go on." : "The others go on."))
+        + (victim.isAuthority ? "Its turns stay empty." : "The others go on."))
     try wait(blocks: 5)
     try network.start(victim)
     session.say("Node \(victim.number) starts again with what is on its disk.")
@@ -165,7 +166,8 @@ private final class Show {
       "", "APIs: " + apis.prefix(3).joined(separator: "  "), "      " + apis.dropFirst(3).joined(separator: "  "),
       "Try, in another terminal:",
       "  \(program) peers --api \(api)",
-      "  \(program) send --key \(network.walletFile) --set colour=blue --wait --api \(api)",
+      "  \(program) send --key \(network.walletFile) \\",
+      "      --set colour=blue --wait --api \(api)",
       "  \(program) identify \(network.nodes[0].address)", "Ctrl-C ends everything.",
     ]
     if !LiveTable.Terminal.of(STDOUT_FILENO).isInteractive { session.screen.print(session.screen.notes) }
@@ -177,7 +179,7 @@ private final class Show {
   func prove(json: Bool) throws -> Int32 {
     try wait(blocks: 2)
     guard let stream else { return ExitStatus.failure }
-    session.say("The stream ends; pending transactions go into blocks, then every node's chain is read and compared.")
+    session.say("The stream ends. What is pending goes into blocks; then all chains are compared.")
     stream.stop()
     let result = try session.verify(stream)
     let memory = session.running.compactMap { $0.pid.flatMap(ProcessFigures.residentBytes) }
