@@ -68,6 +68,8 @@ public struct RangeSync: Sendable {
     public var requestTimeout = Duration.seconds(10)
     /// How long a peer is passed over after a late, short or wrong answer.
     public var penaltyTime = Duration.seconds(30)
+    /// How long a peer is passed over, without blame, after a request could not be sent or its link was lost.
+    public var lostPause = Duration.seconds(1)
     /// How often peers' heights are asked for again, so that small gaps close on a quiet network.
     public var statusInterval = Duration.seconds(10)
     /// How long a starting node waits for a first peer, twice, before it goes on alone (seed S1: retry after 2 s).
@@ -275,7 +277,9 @@ public struct RangeSync: Sendable {
     case .malformed:
       outputs.append(.blameWrong(peer))
       penalize(peer, now)
-    case .linkLost: break
+    case .linkLost:
+      // Nobody is to blame, but asking again in the same breath would end the same way.
+      if let until = peers[peer]?.penalizedUntil { peers[peer]?.penalizedUntil = max(until, now + configuration.lostPause) }
     }
   }
 
