@@ -67,7 +67,7 @@ let package = Package(
       name: "StarlingCLI",
       dependencies: [
         "Wire", "Identity", "Ledger", "NodeCore", "HostCore", "Crypto", "EventLoop", "Threads", "Store", "Node", "Starling", "Dashboard",
-        "HTTPAPI",
+        "HTTPAPI", "Simulator",
       ],
       path: "Sources/Apps/StarlingCLI", swiftSettings: shell),
     .executableTarget(name: "InteropPeer", dependencies: ["Starling"], path: "Sources/Apps/InteropPeer", swiftSettings: shell),

@@ -50,6 +50,15 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     #expect(sync.state == .synced)
   }
 
+  @Test func aLostLinkIsNotAskedAgainInTheSameBreath() {
+    var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)
+    _ = sync.handle(.peerIntroduced(peer(1), height: 100), now: time(0.1))
+    #expect(sync.handle(.peerHeight(peer(1), 105), now: time(1)) == [.fetch(BatchID(rawValue: 1), peer(1), from: 101, count: 5)])
+    #expect(sync.handle(.fetchFailed(BatchID(rawValue: 1), peer(1), .linkLost), now: time(1)) == [])
+    #expect(sync.nextDeadline == time(2))
+    #expect(sync.handle(.timer, now: time(2)) == [.fetch(BatchID(rawValue: 1), peer(1), from: 101, count: 5)])
+  }
+
   @Test func nobodyThereMeansStandaloneAfterTwoRounds() {
     var sync = RangeSync(localHeight: 0, seed: 1, now: .zero)
     #expect(sync.handle(.timer, now: time(2)) == [])

@@ -4,7 +4,7 @@ import Node
 enum Commands {
   static let root = Command(
     "starling", "Starling \(Node.version): peer-to-peer networking for blockchain nodes.",
-    subcommands: [node, keygen, genesis, send, status, peers, health, ping, identify, localnet, torture, reference],
+    subcommands: [node, keygen, genesis, send, status, peers, health, ping, identify, localnet, torture, SimCommand.command, reference],
     details: """
       'starling COMMAND --help' shows a command's options; 'starling --version' the version.
 

@@ -80,6 +80,7 @@ enum Program {
     case "identify": try IdentifyCommand.run(call)
     case "localnet": try LocalnetCommand.run(call)
     case "torture": try TortureCommand.run(call)
+    case "sim": try SimCommand.run(call)
     default: Commands.printReference()
     }
   }

@@ -91,6 +91,13 @@ public final class HostCore {
 
   /// Takes one input and appends what is to be done. A spurious `timer` is harmless; `now` never goes backwards.
   public func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
+    let first = outputs.count
+    perform(input, now, &outputs)
+    // A stream that this side gives up ends without a word from the shell.
+    for output in outputs[first...] { if case .reset(let stream) = output { links[stream.connection]?.streams[stream.stream] = nil } }
+  }
+
+  private func perform(_ input: Input, _ now: Instant, _ outputs: inout [Output]) {
     switch input {
     case .listening(let addresses):
       listenAddresses = addresses
@@ -185,16 +192,18 @@ public final class HostCore {
   /// Ends everything that runs over a link. Does nothing the second time.
   private func detach(_ connection: ConnectionID, _ reason: Reason, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
     guard let link = links[connection] else { return }
-    for (id, result) in requests.linkClosed(connection, error) { answered(id, result, now, &outputs) }
     links[connection]?.streams = [:]
-    guard admitted[link.peer] == connection else { return }
-    admitted[link.peer] = nil
-    if link.isActive {
-      links[connection]?.isActive = false
-      if link.gossipProtocol != nil { run(gossip: .peerDisconnected(link.peer), now, &outputs) }
-      if link.exchangesPeers { run(exchange: .peerGone(link.peer), now, &outputs) }
+    if admitted[link.peer] == connection {
+      admitted[link.peer] = nil
+      if link.isActive {
+        links[connection]?.isActive = false
+        if link.gossipProtocol != nil { run(gossip: .peerDisconnected(link.peer), now, &outputs) }
+        if link.exchangesPeers { run(exchange: .peerGone(link.peer), now, &outputs) }
+      }
+      outputs.append(.event(.peerGone(link.peer, reason)))
     }
-    outputs.append(.event(.peerGone(link.peer, reason)))
+    // Only now, so that whoever asks again knows that the peer is gone.
+    for (id, result) in requests.linkClosed(connection, error) { answered(id, result, now, &outputs) }
   }
 
   /// Says why, then closes.

@@ -94,6 +94,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   /// How the node catches up.
   public internal(set) var sync: RangeSync
   let protocols: Protocols
+  /// The names of the chain's protocols and topics on this network.
+  public var protocolNames: Protocols { protocols }
   var clock: WallClock
   let started: Instant
   var latestHead: Instant

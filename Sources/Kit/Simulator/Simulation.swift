@@ -66,6 +66,7 @@ public final class Simulation {
   let end: Instant
   var outputs: [Core.Output] = []
 
+  static let network = "simulation"
   /// Wall time at the simulation's beginning: 2026-01-01 00:00 UTC.
   static let wallStart = WallTime(milliseconds: 1_767_225_600_000)
 
@@ -169,6 +170,7 @@ public final class Simulation {
       for input in inputs {
         guard let core = node.core else { break }
         trace.input(now, node.index, input)
+        if node.mask != nil, case .host(let input) = input { node.mask!.note(input) }
         core.handle(input, now: now, into: &wanted)
         for output in wanted { perform(output, of: node) }
         wanted.removeAll(keepingCapacity: true)

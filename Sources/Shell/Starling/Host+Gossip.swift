@@ -37,7 +37,7 @@ extension Host {
   /// Publishes a message. It need not be subscribed to, and is not delivered to this host's own subscriptions.
   ///
   /// - Returns: the name that peers know the message by.
-  /// - Throws: ``HostError`` `publishFailed` (too large, or published before: the cause is a ``PublishError``), `gossipDisabled`, `closed`.
+  /// - Throws: ``HostError`` `publishFailed` (too large, or published before: the cause is a `PublishError`), `gossipDisabled`, `closed`.
   @discardableResult
   public func publish(_ topic: Topic, _ data: [UInt8]) async throws -> MessageID { try await engine.publish(topic, data) }
 

@@ -58,7 +58,7 @@ extension Host {
 
     /// The same from texts, such as `/ip4/127.0.0.1/tcp/0`.
     ///
-    /// - Throws: ``IdentityError`` for a text that is not an address.
+    /// - Throws: `IdentityError` for a text that is not an address.
     public init(listen: [String], bootstrap: [String] = [], network: String = "main", gossip: Gossip.Configuration? = .init())
       throws(IdentityError)
     {

@@ -32,7 +32,12 @@ extension Simulation {
         measures.transactions.reach(id, node.index, from: peer.flatMap { nodeOf[$0] }, at: now)
       }
     case .host(.peering(let event)): observe(event, node)
-    case .host(.peerGone(_, let reason)): measures.closes[reason.code.description, default: 0] += 1
+    case .host(.peerGone(let peer, let reason)):
+      measures.closes[reason.code.description, default: 0] += 1
+      let isBlame = reason.code == .lowScore || reason.code == .protocolViolation || reason.code == .banned
+      if isBlame, node.isHonest, let other = nodeOf[peer], nodes[other].isHonest {
+        oracle.violate(.blame, node.index, "its link to the honest n\(other) ended: \(reason)")
+      }
     default: break
     }
   }

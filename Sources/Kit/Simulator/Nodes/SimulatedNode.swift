@@ -18,6 +18,8 @@ final class SimulatedNode {
   /// The key that it makes blocks with.
   let producer: NodeKey?
   let behaviour: Behaviour?
+  /// What changes a byzantine node's words.
+  var mask: Mask?
   /// Nobody can dial it.
   let isUnreachable: Bool
   let isSeed: Bool
@@ -55,6 +57,8 @@ final class SimulatedNode {
   var writing: (id: CommitID, batch: WriteBatch)?
   /// How far the wall clock is off.
   var clockOffset: Duration
+  /// The same when no fault touches the clock.
+  let homeOffset: Duration
   /// Which side of a partition it is on.
   var group = 0
   /// Its last durable head; must survive.
@@ -79,6 +83,7 @@ final class SimulatedNode {
     self.downloadBytes = downloadBytes
     self.store = store
     self.clockOffset = clockOffset
+    homeOffset = clockOffset
   }
 
   var isHonest: Bool { behaviour == nil }

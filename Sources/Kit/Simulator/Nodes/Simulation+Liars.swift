@@ -1,3 +1,4 @@
+import Gossip
 import HostCore
 import Identity
 import Ledger
@@ -5,9 +6,61 @@ import NodeCore
 import Wire
 
 extension Simulation {
-  /// What really leaves a byzantine node in place of what its core wanted; `nil` for nothing.
-  func masked(_ output: HostCore.Output, of node: SimulatedNode) -> HostCore.Output? { output }
+  /// What really leaves a node in place of what its core wanted; `nil` for nothing.
+  func masked(_ output: HostCore.Output, of node: SimulatedNode) -> HostCore.Output? {
+    guard node.mask != nil else { return output }
+    return node.mask!.change(output)
+  }
 
   /// A byzantine node does something of its own accord.
-  func misbehave(_ node: SimulatedNode) {}
+  func misbehave(_ node: SimulatedNode) {
+    guard let core = node.core, let behaviour = node.behaviour else { return }
+    trace.note(now, node.index, .misbehaved)
+    switch behaviour {
+    case .blocks: if let bytes = badBlock(node, core) { publish(bytes, core.protocolNames.blockTopic, node) }
+    case .transactions: publish(badTransaction(), core.protocolNames.transactionTopic, node)
+    case .links:
+      for other in nodes where other !== node && generator.unit() < 0.2 {
+        post(node.index, .host(.command(.dial(PeerAddress(peer: other.key.peerID, address: other.address), keep: true))))
+      }
+    default: return
+    }
+    queue.schedule(.misbehave(node: node.index), at: now + .seconds(2) + generator.jitter(.seconds(4)))
+  }
+
+  private func publish(_ bytes: [UInt8], _ topic: Topic, _ node: SimulatedNode) {
+    post(node.index, .host(.command(.publish(topic, bytes))))
+  }
+
+  /// A block on the node's head that breaks one of the rules.
+  private func badBlock(_ node: SimulatedNode, _ core: Core) -> [UInt8]? {
+    guard let real = (try? core.chain.block(at: core.chain.head.height)) ?? nil else { return nil }
+    var header = real.header
+    var transactions = real.transactions
+    switch generator.index(below: 5) {
+    case 0: header.stateRoot = crypto.sha256(generator.bytes(8))
+    case 1: header.seal = generator.bytes(64)
+    case 2: header.height += 1 + UInt64(generator.index(below: 1_000))
+    case 3: transactions.append(badTransaction())
+    default:
+      // Its own seal on a slot that is not its own.
+      let parent = core.chain.head
+      guard let own = Address(node.key.publicKey), let time = consensus.time(of: parent.slot + 1) else { return nil }
+      header = BlockHeader(
+        chain: header.chain, parent: parent.hash, height: parent.height + 1, time: time, transactionRoot: MerkleTree.root(of: [], crypto: crypto),
+        stateRoot: parent.stateRoot, producer: own, slot: parent.slot + 1)
+      header = consensus.seal(header, key: node.key, crypto: crypto) ?? header
+      transactions = []
+    }
+    return Block(header: header, transactions: transactions).encoded
+  }
+
+  /// A transfer whose signature is nobody's.
+  private func badTransaction() -> [UInt8] {
+    guard let sender = Address(load.accounts[0].key.publicKey) else { return [] }
+    return Transaction(
+      chain: ledger.chain, sender: sender, nonce: UInt64(generator.index(below: 1_000)), fee: 1, payload: .transfer(to: sender, amount: 1),
+      signature: generator.bytes(64)
+    ).encoded
+  }
 }

@@ -15,7 +15,14 @@ extension Simulation {
     node.isOff = false
     node.isSuspended = false
     var configuration = Core.Configuration()
-    configuration.host.network = "simulation"
+    configuration.host.network = Simulation.network
+    node.mask = node.behaviour.map { Mask($0, network: Simulation.network, partition: genesis.chainID, seed: generator.next()) }
+    if node.behaviour == .links {
+      configuration.host.peering.outboundMinimum = 100
+      configuration.host.peering.outboundMaximum = 200
+      configuration.host.peering.totalMaximum = 400
+      configuration.host.peering.passiveWait = .zero
+    }
     if let outbound = scenario.outbound {
       configuration.host.peering.outboundMinimum = outbound
       configuration.host.peering.outboundMaximum = max(outbound, 2 * outbound)

@@ -11,6 +11,7 @@ extension Simulation {
     case start(Int)
     case resume(Int)
     case disk(Int)
+    case clock(Int)
     case load
   }
 
@@ -53,9 +54,8 @@ extension Simulation {
       }
     case .clock(let share, let by):
       for node in pick(share, where: \.isUp) {
-        node.clockOffset = generator.jitter(by * 2) - by
-        trace.note(now, node.index, .clockSet, UInt64(bitPattern: node.clockOffset.nanoseconds))
-        post(node.index, .clock(wallClock(node)))
+        setClock(node, generator.jitter(by * 2) - by)
+        queue.schedule(.mend(.clock(node.index)), at: mend)
       }
     case .diskErrors(let share):
       for node in pick(share, where: { $0.isUp && !$0.isDiskFailing }) {
@@ -87,10 +87,17 @@ extension Simulation {
     case .disk(let index):
       trace.note(now, index, .diskWorks)
       nodes[index].isDiskFailing = false
+    case .clock(let index): setClock(nodes[index], nodes[index].homeOffset)
     case .load:
       load.times = 1
       load.target = nil
     }
+  }
+
+  private func setClock(_ node: SimulatedNode, _ offset: Duration) {
+    node.clockOffset = offset
+    trace.note(now, node.index, .clockSet, UInt64(bitPattern: offset.nanoseconds))
+    post(node.index, .clock(wallClock(node)))
   }
 
   private func resume(_ node: SimulatedNode) {
