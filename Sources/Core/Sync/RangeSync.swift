@@ -138,8 +138,10 @@ public struct RangeSync: Sendable {
     var inFlight = 0
     var penalizedUntil = Instant.zero
     var nextStatus: Instant
-    /// The highest height it failed to deliver; its claim beyond is not believed until the penalty ends.
+    /// Late, short or wrong answers since the last good one.
     var failures = 0
+    /// It claimed blocks that it did not deliver: until it delivers some, its claims keep nobody from work.
+    var isDoubted = false
   }
 
   private enum Stage {
@@ -240,6 +242,7 @@ public struct RangeSync: Sendable {
       return failed(index, peer, blocks.isEmpty ? .declined : .malformed, now: now, into: &outputs)
     }
     peers[peer]?.failures = 0
+    peers[peer]?.isDoubted = false
     batches[index].stage = .fetched(peer, blocks)
     if blocks.count < batch.count {
       // A short answer is good as far as it goes; the rest becomes a batch of its own.
@@ -271,12 +274,17 @@ public struct RangeSync: Sendable {
     batches[index].stage = .waiting
     batches[index].tried.append(peer)
     switch failure {
-    case .late, .declined:
+    case .late:
       outputs.append(.blameSlow(peer))
       penalize(peer, now)
+    case .declined:
+      outputs.append(.blameSlow(peer))
+      penalize(peer, now)
+      peers[peer]?.isDoubted = true
     case .malformed:
       outputs.append(.blameWrong(peer))
       penalize(peer, now)
+      peers[peer]?.isDoubted = true
     case .linkLost:
       // Nobody is to blame, but asking again in the same breath would end the same way.
       if let until = peers[peer]?.penalizedUntil { peers[peer]?.penalizedUntil = max(until, now + configuration.lostPause) }
@@ -293,7 +301,10 @@ public struct RangeSync: Sendable {
     state.failures += 1
     state.penalizedUntil = now + configuration.penaltyTime * (1 << min(state.failures - 1, 6))
     // What it claims and does not deliver is not worth waiting for; the next status may claim it again.
-    if state.failures >= 2 { state.height = min(state.height, localHeight) }
+    if state.failures >= 2 {
+      state.height = min(state.height, localHeight)
+      state.isDoubted = true
+    }
     state.nextStatus = max(state.nextStatus, state.penalizedUntil)
     peers[peer] = state
   }
@@ -405,11 +416,12 @@ public struct RangeSync: Sendable {
 
   private mutating func updateState(_ now: Instant, into outputs: inout [Output]) {
     let next: SyncState
+    let believed = max(shownHeight, peers.values.lazy.filter { !$0.isDoubted }.map(\.height).max() ?? 0)
     if peers.isEmpty {
       next = searchDeadline != nil ? .searching : .standalone
-    } else if target > localHeight, !state.isCaughtUp || (target - localHeight > configuration.bulkThreshold && hasEvidence) {
+    } else if believed > localHeight, !state.isCaughtUp || shownHeight > localHeight + configuration.bulkThreshold {
       // A node that was level stays so while it fetches the odd block, and whatever is merely claimed.
-      next = .syncing(target: target)
+      next = .syncing(target: believed)
     } else {
       next = .synced
     }
@@ -419,12 +431,12 @@ public struct RangeSync: Sendable {
     }
   }
 
-  /// Whether a peer has shown blocks beyond the own head, rather than only claimed them.
-  private var hasEvidence: Bool {
-    batches.contains {
-      switch $0.stage {
-      case .fetched, .applying: true
-      case .waiting, .fetching: false
+  /// The highest height of which a peer has shown a block, rather than only claimed it; the own one at least.
+  private var shownHeight: UInt64 {
+    batches.reduce(localHeight) { highest, batch in
+      switch batch.stage {
+      case .fetched, .applying: max(highest, batch.last)
+      case .waiting, .fetching: highest
       }
     }
   }
