@@ -183,11 +183,14 @@ public struct RangeSync: Sendable {
     self.localHeight = localHeight
     generator = SeededGenerator(seed: seed)
     searchDeadline = now + configuration.searchTime
+    nextDeadline = searchDeadline
   }
 
   /// When `timer` is wanted.
-  public var nextDeadline: Instant? {
-    [searchDeadline, wakeUp, peers.values.map(\.nextStatus).min()].compactMap { $0 }.min()
+  public private(set) var nextDeadline: Instant?
+
+  private var earliestDeadline: Instant? {
+    [searchDeadline, wakeUp, peers.values.lazy.map(\.nextStatus).min()].compactMap { $0 }.min()
   }
 
   /// The highest height that a peer claims, or the own.
@@ -223,6 +226,7 @@ public struct RangeSync: Sendable {
     plan(now, into: &outputs)
     release(into: &outputs)
     updateState(now, into: &outputs)
+    nextDeadline = earliestDeadline
   }
 
   /// Takes one input and returns what it led to.
