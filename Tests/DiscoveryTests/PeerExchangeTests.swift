@@ -74,6 +74,20 @@ import Wire
     #expect(answer(PeerListMessage.response(junk + [item(9)])) == [.report(peer(2), .junk), .learned([item(9)], from: peer(2))])
   }
 
+  @Test func oneThatCameBackIsNotBlamedForWhatItForgot() {
+    var machine = PeerExchange(localPeer: peer(1))
+    var outputs: [PeerExchange.Output] = []
+    let request = PeerListMessage.request(maximum: 2)
+    machine.share([], now: at(0))
+    for _ in 0..<5 { _ = machine.serve(peer(2), request: request.rawSpan, now: at(0), into: &outputs) }
+    machine.handle(.peerActive(peer(2)), now: at(1), into: &outputs)
+    outputs = []
+    #expect(machine.serve(peer(2), request: request.rawSpan, now: at(1), into: &outputs) == nil)
+    #expect(outputs.isEmpty)
+    #expect(machine.serve(peer(2), request: request.rawSpan, now: at(2), into: &outputs) == nil)
+    #expect(outputs == [.report(peer(2), .tooManyRequests)])
+  }
+
   @Test func serving() throws {
     var machine = PeerExchange(localPeer: peer(1))
     var outputs: [PeerExchange.Output] = []

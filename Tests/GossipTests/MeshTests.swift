@@ -62,6 +62,19 @@ import Wire
     }
   }
 
+  @Test func aPeerThatCameBackIsNotHeldToABackoffItForgot() {
+    let bench = Bench()
+    bench.input(.subscribe(blocks, .init()))
+    bench.join(peer(1))
+    bench.input(.received(peer(1), rpc { $0.prune(blocks, backoff: 30) }))
+    bench.input(.peerDisconnected(peer(1)))
+    bench.join(peer(1))
+    let first = bench.input(.received(peer(1), rpc { $0.graft(blocks) }))
+    #expect(first.offences == [])
+    #expect(first.sent(to: peer(1)) == ["prune \(blocks) 60s"], "it is told again")
+    #expect(bench.input(.received(peer(1), rpc { $0.graft(blocks) })).offences == [.graftDuringBackoff(blocks)])
+  }
+
   @Test func graftDuringBackoffIsRefusedAndReported() {
     let bench = Bench()
     bench.input(.subscribe(blocks, .init()))

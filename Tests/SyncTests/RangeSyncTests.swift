@@ -59,6 +59,21 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     #expect(sync.handle(.timer, now: time(2)) == [.fetch(BatchID(rawValue: 1), peer(1), from: 101, count: 5)])
   }
 
+  @Test func aClaimThatIsNotDeliveredKeepsNobodyFromWork() {
+    var sync = RangeSync(localHeight: 0, seed: 1, now: .zero)
+    _ = sync.handle(.peerIntroduced(peer(1), height: 1_000), now: time(0.1))
+    #expect(sync.state == .syncing(target: 1_000))
+    #expect(sync.handle(.fetchFailed(BatchID(rawValue: 1), peer(1), .declined), now: time(0.2)).contains(.state(.synced)))
+    // It says so again, and an honest peer shows a single block: no reason to stop.
+    _ = sync.handle(.peerIntroduced(peer(2), height: 1), now: time(1))
+    _ = sync.handle(.peerHeight(peer(1), 1_000), now: time(40))
+    #expect(sync.state == .synced)
+    var first: BatchID?
+    for output in sync.handle(.timer, now: time(41)) { if case .fetch(let id, peer(2), 1, _) = output { first = id } }
+    if let first { _ = sync.handle(.fetched(first, peer(2), [block(1)]), now: time(41.1)) }
+    #expect(sync.state == .synced)
+  }
+
   @Test func nobodyThereMeansStandaloneAfterTwoRounds() {
     var sync = RangeSync(localHeight: 0, seed: 1, now: .zero)
     #expect(sync.handle(.timer, now: time(2)) == [])

@@ -75,6 +75,8 @@ public struct PeerExchange: Sendable {
   }
 
   private struct Partner {
+    /// Whether the peer asked on this link.
+    var hasAsked = false
     var asked = 0
     var nextAsk: Instant
     var requestedAt: Instant?
@@ -151,8 +153,11 @@ public struct PeerExchange: Sendable {
       outputs.append(.report(peer, .malformed(.malformed(error))))
       return nil
     }
+    let isFirst = partners[peer]?.hasAsked == false
+    partners[peer]?.hasAsked = true
     guard takeToken(peer, now) else {
-      outputs.append(.report(peer, .tooManyRequests))
+      // One that came back does not know how often it had asked before: it gets no answer, and no blame.
+      if !isFirst { outputs.append(.report(peer, .tooManyRequests)) }
       return nil
     }
     let answer = (cache?.addresses ?? []).filter { $0.peer != peer && $0.peer != localPeer }.prefix(maximum)

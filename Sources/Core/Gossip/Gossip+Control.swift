@@ -69,7 +69,7 @@ extension Gossip {
     }
     if peer.isDirect { return refuse() }
     if let until = topic.backoff[peer.id], now < until {
-      report(peer.id, .graftDuringBackoff(name), into: &outputs)
+      if peer.backoffsKnown.contains(name) { report(peer.id, .graftDuringBackoff(name), into: &outputs) }
       return refuse()
     }
     if peer.score < 0 { return refuse() }

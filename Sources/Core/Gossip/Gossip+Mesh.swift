@@ -34,6 +34,7 @@ extension Gossip {
 
   /// Remembers a backoff; a longer one that runs already stays.
   func setBackoff(_ id: PeerID, _ topic: TopicState, until: Instant, now: Instant) {
+    peers[id]?.backoffsKnown.insert(topic.topic)
     if let present = topic.backoff[id] {
       if until > present { topic.backoff[id] = until }
       return

@@ -27,6 +27,9 @@ final class GossipPeer {
   var wants: [MessageID] = []
   var isDirty = false
 
+  /// Topics with a backoff that came about on this connection: the peer knows of it. One that restarted has forgotten earlier ones.
+  var backoffsKnown: Set<Topic> = []
+
   // Since the last heartbeat.
   var ihaveMessages = 0
   var idsAsked = 0

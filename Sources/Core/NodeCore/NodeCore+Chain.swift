@@ -17,7 +17,13 @@ extension NodeCore {
       // What came by gossip goes on with its verdict.
       if source.peer == nil { tell(.command(.publish(protocols.blockTopic, bytes)), now, &outputs) }
     case .relayTransaction(_, let bytes, let source):
-      if source.peer == nil { tell(.command(.publish(protocols.transactionTopic, bytes)), now, &outputs) }
+      if case .gossip = source { return }
+      if host.gossip?.topicPeers(protocols.transactionTopic).isEmpty == true {
+        // Published now nobody would hear of it, and later it would count as said.
+        mustAnnouncePool = true
+      } else {
+        tell(.command(.publish(protocols.transactionTopic, bytes)), now, &outputs)
+      }
     case .newHead(let head, let depth):
       latestHead = now
       if depth > 0 { counters.reorganisations += 1 }
@@ -118,14 +124,8 @@ extension NodeCore {
     }
   }
 
-  /// What was accepted before a crash may not have left this node: say it again, once.
   private func caughtUp(_ now: Instant, _ outputs: inout [Output]) {
-    if sync.state == .synced, !hasAnnouncedPool {
-      hasAnnouncedPool = true
-      for pending in chain.mempool.transactions.prefix(Self.transactionsMaximum) {
-        tell(.command(.publish(protocols.transactionTopic, pending.bytes)), now, &outputs)
-      }
-    }
+    announcePool(now, &outputs)
     for peer in host.peering.activePeers { askPool(peer, now, &outputs) }
   }
 }

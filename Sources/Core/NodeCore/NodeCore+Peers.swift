@@ -22,6 +22,7 @@ extension NodeCore {
     case .request(let request): serve(request, now, &outputs)
     case .response(let id, let result): response(id, result, now, &outputs)
     case .validate(let message): validate(message, now, &outputs)
+    case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)
     case .listening, .identified, .gossip, .published, .publishFailed, .mesh, .peering: break
     }
     switch event {
@@ -143,11 +144,30 @@ extension NodeCore {
     return BytesList(items).encoded
   }
 
-  /// A node that has caught up asks its first few peers for what they have pending.
+  /// A node that has caught up asks new peers for what they have pending.
   func askPool(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
-    guard sync.state.isCaughtUp, poolsAsked < 3 else { return }
-    poolsAsked += 1
+    guard sync.state.isCaughtUp, nextPoolAsk <= now else { return }
+    nextPoolAsk = now + configuration.poolPause
+    poolDeadline = now + configuration.poolInterval
     ask(.pool(peer), peer, protocols.transactions, BytesList([]).encoded, timeout: .seconds(10), now, &outputs)
+  }
+
+  /// What gossip lost, as while the network was split, is asked for again and again, from one peer after another.
+  func askNextPool(_ now: Instant, _ outputs: inout [Output]) {
+    poolDeadline = now + configuration.poolInterval
+    let peers = host.peering.activePeers
+    guard !peers.isEmpty else { return }
+    poolTurn += 1
+    askPool(peers[poolTurn % peers.count], now, &outputs)
+  }
+
+  /// Says the pending transactions again once somebody listens.
+  func announcePool(_ now: Instant, _ outputs: inout [Output]) {
+    guard mustAnnouncePool, sync.state.isCaughtUp, host.gossip?.topicPeers(protocols.transactionTopic).isEmpty == false else { return }
+    mustAnnouncePool = false
+    for pending in chain.mempool.transactions.prefix(Self.transactionsMaximum) {
+      tell(.command(.publish(protocols.transactionTopic, pending.bytes)), now, &outputs)
+    }
   }
 
   private func response(_ id: RequestID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]) {

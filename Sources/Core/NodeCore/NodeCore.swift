@@ -28,6 +28,11 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     public var stalledAfterBlocks = 6
     /// The most bytes of one answer with blocks; below the protocol's limit of 10 MB.
     public var blocksAnswerBytes = 8 << 20
+    /// How often a peer, each in its turn, is asked for its pending transactions, so that what gossip lost is found. Default 30 s;
+    /// costs one request, and an answer as large as the peer's first 1,000 pending transactions.
+    public var poolInterval = Duration.seconds(30)
+    /// The least time between two such requests when new links suggest them. Default 5 s.
+    public var poolPause = Duration.seconds(5)
     /// How long a peer may take for a status.
     public var statusTimeout = Duration.seconds(5)
 
@@ -105,8 +110,13 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   var purposes: [RequestID: Purpose] = [:]
   var waiters: [ValidationToken: Waiter] = [:]
   var parentsAsked: Set<Hash256> = []
-  var hasAnnouncedPool = false
-  var poolsAsked = 0
+  /// Pending transactions may be unknown to everybody else: they were accepted in an earlier life or while nobody listened.
+  var mustAnnouncePool = true
+  /// When a peer may be asked for its pending transactions again, and when one is asked if none was.
+  var nextPoolAsk: Instant
+  var poolDeadline: Instant
+  /// Whose turn it is to be asked.
+  var poolTurn = 0
   var nextNumber: UInt64 = 1
   var counters = Counters()
   var hostOutputs: [HostCore.Output] = []
@@ -164,6 +174,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     self.clock = clock
     started = now
     latestHead = now
+    nextPoolAsk = now
+    poolDeadline = now + configuration.poolInterval
     protocols = Protocols(network: configuration.host.network, partition: genesis.chainID)
     var hostConfiguration = configuration.host
     hostConfiguration.peering.introductionRequired = true
@@ -194,7 +206,13 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   }
 
   /// When `timer` is wanted.
-  public var nextDeadline: Instant? { [host.nextDeadline, chain.nextDeadline, sync.nextDeadline].compactMap { $0 }.min() }
+  public var nextDeadline: Instant? {
+    var deadline = poolDeadline
+    if let other = host.nextDeadline, other < deadline { deadline = other }
+    if let other = chain.nextDeadline, other < deadline { deadline = other }
+    if let other = sync.nextDeadline, other < deadline { deadline = other }
+    return deadline
+  }
 
   /// Takes one input and appends what is to be done.
   public func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
@@ -211,6 +229,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       if let deadline = host.nextDeadline, deadline <= now { tell(.timer, now, &outputs) }
       if let deadline = chain.nextDeadline, deadline <= now { run(chain: .timerFired, now, &outputs) }
       if let deadline = sync.nextDeadline, deadline <= now { run(sync: .timer, now, &outputs) }
+      if poolDeadline <= now { askNextPool(now, &outputs) }
     }
   }
 

@@ -141,8 +141,10 @@ public struct RangeSync: Sendable {
     var inFlight = 0
     var penalizedUntil = Instant.zero
     var nextStatus: Instant
-    /// The highest height it failed to deliver; its claim beyond is not believed until the penalty ends.
+    /// Late, short or wrong answers since the last good one.
     var failures = 0
+    /// It claimed blocks that it did not deliver: until it delivers some, its claims keep nobody from work.
+    var isDoubted = false
   }
 
   private enum Stage {
@@ -186,11 +188,14 @@ public struct RangeSync: Sendable {
     self.localHeight = localHeight
     generator = SeededGenerator(seed: seed)
     searchDeadline = now + configuration.searchTime
+    nextDeadline = searchDeadline
   }
 
   /// When `timer` is wanted.
-  public var nextDeadline: Instant? {
-    [searchDeadline, wakeUp, peers.values.map(\.nextStatus).min()].compactMap { $0 }.min()
+  public private(set) var nextDeadline: Instant?
+
+  private var earliestDeadline: Instant? {
+    [searchDeadline, wakeUp, peers.values.lazy.map(\.nextStatus).min()].compactMap { $0 }.min()
   }
 
   /// The highest height that a peer claims, or the own.
@@ -227,6 +232,7 @@ public struct RangeSync: Sendable {
     plan(now, into: &outputs)
     release(into: &outputs)
     updateState(now, into: &outputs)
+    nextDeadline = earliestDeadline
   }
 
   /// Takes one input and returns what it led to.
@@ -246,6 +252,7 @@ public struct RangeSync: Sendable {
       return failed(index, peer, blocks.isEmpty ? .declined : .malformed, now: now, into: &outputs)
     }
     peers[peer]?.failures = 0
+    peers[peer]?.isDoubted = false
     batches[index].stage = .fetched(peer, blocks)
     if blocks.count < batch.count {
       // A short answer is good as far as it goes; the rest becomes a batch of its own.
@@ -277,12 +284,17 @@ public struct RangeSync: Sendable {
     batches[index].stage = .waiting
     batches[index].tried.append(peer)
     switch failure {
-    case .late, .declined:
+    case .late:
       outputs.append(.blameSlow(peer))
       penalize(peer, now)
+    case .declined:
+      outputs.append(.blameSlow(peer))
+      penalize(peer, now)
+      peers[peer]?.isDoubted = true
     case .malformed:
       outputs.append(.blameWrong(peer))
       penalize(peer, now)
+      peers[peer]?.isDoubted = true
     case .linkLost:
       if let until = peers[peer]?.penalizedUntil { peers[peer]?.penalizedUntil = max(until, now + configuration.lostLinkPause) }
     }
@@ -298,7 +310,10 @@ public struct RangeSync: Sendable {
     state.failures += 1
     state.penalizedUntil = now + configuration.penaltyTime * (1 << min(state.failures - 1, 6))
     // What it claims and does not deliver is not worth waiting for; the next status may claim it again.
-    if state.failures >= 2 { state.height = min(state.height, localHeight) }
+    if state.failures >= 2 {
+      state.height = min(state.height, localHeight)
+      state.isDoubted = true
+    }
     state.nextStatus = max(state.nextStatus, state.penalizedUntil)
     peers[peer] = state
   }
@@ -421,11 +436,12 @@ public struct RangeSync: Sendable {
 
   private mutating func updateState(_ now: Instant, into outputs: inout [Output]) {
     let next: SyncState
+    let believed = max(shownHeight, peers.values.lazy.filter { !$0.isDoubted }.map(\.height).max() ?? 0)
     if peers.isEmpty {
       next = searchDeadline != nil ? .searching : .standalone
-    } else if target > localHeight, !state.isCaughtUp || (target - localHeight > configuration.bulkThreshold && hasEvidence) {
+    } else if believed > localHeight, !state.isCaughtUp || shownHeight > localHeight + configuration.bulkThreshold {
       // A node that was level stays so while it fetches the odd block, and whatever is merely claimed.
-      next = .syncing(target: target)
+      next = .syncing(target: believed)
     } else {
       next = .synced
     }
@@ -435,12 +451,12 @@ public struct RangeSync: Sendable {
     }
   }
 
-  /// Whether a peer has shown blocks beyond the own head, rather than only claimed them.
-  private var hasEvidence: Bool {
-    batches.contains {
-      switch $0.stage {
-      case .fetched, .applying: true
-      case .waiting, .fetching: false
+  /// The highest height of which a peer has shown a block, rather than only claimed it; the own one at least.
+  private var shownHeight: UInt64 {
+    batches.reduce(localHeight) { highest, batch in
+      switch batch.stage {
+      case .fetched, .applying: max(highest, batch.last)
+      case .waiting, .fetching: highest
       }
     }
   }

@@ -189,6 +189,7 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     startVerification(&outputs)
     produce(now, &outputs)
     flush(now, &outputs)
+    nextDeadline = earliestDeadline
   }
 
   /// Takes an input and returns what is to be done.
@@ -198,8 +199,17 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     return outputs
   }
 
-  /// When to send `timerFired` next.
-  public var nextDeadline: Instant? { [productionAt, orphanCheck, retryAt, pool.nextExpiry].compactMap { $0 }.min() }
+  /// When to send `timerFired` next. Kept, because the shell asks after every input of any machine.
+  public private(set) var nextDeadline: Instant?
+
+  private var earliestDeadline: Instant? {
+    var earliest = Instant.distantFuture
+    if let productionAt { earliest = min(earliest, productionAt) }
+    if let orphanCheck { earliest = min(earliest, orphanCheck) }
+    if let retryAt { earliest = min(earliest, retryAt) }
+    if let expiry = pool.nextExpiry { earliest = min(earliest, expiry) }
+    return earliest == .distantFuture ? nil : earliest
+  }
 
   mutating func finish(_ id: WorkID, _ result: WorkResult, _ now: Instant, _ outputs: inout [Output]) {
     switch result {
