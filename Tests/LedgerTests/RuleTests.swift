@@ -89,7 +89,6 @@ import Wire
       (world.transfer(0, 2, 2_000_000, nonce: 1).encoded, .insufficientBalance(balance: 999_989, cost: 2_000_001)),
       (world.transfer(0, 2, nonce: 1, chain: .zero).encoded, .wrongChain),
       ([1, 2, 3], .malformed("not a transaction (badTag)")),
-      (world.data(0, .deleteData(key: [1]), nonce: 1).encoded, .unknownKey),
       (world.data(0, .setData(key: [], value: []), nonce: 1).encoded, .badKey(bytes: 0, limit: 256)),
     ]
     for (bytes, error) in table {

@@ -140,7 +140,7 @@ public struct AccountLedger: Ledger {
       overlay.set(transaction.sender, sender)
       overlay.setData(key, of: transaction.sender, value)
     case .deleteData(let key):
-      guard overlay.hasData(key, of: transaction.sender) else { throw .unknownKey }
+      // Removing what is not there is paid for and changes nothing: were it refused, it would hold up the account's later nonces.
       overlay.set(transaction.sender, sender)
       overlay.setData(key, of: transaction.sender, nil)
     }
@@ -171,12 +171,6 @@ private struct AccountOverlay {
     var slot = slot(address)
     slot.account = account
     accounts[address] = slot
-  }
-
-  func hasData(_ key: [UInt8], of address: Address) -> Bool {
-    let treeKey = AccountState.key(ofData: key, address, crypto: crypto)
-    if let change = data[treeKey] { return change.new != nil }
-    return base.tree.get(treeKey) != nil
   }
 
   mutating func setData(_ key: [UInt8], of address: Address, _ value: [UInt8]?) {

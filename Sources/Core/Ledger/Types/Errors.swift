@@ -24,8 +24,6 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
   case badKey(bytes: Int, limit: Int)
   /// The data value is longer than the chain allows.
   case badValue(bytes: Int, limit: Int)
-  /// The data key to remove is not there.
-  case unknownKey
   /// A rule of a replaced ledger; the text says which.
   case rule(String)
 
@@ -33,7 +31,7 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
   public var isIntrinsic: Bool {
     switch self {
     case .malformed, .tooLarge, .wrongChain, .badSignature, .badKey, .badValue, .feeTooLow: true
-    case .staleNonce, .nonceGap, .insufficientBalance, .amountOverflow, .unknownKey, .rule: false
+    case .staleNonce, .nonceGap, .insufficientBalance, .amountOverflow, .rule: false
     }
   }
 
@@ -51,7 +49,6 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
     case .feeTooLow(let fee, let minimum): "fee \(fee) is below the chain's minimum of \(minimum)"
     case .badKey(let bytes, let limit): "data key of \(bytes) bytes; 1 to \(limit) are allowed"
     case .badValue(let bytes, let limit): "data value of \(bytes) bytes; at most \(limit) are allowed"
-    case .unknownKey: "data key to delete does not exist"
     case .rule(let why): why
     }
   }
