@@ -88,9 +88,18 @@ extension Chain {
     if let info = pool[id] { return .pending(info) }
     guard let location = try store.get(ChainTable.transactions, id.bytes).flatMap({ ChainTable.location($0) }),
       let block = try block(at: location.height), block.transactions.indices.contains(location.index)
-    else { return nil }
+    else { return onTheWay(id).map { .pending($0) } }
     return .confirmed(
       block: block.hash(crypto: crypto), height: location.height, index: location.index, bytes: block.transactions[location.index])
+  }
+
+  /// A transaction in a block that is applied and not yet durable: it has left the pool, and the store does not have it.
+  private func onTheWay(_ id: Hash256) -> TransactionInfo? {
+    guard head.height < tipNode.head.height else { return nil }
+    for height in (head.height + 1)...tipNode.head.height {
+      if let found = canonical[height].flatMap({ nodes[$0] })?.transactions.first(where: { $0.id == id }) { return found }
+    }
+    return nil
   }
 
   /// The receipt of a confirmed transaction: the header and the Merkle path to its transaction root.

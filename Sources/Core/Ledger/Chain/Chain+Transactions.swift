@@ -15,7 +15,17 @@ extension Chain {
     let info: TransactionInfo
     do throws(LedgerError) { info = try ledger.inspect(bytes, crypto: crypto) } catch { return .invalid(error) }
     if let error = invalidTransactions[info.id] { return .invalid(error) }
-    if pool[info.id] != nil || verifyingIDs.contains(info.id) { return .known(info.id) }
+    if pool[info.id] != nil {
+      // Known is a promise like accepted: while the first copy is on its way to the store, the answer waits for it.
+      if underWay == nil && gathered.isEmpty { return .known(info.id) }
+      gathered.followers.append(.transactionVerdict(token, .known(info.id)))
+      return nil
+    }
+    if verifyingIDs.contains(info.id) {
+      guard copies[info.id, default: []].count < configuration.copiesWaiting else { return .refused(.busy) }
+      copies[info.id, default: []].append(token)
+      return nil
+    }
     if let verdict = checkState(info) { return verdict }
     guard unverified.count < configuration.queuedTransactions else { return .refused(.busy) }
     verifyingIDs.insert(info.id)
@@ -39,6 +49,14 @@ extension Chain {
     return nil
   }
 
+  /// The verdict for the copy that was verified, and for those that came meanwhile.
+  private mutating func verdicts(_ entry: Verifying, _ verdict: TransactionVerdict) -> [Output] {
+    let id = entry.info.id
+    let others: TransactionVerdict = if case .accepted = verdict { .known(id) } else { verdict }
+    return [.transactionVerdict(entry.token, verdict)]
+      + (copies.removeValue(forKey: id) ?? []).map { .transactionVerdict($0, others) }
+  }
+
   mutating func startVerification(_ outputs: inout [Output]) {
     while !unverified.isEmpty, verifications.count < configuration.verificationsInFlight {
       let batch = Array(unverified.prefix(configuration.verificationBatch))
@@ -57,24 +75,24 @@ extension Chain {
       verifyingIDs.remove(info.id)
       guard isGood else {
         invalidTransactions.insert(info.id, .badSignature)
-        outputs.append(.transactionVerdict(entry.token, .invalid(.badSignature)))
+        outputs += verdicts(entry, .invalid(.badSignature))
         continue
       }
       verified.insert(info.id, true)
       // The state may have moved on while the signature was verified.
       if let verdict = checkState(info) {
-        outputs.append(.transactionVerdict(entry.token, verdict))
+        outputs += verdicts(entry, verdict)
         continue
       }
       do throws(MempoolError) {
         let next = ledger.nextNonce(of: info.sender, in: tipNode.state, crypto: crypto)
         drop(try pool.insert(info, nextNonce: next, now: now), .displaced, &outputs)
       } catch {
-        outputs.append(.transactionVerdict(entry.token, .refused(.pool(error))))
+        outputs += verdicts(entry, .refused(.pool(error)))
         continue
       }
       gathered.batch.put(ChainTable.pool, info.id.bytes, info.bytes)
-      gathered.followers.append(.transactionVerdict(entry.token, .accepted(info.id)))
+      gathered.followers += verdicts(entry, .accepted(info.id))
       gathered.followers.append(.relayTransaction(info.id, bytes: info.bytes, source: entry.source))
     }
   }

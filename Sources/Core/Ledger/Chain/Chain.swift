@@ -131,6 +131,8 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   var invalidTransactions: RecentMap<Hash256, LedgerError>
   var unverified: [Verifying] = []
   var verifyingIDs: Set<Hash256> = []
+  /// Further copies of transactions that are being verified; they get their verdict with the first.
+  var copies: [Hash256: [ValidationToken]] = [:]
   var verifications: [WorkID: [Verifying]] = [:]
 
   var producer: (key: NodeKey, address: Address)?

@@ -161,6 +161,8 @@ public struct ChainConfiguration: Hashable, Sendable {
   public var verifiedRemembered = 32_768
   /// Transactions that wait for verification; 4,096 by default. More are refused as busy.
   public var queuedTransactions = 4096
+  /// Copies of one transaction that may wait for the first one's verdict; 64 by default. More are refused as busy.
+  public var copiesWaiting = 64
   /// Transactions in one piece of work; 64 by default, about 2.5 ms of a core.
   public var verificationBatch = 64
   /// Pieces of transaction work under way at once; 4 by default.
