@@ -77,7 +77,8 @@ struct Mask {
     (0..<100).compactMap { _ in
       var name: [UInt8] = [0x12, 0x20]
       name += generator.bytes(32)
-      guard let peer = try? PeerID(bytes: name), let ip = IPAddress(bytes: [UInt8(64 + generator.index(below: 30))] + generator.bytes(3)) else {
+      guard let peer = try? PeerID(bytes: name), let ip = IPAddress(bytes: [UInt8(64 + generator.index(below: 30))] + generator.bytes(3))
+      else {
         return nil
       }
       return PeerAddress(peer: peer, address: Multiaddr(ip: ip, port: 4001))

@@ -47,7 +47,8 @@ extension Simulation {
       let parent = core.chain.head
       guard let own = Address(node.key.publicKey), let time = consensus.time(of: parent.slot + 1) else { return nil }
       header = BlockHeader(
-        chain: header.chain, parent: parent.hash, height: parent.height + 1, time: time, transactionRoot: MerkleTree.root(of: [], crypto: crypto),
+        chain: header.chain, parent: parent.hash, height: parent.height + 1, time: time,
+        transactionRoot: MerkleTree.root(of: [], crypto: crypto),
         stateRoot: parent.stateRoot, producer: own, slot: parent.slot + 1)
       header = consensus.seal(header, key: node.key, crypto: crypto) ?? header
       transactions = []

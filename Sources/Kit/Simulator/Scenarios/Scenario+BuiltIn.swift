@@ -54,7 +54,9 @@ extension Scenario {
       ])
       let longest = draw([2, 15, 60])
       scenario.faults.append(
-        Fault(kind, from: .seconds(10 + generator.index(below: 30)), every: .seconds(draw([5, 15, 40])), lasting: .seconds(1)...(.seconds(longest))))
+        Fault(
+          kind, from: .seconds(10 + generator.index(below: 30)), every: .seconds(draw([5, 15, 40])),
+          lasting: .seconds(1)...(.seconds(longest))))
     }
     for _ in 0..<generator.index(below: 3) {
       scenario.liars.append(LiarGroup(draw(Behaviour.allCases), share: draw([0.05, 0.1])))

@@ -30,11 +30,14 @@ extension Scenario {
   private static var fields: [(key: String, field: Field)] {
     [
       ("name", .text(\.name)), ("about", .text(\.about)), ("nodes", .integer(\.nodes)), ("regions", .integer(\.regions)),
-      ("seeds", .integer(\.seeds)), ("upload", .bytes(\.uploadBytes)), ("download", .bytes(\.downloadBytes)), ("jitter", .duration(\.jitter)),
-      ("loss", .number(\.loss)), ("handshake-cost", .duration(\.handshakeCost)), ("unreachable", .number(\.unreachable)), ("slow", .number(\.slow)),
+      ("seeds", .integer(\.seeds)), ("upload", .bytes(\.uploadBytes)), ("download", .bytes(\.downloadBytes)),
+      ("jitter", .duration(\.jitter)),
+      ("loss", .number(\.loss)), ("handshake-cost", .duration(\.handshakeCost)), ("unreachable", .number(\.unreachable)),
+      ("slow", .number(\.slow)),
       ("clock-skew", .duration(\.clockSkew)), ("outbound", .optional(\.outbound)), ("links", .optional(\.links)), ("late", .number(\.late)),
       ("late-after", .duration(\.lateAfter)), ("start-within", .duration(\.startWithin)), ("authorities", .integer(\.authorities)),
-      ("block-time", .duration(\.blockTime)), ("transactions", .number(\.transactions)), ("transaction-bytes", .integer(\.transactionBytes)),
+      ("block-time", .duration(\.blockTime)), ("transactions", .number(\.transactions)),
+      ("transaction-bytes", .integer(\.transactionBytes)),
       ("accounts", .integer(\.accounts)), ("duration", .duration(\.duration)), ("settle", .duration(\.settle)), ("full", .flag(\.isFull)),
     ]
   }
@@ -142,13 +145,22 @@ extension Fault {
         times = value
       case "lasting":
         let ends = words.popFirst().map { $0.split(separator: ".", omittingEmptySubsequences: true) } ?? []
-        guard let low = ends.first.flatMap({ ScenarioWords.duration($0) }), let high = ends.last.flatMap({ ScenarioWords.duration($0) }), low <= high,
+        guard let low = ends.first.flatMap({ ScenarioWords.duration($0) }), let high = ends.last.flatMap({ ScenarioWords.duration($0) }),
+          low <= high,
           ends.count <= 2
         else { return nil }
         lasting = low...high
       case "from", "until", "every", "by":
         guard let value = words.popFirst().flatMap({ ScenarioWords.duration($0) }) else { return nil }
-        if word == "from" { from = value } else if word == "until" { until = value } else if word == "every" { every = value } else { by = value }
+        if word == "from" {
+          from = value
+        } else if word == "until" {
+          until = value
+        } else if word == "every" {
+          every = value
+        } else {
+          by = value
+        }
       default: return nil
       }
     }
@@ -203,7 +215,9 @@ enum ScenarioWords {
   static func share(_ text: Substring) -> Double? { Double(text).flatMap { (0...1).contains($0) ? $0 : nil } }
 
   static func duration(_ text: some StringProtocol) -> Duration? {
-    let units: [(String, Int64)] = [("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)]
+    let units: [(String, Int64)] = [
+      ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000),
+    ]
     for (name, nanoseconds) in units where text.hasSuffix(name) {
       guard let number = Int64(text.dropLast(name.count)), number >= 0, number <= Int64.max / 4 / nanoseconds else { continue }
       return .nanoseconds(number * nanoseconds)
