@@ -94,8 +94,8 @@ final class SessionEndpoint: LinkEndpoint {
 
   private func fail(_ error: ChannelError, _ now: Instant) {
     state = .closed
-    emit(.failed(end.connection, error))
     simulation.closeSocket(end, tells: true)
+    emit(.failed(end.connection, error))
   }
 
   // MARK: What arrives
@@ -114,8 +114,8 @@ final class SessionEndpoint: LinkEndpoint {
     let wasEstablished = state == .established
     state = .closed
     streams = [:]
-    emit(wasEstablished ? .closed(end.connection, error) : .failed(end.connection, error))
     simulation.closeSocket(end, tells: false)
+    emit(wasEstablished ? .closed(end.connection, error) : .failed(end.connection, error))
   }
 
   private func receive(_ frame: Frame, _ now: Instant) {
@@ -232,8 +232,8 @@ final class SessionEndpoint: LinkEndpoint {
     state = .closed
     streams = [:]
     held = []
-    emit(wasEstablished ? .closed(end.connection, error) : .failed(end.connection, error))
     simulation.closeSocket(end, tells: true)
+    emit(wasEstablished ? .closed(end.connection, error) : .failed(end.connection, error))
   }
 
   // MARK: Parts
