@@ -30,9 +30,30 @@ import Wire
     var bench = Bench(book: stored([1]))
     let first = bench.send(.learned([PeerAddress(peer: nil, address: publicAddress(100))], .seed)).dials
     bench.prove(first[0], 1)
-    #expect(bench.run(to: 299).outputs.dials.isEmpty)
-    // An island of two asks its seeds after five minutes, so that islands meet.
-    #expect(bench.run(to: 301).outputs.dials.map(\.address) == [publicAddress(100)])
+    #expect(bench.run(to: 59).outputs.dials.isEmpty)
+    // An island of two asks its seeds after a minute, so that islands meet.
+    #expect(bench.run(to: 61).outputs.dials.map(\.address) == [publicAddress(100)])
+  }
+
+  /// Addresses that never answer do not keep a node from its seeds.
+  @Test func seedsInSpiteOfDeadAddresses() {
+    var bench = Bench()
+    _ = bench.enter(7, from: "/ip4/20.0.0.1/tcp/1")
+    bench.send(.learned([PeerAddress(peer: nil, address: publicAddress(100))], .seed))
+    let dead = (1...150).map { PeerAddress(peer: peer(2_000 + UInt64($0)), address: publicAddress($0 % 79, port: $0)) }
+    var dials = bench.send(.learned(dead, .exchange(peer(7)))).dials
+    var dialled: [Multiaddr] = []
+    while bench.now < at(70) {
+      dialled += dials.map(\.address)
+      let open = dials
+      bench.now += .seconds(1)
+      dials = open.flatMap { bench.send(.dialFailed($0.id, .timedOut)).dials }
+      let outputs = bench.send(.timerFired)
+      for ping in outputs.pings { bench.send(.pong(ping.id, nonce: ping.nonce)) }
+      dials += outputs.dials
+    }
+    #expect(dialled.count > 100)
+    #expect(dialled.contains(publicAddress(100)))
   }
 
   @Test func silentStoredPeersDelaySeedsByPatienceOnly() {
@@ -42,9 +63,9 @@ import Wire
     #expect(dials.filter { [$0.output].dials.count == 1 }.map(\.at) == [at(11)])
   }
 
-  /// A heard-of peer with the higher PeerID is dialled at once, one with the lower after the passive wait, all at once by a lonely node.
+  /// A heard-of peer with the higher PeerID is dialled at once, one with the lower after the passive wait, all at once by a node with few.
   @Test func passiveWait() {
-    var bench = Bench(local: 50)
+    var bench = Bench(local: 50) { $0.patientFrom = 1 }
     let link = bench.enter(60, from: "/ip4/20.0.0.1/tcp/50000")
     let heard = [10, 70].map { PeerAddress(peer: peer(UInt64($0)), address: publicAddress($0)) }
     let dials = bench.send(.learned(heard, .exchange(peer(60)))).dials
@@ -54,8 +75,9 @@ import Wire
     #expect(bench.run(to: 180.1).outputs.dials.map(\.address) == [publicAddress(10)])
     _ = link
     var lonely = Bench(local: 50)
-    #expect(lonely.send(.learned(heard, .discovery)).dials.count == 2)
-    var literal = Bench(local: 50) { $0.dialsAtOnceWhenAlone = false }
+    _ = lonely.enter(60, from: "/ip4/20.0.0.1/tcp/50000")
+    #expect(lonely.send(.learned(heard, .discovery)).dials.count == 2, "three more links are wanted before it is patient")
+    var literal = Bench(local: 50) { $0.patientFrom = 0 }
     #expect(literal.send(.learned(heard, .discovery)).dials.map(\.address) == [publicAddress(70)])
   }
 

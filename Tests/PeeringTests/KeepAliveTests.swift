@@ -76,6 +76,28 @@ import Wire
     #expect(bench.run(to: 1_200, answeringPings: false).outputs.closed.count == 5)
   }
 
+  /// All links fall silent but a new one is proven: the line works, so the silent ones are dead and go after three pings.
+  @Test func aNewLinkShowsThatTheOldOnesAreDead() {
+    var bench = Bench(local: 5)
+    let ids = (11...16).map { bench.enter(UInt64($0), from: "/ip4/20.0.0.\($0)/tcp/1").id }
+    bench.run(to: 40)
+    let first = bench.run(to: 155, answeringPings: false).outputs
+    #expect(first.closed.isEmpty)
+    #expect(first.events.contains { if case .ownFault = $0 { true } else { false } })
+    // Lower peers are not waited for now.
+    let dials = bench.send(.learned([PeerAddress(peer: peer(3), address: publicAddress(3))], .discovery)).dials
+    guard let probe = dials.first else { return #expect(Bool(false), "no dial finds out whether the line works") }
+    bench.prove(probe, 3)
+    var closed: [ConnectionID] = []
+    while let next = bench.machine.nextDeadline, next <= at(250) {
+      bench.now = next
+      let outputs = bench.send(.timerFired)
+      for ping in outputs.pings where ping.id == probe.id { bench.send(.pong(ping.id, nonce: ping.nonce)) }
+      closed += outputs.closed.map(\.id)
+    }
+    #expect(Set(closed) == Set(ids))
+  }
+
   /// Two virtual days of answered pings: not one link changes.
   @Test func noCycling() {
     var bench = Bench()

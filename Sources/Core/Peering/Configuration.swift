@@ -42,8 +42,10 @@ public struct PeeringConfiguration: Sendable {
   public var holdMaximum = Duration.seconds(5)
   /// How long the side with the higher PeerID waits to be dialled by a heard-of peer before it dials itself. Default 180 s (S3).
   public var passiveWait = Duration.seconds(180)
-  /// Whether a node without any active peer dials without that wait. Default yes; no gives S3's rule literally.
-  public var dialsAtOnceWhenAlone = true
+  /// A node with fewer active peers dials without that wait. Default 4; 0 gives S3's rule literally.
+  ///
+  /// Two links to one peer are sorted out anyway; a node that nobody can dial must not sit among a few for three minutes.
+  public var patientFrom = 4
 
   /// Time between two pings on a link. Default 30 s.
   public var pingInterval = Duration.seconds(30)
@@ -68,8 +70,8 @@ public struct PeeringConfiguration: Sendable {
   public var failuresMaximum = 5
   /// How long a node without a link tries stored peers before it asks seeds. Default 11 s.
   public var seedPatience = Duration.seconds(11)
-  /// How long a node below its outbound minimum with nobody left to dial waits before it asks seeds, so that islands meet. Default 5 min.
-  public var seedFallback = Duration.seconds(300)
+  /// How long a node stays below its outbound minimum before it asks seeds, so that islands meet. Default 1 min.
+  public var seedFallback = Duration.seconds(60)
 
   /// The most peers that are remembered. Default 4,096, about 1 KiB each with eight addresses.
   public var knownMaximum = 4_096

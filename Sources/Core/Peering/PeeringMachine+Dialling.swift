@@ -23,11 +23,12 @@ extension PeeringMachine {
         beginRound(target, now, &outputs)
       }
     }
-    while slots.outbound < configuration.outboundMinimum && canDial {
+    // When most links are silent, one dial at a time finds out whether the line or the links are dead.
+    while slots.outbound < configuration.outboundMinimum || (isOwnFaultSuspected && slots.dialling == 0), canDial {
       guard let target = choose(now, &next) else { break }
       beginRound(target, now, &outputs)
     }
-    if slots.outbound >= configuration.outboundMinimum { shortSince = nil }
+    if slots.outbound - slots.dialling >= configuration.outboundMinimum { shortSince = nil }
     fillDeadline = next
   }
 
@@ -40,24 +41,17 @@ extension PeeringMachine {
   /// When an entry may be dialled: after its back-off, and when the lower PeerID, whose turn it is, has had its time.
   private func dueTime(_ entry: KnownPeer, _ target: DialTarget) -> Instant {
     guard entry.role == .heard, let peer = target.peer, peer < localPeer else { return entry.notBefore }
-    if activeCount == 0 && configuration.dialsAtOnceWhenAlone { return entry.notBefore }
+    if activeCount < configuration.patientFrom || isOwnFaultSuspected { return entry.notBefore }
     return max(entry.notBefore, entry.waitingSince + configuration.passiveWait)
   }
 
   /// The next entry to dial, or `nil`; `next` becomes the time at which another look may find one.
   private mutating func choose(_ now: Instant, _ next: inout Instant) -> DialTarget? {
     let groups = outboundGroups()
+    if shortSince == nil { shortSince = now }
     if let target = best(of: .stored, groups, now, &next) { return target }
     if seedsAreWanted(now, &next), let target = best(of: .seed, groups, now, &next) { return target }
-    if let target = best(of: .heard, groups, now, &next) {
-      shortSince = nil
-      return target
-    }
-    if shortSince == nil {
-      shortSince = now
-      if !known.targets(.seed).isEmpty { next = min(next, now + configuration.seedFallback) }
-    }
-    return nil
+    return best(of: .heard, groups, now, &next)
   }
 
   private func outboundGroups() -> [IPNetwork: Int] {
@@ -68,7 +62,8 @@ extension PeeringMachine {
     return groups
   }
 
-  /// Seeds are asked when no stored peer connects, and when a node that has links finds nobody else for long.
+  /// Seeds are asked when no stored peer connects, and when a node that has links has too few for long: those that it hears of may be
+  /// dead, or all of one island.
   private func seedsAreWanted(_ now: Instant, _ next: inout Instant) -> Bool {
     if known.targets(.seed).isEmpty { return false }
     if activeCount == 0 {

@@ -11,7 +11,10 @@ extension PeeringMachine {
         let unanswered = other.id == link.id ? link.missed - link.forgiven : other.missed - other.forgiven
         return other.state == .active && unanswered + 1 >= configuration.missedPongsMaximum
       }.count
-      let isOwnFault = activeCount >= configuration.ownFaultLinksMinimum && silent * 2 > activeCount
+      // A link that was proven since the silence began shows that the line works: those that are silent are dead.
+      let silence = link.pings.first?.sent ?? now
+      let isLineUp = links.values.contains { $0.state == .active && $0.missed == 0 && $0.provenAt > silence }
+      let isOwnFault = activeCount >= configuration.ownFaultLinksMinimum && silent * 2 > activeCount && !isLineUp
       if !isOwnFault || link.missed >= configuration.missedPongsOwnFaultMaximum {
         close(link.id, Reason(.keepAliveTimeout, "\(link.missed) pings unanswered"), now, &outputs)
         return
@@ -21,6 +24,7 @@ extension PeeringMachine {
         ownFaultSaid = now
         emit(.ownFault(silent: silent, of: activeCount), now, &outputs)
       }
+      needsFill = true
     }
     let nonce = generator.next()
     if link.pings.count >= Link.pingsMaximum { link.pings.removeFirst() }

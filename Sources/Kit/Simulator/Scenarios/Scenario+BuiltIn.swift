@@ -61,6 +61,13 @@ extension Scenario {
     for _ in 0..<generator.index(below: 3) {
       scenario.liars.append(LiarGroup(draw(Behaviour.allCases), share: draw([0.05, 0.1])))
     }
+    if scenario.slow > 0 {
+      // A slow line must be wide enough for the chain: 125 kB/s, beside some 65 kB/s of gossip from eight neighbours.
+      scenario.uploadBytes = 12.5e6
+      scenario.downloadBytes = scenario.uploadBytes
+      scenario.transactionBytes = min(scenario.transactionBytes, 400)
+      scenario.faults.removeAll { if case .flood = $0.kind { true } else { false } }
+    }
     return scenario
   }
 
