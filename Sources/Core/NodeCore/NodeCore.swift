@@ -119,7 +119,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   var poolTurn = 0
   var nextNumber: UInt64 = 1
   var counters = Counters()
-  var hostOutputs: [HostCore.Output] = []
+  /// What the start led to, as the removal of transactions that have expired; goes out with the first input.
+  private var startOutputs: [Output] = []
 
   struct Counters {
     var blocksApplied: UInt64 = 0
@@ -186,9 +187,9 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     host = HostCore(
       key: key, crypto: crypto, configuration: hostConfiguration, book: book, clock: clock, seed: generator.next(), now: now)
     sync = RangeSync(configuration: configuration.sync, localHeight: chain.head.height, seed: generator.next(), now: now)
-    var ignored: [Output] = []
-    serve(now, &ignored)
-    // Nothing is connected yet: all that can come out is the protocol table, which the shell reads from the host.
+    var outputs: [Output] = []
+    serve(now, &outputs)
+    startOutputs = outputs
   }
 
   private func serve(_ now: Instant, _ outputs: inout [Output]) {
@@ -207,6 +208,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
 
   /// When `timer` is wanted.
   public var nextDeadline: Instant? {
+    if !startOutputs.isEmpty { return started }
     var deadline = poolDeadline
     if let other = host.nextDeadline, other < deadline { deadline = other }
     if let other = chain.nextDeadline, other < deadline { deadline = other }
@@ -216,6 +218,10 @@ public final class NodeCore<L: Ledger, C: Consensus> {
 
   /// Takes one input and appends what is to be done.
   public func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
+    if !startOutputs.isEmpty {
+      outputs.append(contentsOf: startOutputs)
+      startOutputs = []
+    }
     switch input {
     case .host(let input): tell(input, now, &outputs)
     case .clock(let clock):

@@ -1,0 +1,50 @@
+import Crypto
+import Identity
+import Ledger
+import NodeCore
+import Store
+import Testing
+import Wire
+
+@Suite struct StartTests {
+  /// What opening the chain left to write goes out with the first input: were it lost, nothing would ever be stored again.
+  @Test func cleaningThePoolAtTheStartDoesNotStopTheStore() throws {
+    let crypto = SystemCrypto()
+    let user = NodeKey(seed: [UInt8](repeating: 2, count: 32), crypto: crypto)
+    let address = try #require(Address(user.publicKey))
+    let genesis = GenesisConfiguration(
+      chainID: "test", time: WallTime(milliseconds: 1_000_000), authorities: [address], balances: [address: 1_000_000])
+    let ledger = AccountLedger(genesis: genesis, crypto: crypto)
+    let store = MemoryStore()
+    let clock = WallClock(now: .zero, wall: genesis.time)
+    func open() throws -> Chain<AccountLedger, ProofOfAuthority> {
+      try Chain.open(
+        genesis: genesis, ledger: ledger, consensus: ProofOfAuthority(genesis: genesis), store: store, crypto: crypto, clock: clock,
+        now: .zero)
+    }
+    _ = try open()
+    // A pending transaction that can't be read any more.
+    var batch = WriteBatch()
+    batch.put(StoreTable("pool"), [UInt8](repeating: 7, count: 32), [1, 2, 3])
+    try store.commit(batch)
+
+    let core = NodeCore(
+      key: user, crypto: crypto, configuration: .init(), genesis: genesis, chain: try open(), clock: clock, seed: 1, now: .zero)
+    #expect(core.nextDeadline == .zero)
+    var stored: [CommitID] = []
+    func send(_ input: NodeCore<AccountLedger, ProofOfAuthority>.Input, _ now: Instant = .zero) {
+      for case .store(let id, _) in core.handle(input, now: now) { stored.append(id) }
+    }
+    send(.timer)
+    #expect(stored.count == 1)
+    send(.committed(try #require(stored.first)))
+    // Nobody answers, so that it goes on alone.
+    for second in 1...10 { send(.timer, .zero + .seconds(second)) }
+    let transaction = Transaction(
+      chain: genesis.hash(crypto: crypto), nonce: 0, fee: 1, payload: .transfer(to: address, amount: 1), key: user, crypto: crypto)
+    for output in core.handle(.query(QueryID(rawValue: 1), .submit(transaction.encoded)), now: .zero + .seconds(10)) {
+      if case .work(let id, let work) = output { send(.workDone(id, work.run(crypto: crypto)), .zero + .seconds(10)) }
+    }
+    #expect(stored.count >= 2, "an accepted transaction is stored")
+  }
+}
