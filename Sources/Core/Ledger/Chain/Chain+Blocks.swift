@@ -29,15 +29,15 @@ extension Chain {
     let header = block.header
     let hash = header.hash(crypto: crypto)
     if let error = invalidBlocks[hash] { throw error }
+    // From here on the hash stands for the whole block, body and seal: a bad twin under the same hash, were it even called known,
+    // would be passed on in the good one's name.
+    let ids = block.transactionIDs(crypto: crypto)
+    guard MerkleTree.root(of: ids, crypto: crypto) == header.transactionRoot else { throw .wrongTransactionRoot }
     if isKnown(hash) { return .known(hash) }
     guard header.version == 1 else { throw .wrongVersion(header.version) }
     guard header.chain == genesis else { throw .wrongChain }
     let ahead = header.time - clock.time(at: now)
     guard ahead <= consensus.futureTolerance else { return .future(ahead: ahead) }
-    // From here on the hash stands for the whole block, body and seal: a bad twin under the same hash cannot exist, so
-    // remembering verdicts by hash is safe.
-    let ids = block.transactionIDs(crypto: crypto)
-    guard MerkleTree.root(of: ids, crypto: crypto) == header.transactionRoot else { throw .wrongTransactionRoot }
     guard header.height > floor else { return .refused(.final(height: header.height, floor: floor)) }
     if invalidBlocks[header.parent] != nil {
       let error = BlockError.invalidAncestor(header.parent)
