@@ -117,7 +117,7 @@ extension Chain {
         senders.insert(transaction.sender)
         guard (try? ledger.admit(transaction, on: tipNode.state, crypto: crypto)) != nil else { continue }
         let next = ledger.nextNonce(of: transaction.sender, in: tipNode.state, crypto: crypto)
-        guard let removed = try? pool.insert(transaction, nextNonce: next, now: now) else { continue }
+        guard let removed = try? pool.insert(transaction, nextNonce: next, now: now, isReturning: true) else { continue }
         displaced += removed
         gathered.batch.put(ChainTable.pool, transaction.id.bytes, transaction.bytes)
       }

@@ -138,9 +138,9 @@ extension Chain {
       try scan(ChainTable.pool) { key, bytes in stored.append((try? ledger.inspect(bytes, crypto: crypto), key)) }
       // They were verified before they were stored.
       for (info, key) in stored.sorted(by: { ($0.info?.nonce ?? 0, $0.key) < ($1.info?.nonce ?? 0, $1.key) }) {
-        if let info, info.id == key, (try? ledger.admit(info, on: chain.tipNode.state, crypto: crypto)) != nil,
-          let removed = try? chain.pool.insert(
-            info, nextNonce: ledger.nextNonce(of: info.sender, in: chain.tipNode.state, crypto: crypto), now: now)
+        // The durable head may lie behind the one that it was accepted on, so that only what is spent is sure to be useless.
+        if let info, info.id == key, case let next = ledger.nextNonce(of: info.sender, in: chain.tipNode.state, crypto: crypto),
+          info.nonce >= next, let removed = try? chain.pool.insert(info, nextNonce: next, now: now, isReturning: true)
         {
           chain.verified.insert(info.id, true)
           for id in removed { chain.gathered.batch.remove(ChainTable.pool, id.bytes) }

@@ -121,9 +121,19 @@ public struct Mempool: Sendable {
   }
 
   /// Takes a verified transaction and returns the ids of those that made room. O(log n).
+  ///
+  /// - Parameter isReturning: it was accepted before, and comes back from the store or from a block that was undone. The sender's own
+  ///   limits do not apply again: they were kept when it was accepted.
   @discardableResult
-  public mutating func insert(_ info: TransactionInfo, nextNonce: UInt64, now: Instant) throws(MempoolError) -> [Hash256] {
-    try check(info, nextNonce: nextNonce)
+  public mutating func insert(
+    _ info: TransactionInfo, nextNonce: UInt64, now: Instant, isReturning: Bool = false
+  ) throws(MempoolError) -> [Hash256] {
+    do throws(MempoolError) { try check(info, nextNonce: nextNonce) } catch {
+      switch error {
+      case .nonceTooFar where isReturning, .senderFull where isReturning: break
+      default: throw error
+      }
+    }
     let replaced = holder(of: info.nonce, info.sender)
     var removed = try makeRoom(for: info, replacing: replaced)
     if let replaced {
@@ -227,7 +237,7 @@ public struct Mempool: Sendable {
     precondition(bytes == entries.values.reduce(0) { $0 + $1.info.bytes.count }, "byte count is off")
     precondition(entries.count == senders.values.reduce(0) { $0 + $1.count }, "index is off")
     for (sender, queue) in senders {
-      precondition(!queue.isEmpty && queue.count <= configuration.transactionsPerSender, "\(queue.count) of \(sender.short)")
+      precondition(!queue.isEmpty, "an empty queue of \(sender.short)")
       let nonces = queue.compactMap { entries[$0]?.info.nonce }
       precondition(nonces.count == queue.count && zip(nonces, nonces.dropFirst()).allSatisfy { $0 < $1 }, "nonces \(nonces)")
     }
