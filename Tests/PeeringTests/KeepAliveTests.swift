@@ -110,7 +110,7 @@ import Wire
 
 @Suite struct ScoreTests {
   @Test func weightsAndThresholds() {
-    for offence in Offence.allCases {
+    for offence in Offence.allCases where offence.scoreMaximum == nil {
       var bench = Bench()
       let link = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1").id
       var count = 0
@@ -132,12 +132,23 @@ import Wire
 
   @Test func decay() {
     var score = Score()
-    #expect(score.add(16, at: at(0), halfLife: .seconds(600)) == 16)
-    #expect(score.value(at: at(600), halfLife: .seconds(600)) == 8)
-    #expect(score.value(at: at(900), halfLife: .seconds(600)) == 6)
-    #expect(score.value(at: at(1_200), halfLife: .seconds(600)) == 4)
+    #expect(score.add(.equivocation, at: at(0), halfLife: .seconds(600)) == 100)
+    #expect(score.value(at: at(600), halfLife: .seconds(600)) == 50)
+    #expect(score.value(at: at(900), halfLife: .seconds(600)) == 37.5)
+    #expect(score.value(at: at(1_200), halfLife: .seconds(600)) == 25)
     #expect(score.value(at: at(1e9), halfLife: .seconds(600)) == 0)
-    #expect(score.add(1, at: at(1_200), halfLife: .seconds(600)) == 5)
+    #expect(score.add(.rateExceeded, at: at(1_200), halfLife: .seconds(600)) == 26)
+  }
+
+  /// However often a peer is late, it is only ranked lower; and being late hides nothing worse.
+  @Test func latenessAloneNeverDisconnects() {
+    var bench = Bench()
+    _ = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1")
+    for _ in 0..<200 { #expect(bench.send(.report(peer(1), .late)).closed.isEmpty) }
+    #expect(bench.machine.score(of: peer(1), now: bench.now) == 10)
+    #expect(bench.send(.report(peer(1), .protocolViolation)).closed.map(\.code) == [.lowScore])
+    bench.send(.report(peer(1), .late))
+    #expect(bench.machine.score(of: peer(1), now: bench.now) == 20)
   }
 
   /// Slow links, resets, failed dials and lost pongs cost nothing.

@@ -148,7 +148,7 @@ extension Offence {
     case .invalidMessage(_, .badSignature), .invalidMessage(_, .wrongKey): self = .invalidSignature
     case .invalidMessage(_, .refusedByApplication): return nil
     case .invalidMessage: self = .malformedMessage
-    case .brokenPromises: self = .uselessAnswer
+    case .brokenPromises: self = .late
     case .slow: return nil
     }
   }

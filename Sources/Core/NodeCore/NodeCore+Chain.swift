@@ -115,7 +115,8 @@ extension NodeCore {
       for block in blocks {
         run(chain: .blockReceived(block.bytes, .sync(peer), makeToken(.sync(batch, height: block.height, peer))), now, &outputs)
       }
-    case .blameSlow(let peer): tell(.command(.report(peer, .uselessAnswer)), now, &outputs)
+    case .blameSlow(let peer): tell(.command(.report(peer, .late)), now, &outputs)
+    case .blameUseless(let peer): tell(.command(.report(peer, .uselessAnswer)), now, &outputs)
     case .blameWrong(let peer): tell(.command(.report(peer, .protocolViolation)), now, &outputs)
     case .state(let state):
       outputs.append(.event(.sync(state)))

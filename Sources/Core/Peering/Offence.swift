@@ -1,11 +1,13 @@
 import Wire
 
-/// What a peer did wrong, with its weight in the score. Faults of the transport are no offences.
+/// What a peer did wrong, with its weight in the score. Losing a link is no offence.
 ///
 /// The score is the sum of the weights, halved every ten minutes. At 20 the peer is disconnected, at 50 banned for 12 hours (defaults).
 public enum Offence: String, Hashable, Sendable, CaseIterable {
   /// Asked or sent more than the rate limit allows.
   case rateExceeded
+  /// Answered too late, or did not send what it had announced: as likely the network's fault as the peer's.
+  case late
   /// Answered with something that was not asked for, or not at all useful.
   case uselessAnswer
   /// Sent an answer that nobody asked for.
@@ -33,13 +35,17 @@ public enum Offence: String, Hashable, Sendable, CaseIterable {
   /// within a few minutes lead to a disconnection; fifty, ten, five or two to a ban.
   public var weight: Double {
     switch self {
-    case .rateExceeded, .uselessAnswer: 1
+    case .rateExceeded, .late, .uselessAnswer: 1
     case .unsolicited, .unanswered, .invalidTransaction, .junkAddresses: 5
     case .malformedMessage, .oversizedMessage, .protocolViolation: 10
     case .invalidBlock, .invalidSignature: 25
     case .equivocation: 100
     }
   }
+
+  /// The score beyond which the offence adds nothing, or `nil`. What may be the network's fault ranks a peer lower; by itself it
+  /// never disconnects or bans.
+  public var scoreMaximum: Double? { self == .late ? 10 : nil }
 }
 
 /// A sum of weights that decays: 0 is spotless.
@@ -61,9 +67,10 @@ struct Score: Hashable, Sendable {
     return value / Double(1 << whole) * (1 - (elapsed - Double(whole)) / 2)
   }
 
-  /// Adds a weight and returns the new score.
-  mutating func add(_ weight: Double, at now: Instant, halfLife: Duration) -> Double {
-    value = self.value(at: now, halfLife: halfLife) + weight
+  /// Adds an offence and returns the new score.
+  mutating func add(_ offence: Offence, at now: Instant, halfLife: Duration) -> Double {
+    let present = self.value(at: now, halfLife: halfLife)
+    value = max(present, min(present + offence.weight, offence.scoreMaximum ?? .infinity))
     since = now
     return value
   }

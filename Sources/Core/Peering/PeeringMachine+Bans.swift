@@ -7,7 +7,7 @@ extension PeeringMachine {
     guard known[.peer(peer)] != nil else { return }
     var score = 0.0
     let halfLife = configuration.scoreHalfLife
-    known.update(.peer(peer)) { score = $0.score.add(offence.weight, at: now, halfLife: halfLife) }
+    known.update(.peer(peer)) { score = $0.score.add(offence, at: now, halfLife: halfLife) }
     emit(.offence(peer, offence, score: score), now, &outputs)
     putRow(peer, now, &outputs)
     if score >= configuration.banScore, known[.peer(peer)]?.role != .keep {

@@ -128,8 +128,10 @@ public struct RangeSync: Sendable {
     case askStatus(PeerID)
     /// Give these blocks to the chain, in this order, behind everything given before.
     case apply(BatchID, PeerID, [FetchedBlock])
-    /// A peer's answer was late or empty.
+    /// A peer's answer was late.
     case blameSlow(PeerID)
+    /// A peer has not got what it had claimed.
+    case blameUseless(PeerID)
     /// A peer's answer was wrong.
     case blameWrong(PeerID)
     /// The state changed.
@@ -288,7 +290,7 @@ public struct RangeSync: Sendable {
       outputs.append(.blameSlow(peer))
       penalize(peer, now)
     case .declined:
-      outputs.append(.blameSlow(peer))
+      outputs.append(.blameUseless(peer))
       penalize(peer, now)
       peers[peer]?.isDoubted = true
     case .malformed:
