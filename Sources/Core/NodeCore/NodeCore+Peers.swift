@@ -125,12 +125,12 @@ extension NodeCore {
     }
   }
 
-  /// The transactions that a peer names, or the pending ones when it names none.
+  /// The transactions that a peer names, or the IDs of the pending ones when it names none.
   private func transactions(for payload: [UInt8]) -> [UInt8]? {
     guard let wanted = try? BytesList(encoded: payload.rawSpan, maximum: Self.transactionsMaximum) else { return nil }
     var items: [[UInt8]] = []
     if wanted.items.isEmpty {
-      items = chain.mempool.transactions.prefix(Self.transactionsMaximum).map(\.bytes)
+      items = chain.mempool.transactions.prefix(Self.transactionsMaximum).map(\.id.bytes)
     } else {
       var left = configuration.blocksAnswerBytes
       for item in wanted.items {
@@ -183,6 +183,13 @@ extension NodeCore {
       }
       run(chain: .blockReceived(block, .sync(peer), makeToken(.fetched(peer))), now, &outputs)
     case .pool(let peer):
+      guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: Self.transactionsMaximum) else {
+        return
+      }
+      let missing = list.items.filter { Hash256($0).map { !chain.isKnown(transaction: $0) } ?? false }
+      guard !missing.isEmpty, host.peering.isActive(peer) else { return }
+      ask(.transactions(peer), peer, protocols.transactions, BytesList(missing).encoded, timeout: .seconds(10), now, &outputs)
+    case .transactions(let peer):
       guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: Self.transactionsMaximum) else {
         return
       }

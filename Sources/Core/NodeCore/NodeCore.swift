@@ -79,6 +79,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     case batch(BatchID, PeerID)
     case parent(Hash256, PeerID)
     case pool(PeerID)
+    case transactions(PeerID)
   }
 
   /// Who waits for a verdict of the chain.

@@ -93,6 +93,12 @@ extension Chain {
       block: block.hash(crypto: crypto), height: location.height, index: location.index, bytes: block.transactions[location.index])
   }
 
+  /// Whether a transaction is pending, on the chain, or being verified; nobody needs to be asked for it. O(1) and one look-up.
+  public func isKnown(transaction id: Hash256) -> Bool {
+    pool[id] != nil || verifyingIDs.contains(id) || invalidTransactions[id] != nil || onTheWay(id) != nil
+      || (try? store.get(ChainTable.transactions, id.bytes)) != nil
+  }
+
   /// A transaction in a block that is applied and not yet durable: it has left the pool, and the store does not have it.
   private func onTheWay(_ id: Hash256) -> TransactionInfo? {
     guard head.height < tipNode.head.height else { return nil }
