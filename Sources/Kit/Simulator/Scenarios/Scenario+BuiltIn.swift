@@ -61,6 +61,11 @@ extension Scenario {
     for _ in 0..<generator.index(below: 3) {
       scenario.liars.append(LiarGroup(draw(Behaviour.allCases), share: draw([0.05, 0.1])))
     }
+    if scenario.faults.contains(where: { if case .flood = $0.kind { true } else { false } }) {
+      // 400 kB/s of transactions come to 6 MB/s of gossip: a flood needs lines that can carry it to the mempool's bounds.
+      scenario.uploadBytes = 12.5e6
+      scenario.downloadBytes = scenario.uploadBytes
+    }
     if scenario.slow > 0 {
       // A slow line must be wide enough for the chain: 125 kB/s, beside some 65 kB/s of gossip from eight neighbours.
       scenario.uploadBytes = 12.5e6
