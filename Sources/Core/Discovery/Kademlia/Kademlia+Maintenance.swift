@@ -1,0 +1,163 @@
+import Identity
+import Wire
+
+/// The entries that this node keeps alive: stored anew before they end.
+struct OwnEntries: Sendable {
+  enum Name: Hashable, Comparable, Sendable {
+    case provided([UInt8])
+    case value([UInt8])
+
+    private var rank: (Int, [UInt8]) {
+      switch self {
+      case .provided(let key): (0, key)
+      case .value(let key): (1, key)
+      }
+    }
+    static func < (left: Name, right: Name) -> Bool {
+      let (a, b) = (left.rank, right.rank)
+      return a.0 != b.0 ? a.0 < b.0 : a.1.lexicographicallyPrecedes(b.1)
+    }
+  }
+
+  private var values: [[UInt8]: [UInt8]] = [:]
+  private(set) var due = DeadlineQueue<Name>()
+  private var providedCount: Int { due.count - values.count }
+
+  var count: Int { due.count }
+  var next: Instant? { due.next }
+
+  /// Takes in a provided key, or moves its time; false when there are too many.
+  mutating func provide(_ key: [UInt8], at time: Instant, maximum: Int) -> Bool {
+    guard due[.provided(key)] != nil || providedCount < maximum else { return false }
+    due.set(.provided(key), time)
+    return true
+  }
+
+  mutating func put(_ key: [UInt8], _ value: [UInt8], at time: Instant, maximum: Int) -> Bool {
+    guard values[key] != nil || values.count < maximum else { return false }
+    values[key] = value
+    due.set(.value(key), time)
+    return true
+  }
+
+  mutating func stopProviding(_ key: [UInt8]) { due.remove(.provided(key)) }
+
+  /// What is due, as a look-up, and when it is tried again should nobody hear of its end.
+  mutating func takeDue(_ now: Instant, retry: Duration) -> Kademlia.Query? {
+    guard let name = due.popExpired(now) else { return nil }
+    due.set(name, now + retry)
+    switch name {
+    case .provided(let key): return .provide(key)
+    case .value(let key): return values[key].map { .putValue(key, $0) }
+    }
+  }
+
+  /// A look-up that stores an entry has ended: the entry's next turn follows from whether anybody took it.
+  mutating func settle(_ query: Kademlia.Query, isStored: Bool, _ now: Instant, _ configuration: Kademlia.Configuration) {
+    let name: Name
+    switch query {
+    case .provide(let key): name = .provided(key)
+    case .putValue(let key, _): name = .value(key)
+    default: return
+    }
+    guard due[name] != nil else { return }
+    due.set(name, now + (isStored ? configuration.republishInterval : configuration.republishRetry))
+  }
+
+  func checkInvariants() {
+    for key in values.keys { precondition(due[.value(key)] != nil, "an own value has no turn") }
+  }
+}
+
+extension Kademlia {
+  /// How many look-ups of its own the machine runs at a time.
+  private static let ownParallel = 2
+  /// Deeper lists than this are not looked into: keys that belong there are too hard to find, and the look-up for the node's own
+  /// place covers them. 12 is enough for 20 × 4,096 servers.
+  private static let deepestRefresh = 12
+  /// How often entries that are too old are swept out; reading checks their age anyway.
+  private static let sweep = Duration.seconds(3_600)
+
+  /// A linked peer serves.
+  mutating func heardOf(_ peer: PeerID, _ addresses: [Multiaddr], _ remote: IPAddress?, _ now: Instant, _ outputs: inout [Output]) {
+    guard peer != localPeer else { return }
+    let wasEmpty = table.count == 0
+    let group = remote.flatMap { $0.unmapped.isRoutable ? $0.netgroup : nil }
+    switch table.insert(peer, place(peer.bytes), Array(addresses.prefix(KademliaMessage.addressesMaximum)), group, now) {
+    case .taken, .refused: break
+    case .check(let oldest): check(oldest, now, &outputs)
+    }
+    if wasEmpty && table.count > 0 {
+      // A moment later, when others that are just being linked are in the table too.
+      deadlines.set(.refresh, now + .seconds(1))
+      schedule(now)
+    }
+  }
+
+  /// Asks a peer of the table something whose answer is of use in any case: who is near this node.
+  private mutating func check(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
+    for request in requests.values where request.peer == peer { if case .check = request.purpose { return } }
+    send(KademliaMessage(.findNode, key: localPeer.bytes), to: peer, table.addresses(of: peer), .check, now, &outputs)
+  }
+
+  // MARK: Refresh
+
+  /// Looks for this node's own place, then into each list in turn, and asks those who have long been silent.
+  mutating func refresh(_ now: Instant, _ outputs: inout [Output]) {
+    deadlines.set(.refresh, now + configuration.refreshInterval)
+    for peer in table.silent(since: now - configuration.refreshInterval, maximum: configuration.parallelism) { check(peer, now, &outputs) }
+    guard refreshLeft.isEmpty, !running.values.contains(where: { $0.owner == .refresh }), table.count > 0 else { return }
+    refreshLeft = Array(0...min(table.deepest ?? 0, Self.deepestRefresh)).reversed()
+    begin(.closestPeers(localPeer.bytes), .refresh, now, &outputs)
+  }
+
+  /// One look-up of the refresh is over.
+  mutating func refreshNext(_ now: Instant, _ outputs: inout [Output]) {
+    guard let index = refreshLeft.popLast() else { return }
+    begin(.closestPeers(key(inList: index)), .refresh, now, &outputs)
+  }
+
+  /// A key whose place shares exactly `index` leading bits with this node's. Found by trial: about 2^(index + 1) hashes.
+  private mutating func key(inList index: Int) -> [UInt8] {
+    var best: (key: [UInt8], shared: Int)?
+    for _ in 0..<(8 << index) {
+      let key = [0x12, 0x20] + generator.bytes(32)
+      let shared = table.bucketIndex(place(key))
+      if shared == index { return key }
+      if best.map({ abs(shared - index) < abs($0.shared - index) }) ?? true { best = (key, shared) }
+    }
+    return best?.key ?? localPeer.bytes
+  }
+
+  // MARK: Own entries
+
+  /// Stores what is due anew, a few at a time.
+  mutating func republish(_ now: Instant, _ outputs: inout [Output]) {
+    var free = Self.ownParallel - running.values.count { $0.owner == .republish }
+    while table.count > 0, free > 0, let query = own.takeDue(now, retry: configuration.republishRetry) {
+      free -= 1
+      if case .provide(let key) = query { _ = providers.add(localPeer, addresses, key: key, distance: place(key) ^ table.local, now: now) }
+      begin(query, .republish, now, &outputs)
+    }
+    schedule(now)
+  }
+
+  /// Sets the timers for own entries and for the sweep.
+  mutating func schedule(_ now: Instant) {
+    let isBusy = running.values.count { $0.owner == .republish } >= Self.ownParallel
+    if let next = own.next, table.count > 0, !isBusy {
+      deadlines.set(.republish, next)
+    } else {
+      deadlines.remove(.republish)
+    }
+    scheduleExpiry(now)
+  }
+
+  mutating func scheduleExpiry(_ now: Instant) {
+    if records.count == 0 && providers.counts.keys == 0 {
+      deadlines.remove(.expiry)
+    } else if deadlines[.expiry] == nil {
+      deadlines.set(.expiry, now + Self.sweep)
+    }
+  }
+}
