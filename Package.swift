@@ -54,7 +54,8 @@ let package = Package(
     shellTarget("Dashboard", ["Wire"]),
     shellTarget("Swarm", ["Wire", "Threads", "Identity", "SecureChannel", "Peering", "HostCore", "EventLoop", "Crypto"]),
     shellTarget(
-      "Starling", ["Wire", "Threads", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "EventLoop", "Crypto", "Swarm"]),
+      "Starling",
+      ["Wire", "Threads", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "Discovery", "EventLoop", "Crypto", "Swarm"]),
     shellTarget(
       "Node",
       [

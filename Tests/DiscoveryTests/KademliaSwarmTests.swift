@@ -151,7 +151,8 @@ import Wire
     let holders = (1...25 as ClosedRange<UInt64>).filter { number in
       var outputs: [Kademlia.Output] = []
       let request = KademliaMessage(.getValue, key: key).encoded
-      let service = world.nodes[peer(number)]!.machine.serve(peer(99), request.rawSpan, now: world.now, known: { _ in nil }, into: &outputs)
+      let service = world.nodes[peer(number)]!.machine.serve(
+        peer(99), request.rawSpan, now: world.now, isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
       guard case .answer(let bytes) = service else { return false }
       return (try? KademliaMessage(encoded: bytes.rawSpan))?.record?.value == [2]
     }

@@ -147,16 +147,17 @@ extension [Kademlia.Output] {
     for number in 1...30 as ClosedRange<UInt64> {
       _ = kademlia.handle(.server(peer(number), addresses: [item(number).address], remote: nil), now: at(0))
     }
-    func ask(_ message: KademliaMessage, from asker: UInt64 = 5, known: Kademlia.Known? = nil) -> KademliaMessage? {
+    func ask(_ message: KademliaMessage, from asker: UInt64 = 5, known: [Multiaddr] = []) -> KademliaMessage? {
       let service = kademlia.serve(
-        peer(asker), message.encoded.rawSpan, now: at(1), known: { $0 == peer(700) ? known : nil }, into: &outputs)
+        peer(asker), message.encoded.rawSpan, now: at(1), isConnected: { $0 == peer(700) }, addresses: { $0 == peer(700) ? known : [] },
+        into: &outputs)
       guard case .answer(let bytes) = service else { return nil }
       return try? KademliaMessage(encoded: bytes.rawSpan)
     }
     let near = try #require(ask(KademliaMessage(.findNode, key: peer(700).bytes)))
     #expect(near.closerPeers.count == 20 && !near.closerPeers.contains { $0.id == peer(5) || $0.id == peer(0) })
     let client = try #require(
-      ask(KademliaMessage(.findNode, key: peer(700).bytes), known: .init(addresses: [item(70).address], isConnected: true)))
+      ask(KademliaMessage(.findNode, key: peer(700).bytes), known: [item(70).address]))
     #expect(client.closerPeers.count == 21)
     #expect(client.closerPeers[0] == .init(id: peer(700), addresses: [item(70).address], connectedness: .connected))
     #expect(ask(KademliaMessage(.findNode, key: peer(0).bytes))?.closerPeers[0].addresses == [item(100).address], "the node itself")
@@ -177,7 +178,8 @@ extension [Kademlia.Output] {
     let multihash: [UInt8] = [0x12, 0x20, 1]
     func provide(_ provider: UInt64, from asker: UInt64, _ addresses: [Multiaddr]) -> Kademlia.Service {
       let message = KademliaMessage(.addProvider, key: multihash, providers: [.init(id: peer(provider), addresses: addresses)])
-      return kademlia.serve(peer(asker), message.encoded.rawSpan, now: at(1), known: { _ in nil }, into: &outputs)
+      return kademlia.serve(
+        peer(asker), message.encoded.rawSpan, now: at(1), isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
     }
     #expect(provide(6, from: 5, [item(6).address]) == .refuse, "only for oneself")
     #expect(provide(5, from: 5, []) == .refuse)
@@ -185,7 +187,9 @@ extension [Kademlia.Output] {
     #expect(ask(KademliaMessage(.getProviders, key: multihash))?.providers == [.init(id: peer(5), addresses: [item(5).address])])
     #expect(ask(KademliaMessage(.getProviders, key: [UInt8](repeating: 1, count: 81))) == nil)
 
-    #expect(kademlia.serve(peer(5), ([0xff] as [UInt8]).rawSpan, now: at(2), known: { _ in nil }, into: &outputs) == .refuse)
+    #expect(
+      kademlia.serve(peer(5), ([0xff] as [UInt8]).rawSpan, now: at(2), isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
+        == .refuse)
     #expect(outputs.last == .report(peer(5), .malformed))
     kademlia.setMode(.client)
     #expect(ask(KademliaMessage(.ping)) == nil)

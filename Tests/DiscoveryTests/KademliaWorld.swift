@@ -127,7 +127,8 @@ final class KademliaWorld {
     }
     guard nodes[to]!.machine.mode == .server else { return answer(.failed(id, .unsupported)) }
     var outputs: [Kademlia.Output] = []
-    let service = nodes[to]!.machine.serve(from, bytes.rawSpan, now: now, known: { _ in nil }, into: &outputs)
+    let service = nodes[to]!.machine.serve(
+      from, bytes.rawSpan, now: now, isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
     perform(outputs, to)
     settle(to)
     switch service {

@@ -7,9 +7,11 @@ extension Kademlia {
   /// - Parameters:
   ///   - peer: who asks; proven.
   ///   - request: the message.
-  ///   - known: what may be told of a peer, which `findNode` names even if it does not serve; `nil` when nothing is known.
+  ///   - isConnected: whether a peer is linked.
+  ///   - addresses: the addresses of a peer that may be passed on: its own word, or proven by a dial.
   public mutating func serve(
-    _ peer: PeerID, _ request: RawSpan, now: Instant, known: (PeerID) -> Known?, into outputs: inout [Output]
+    _ peer: PeerID, _ request: RawSpan, now: Instant, isConnected: (PeerID) -> Bool, addresses: (PeerID) -> [Multiaddr],
+    into outputs: inout [Output]
   ) -> Service {
     guard mode == .server else { return .refuse }
     let message: KademliaMessage
@@ -19,56 +21,53 @@ extension Kademlia {
     }
     switch message.kind {
     case .ping: return .answer(KademliaMessage(.ping).encoded)
-    case .findNode: return findNode(peer, message, known)
+    case .findNode: return findNode(peer, message, isConnected, addresses)
     case .getValue:
       guard !message.key.isEmpty, message.key.count <= configuration.recordKeyBytesMaximum else { return .refuse }
       let value = records.value(message.key, now: now)
-      return answer(message, to: peer, record: value.map { .init(key: message.key, value: $0) }, known)
+      return answer(message, to: peer, record: value.map { .init(key: message.key, value: $0) }, isConnected)
     case .putValue: return putValue(peer, message, now, &outputs)
     case .getProviders:
       guard !message.key.isEmpty, message.key.count <= configuration.providerKeyBytesMaximum else { return .refuse }
       let words = providers.providers(message.key, now: now).map { word in
-        let other = word.peer == localPeer ? Known(addresses: addresses, isConnected: true) : known(word.peer)
-        return KademliaMessage.Peer(
-          id: word.peer, addresses: word.addresses.isEmpty ? other?.addresses ?? [] : word.addresses,
-          connectedness: other?.isConnected == true ? .connected : .notConnected)
+        name(word.peer, word.addresses.isEmpty ? own(word.peer) ?? addresses(word.peer) : word.addresses, isConnected)
       }
-      return answer(message, to: peer, providers: words, known)
+      return answer(message, to: peer, providers: words, isConnected)
     case .addProvider: return addProvider(peer, message, now, &outputs)
     }
   }
 
+  private func own(_ peer: PeerID) -> [Multiaddr]? { peer == localPeer ? addresses : nil }
+
+  private func name(_ peer: PeerID, _ addresses: [Multiaddr], _ isConnected: (PeerID) -> Bool) -> KademliaMessage.Peer {
+    .init(id: peer, addresses: addresses, connectedness: peer == localPeer || isConnected(peer) ? .connected : .notConnected)
+  }
+
   /// The servers nearest to the key, without the one who asks.
-  private func closer(_ key: [UInt8], for peer: PeerID, _ known: (PeerID) -> Known?) -> [KademliaMessage.Peer] {
-    var found: [KademliaMessage.Peer] = []
-    for entry in table.closest(to: place(key), count: configuration.bucketSize + 1) where entry.peer != peer && !entry.addresses.isEmpty {
-      if found.count == configuration.bucketSize { break }
-      let isConnected = known(entry.peer)?.isConnected == true
-      found.append(.init(id: entry.peer, addresses: entry.addresses, connectedness: isConnected ? .connected : .notConnected))
+  private func closer(_ key: [UInt8], for peer: PeerID, _ isConnected: (PeerID) -> Bool) -> [KademliaMessage.Peer] {
+    let nearest = table.closest(to: place(key), count: configuration.bucketSize + 1).lazy.filter {
+      $0.peer != peer && !$0.addresses.isEmpty
     }
-    return found
+    return nearest.prefix(configuration.bucketSize).map { name($0.peer, $0.addresses, isConnected) }
   }
 
   private func answer(
     _ request: KademliaMessage, to peer: PeerID, record: KademliaMessage.Record? = nil, providers: [KademliaMessage.Peer] = [],
-    _ known: (PeerID) -> Known?
+    _ isConnected: (PeerID) -> Bool
   ) -> Service {
-    let closer = closer(request.key, for: peer, known)
-    return .answer(
-      KademliaMessage(request.kind, key: request.key, record: record, closerPeers: closer, providers: providers).encoded)
+    let closer = closer(request.key, for: peer, isConnected)
+    return .answer(KademliaMessage(request.kind, key: request.key, record: record, closerPeers: closer, providers: providers).encoded)
   }
 
   /// The peer sought is named whether it serves or not, so that a client can be found too (go-libp2p does the same).
-  private func findNode(_ peer: PeerID, _ message: KademliaMessage, _ known: (PeerID) -> Known?) -> Service {
+  private func findNode(
+    _ peer: PeerID, _ message: KademliaMessage, _ isConnected: (PeerID) -> Bool, _ addresses: (PeerID) -> [Multiaddr]
+  ) -> Service {
     guard !message.key.isEmpty, message.key.count <= configuration.recordKeyBytesMaximum else { return .refuse }
-    var closer = closer(message.key, for: peer, known)
+    var closer = closer(message.key, for: peer, isConnected)
     if let sought = try? PeerID(bytes: message.key), closer.first?.id != sought {
-      let isOwn = sought == localPeer
-      let other = isOwn ? Known(addresses: addresses, isConnected: true) : known(sought)
-      if let other, !other.addresses.isEmpty {
-        closer.insert(
-          .init(id: sought, addresses: other.addresses, connectedness: other.isConnected ? .connected : .notConnected), at: 0)
-      }
+      let places = own(sought) ?? addresses(sought)
+      if !places.isEmpty { closer.insert(name(sought, places, isConnected), at: 0) }
     }
     return .answer(KademliaMessage(.findNode, closerPeers: closer).encoded)
   }

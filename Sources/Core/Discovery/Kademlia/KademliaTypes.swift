@@ -167,20 +167,6 @@ extension Kademlia {
     case report(PeerID, Fault)
   }
 
-  /// What the host knows of a peer that an answer may name.
-  public struct Known: Sendable {
-    /// Addresses that may be passed on: the peer's own word, or proven by a dial.
-    public var addresses: [Multiaddr]
-    /// Whether it is linked.
-    public var isConnected: Bool
-
-    /// Makes it.
-    public init(addresses: [Multiaddr], isConnected: Bool) {
-      self.addresses = addresses
-      self.isConnected = isConnected
-    }
-  }
-
   /// How a peer's request is met.
   public enum Service: Hashable, Sendable {
     /// Send this message; further requests may follow on the stream.
