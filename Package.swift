@@ -110,7 +110,7 @@ let package = Package(
     tests("Peering", ["Wire", "Identity", "Peering", "Crypto"]),
     tests("Discovery", ["Wire", "Identity", "Discovery", "Crypto"]),
     tests("Gossip", ["Wire", "Identity", "Gossip", "Crypto"]),
-    tests("HostCore", ["Wire", "Identity", "HostCore", "Crypto"]),
+    tests("HostCore", ["Wire", "Identity", "Discovery", "HostCore", "Crypto"]),
     tests("Ledger", ["Wire", "Identity", "Ledger", "Crypto", "Store"]),
     tests("Sync", ["Wire", "Identity", "Sync", "Crypto"]),
     tests("Healing", ["Wire", "Identity", "Healing"]),

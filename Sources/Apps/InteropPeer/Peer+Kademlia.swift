@@ -27,7 +27,7 @@ extension Peer {
     case "kad_put_at":
       let key = try bytes(command.key, "key")
       let message = KademliaMessage(.putValue, key: key, record: .init(key: key, value: try bytes(command.value, "value")))
-      return [("ok", .bool(try await ask(command, message).record == message.record))]
+      return [("ok", .bool(try await ask(command, message).record?.value == message.record?.value))]
     case "kad_get_at":
       let answer = try await ask(command, KademliaMessage(.getValue, key: try bytes(command.key, "key")))
       return [("value", answer.record.map { .text(Base16.encode($0.value)) } ?? .null)]

@@ -169,6 +169,8 @@ extension HostCore {
     case .failure(.noAnswer): run(kademlia: .failed(id, .noAnswer), now, &outputs)
     case .failure: run(kademlia: .failed(id, .broken), now, &outputs)
     }
+    // The link may give way to another now.
+    settleLookUps(now, &outputs)
   }
 
   /// Looks after requests that wait for a link. Called when anything has changed with peers.
@@ -231,6 +233,7 @@ extension HostCore {
 
   /// Whether a request to or from the peer may be under way.
   private func isAsked(_ peer: PeerID) -> Bool {
+    if kademliaState!.waiting.contains(where: { $0.peer == peer }) { return true }
     guard let connection = admitted[peer] else { return false }
     // go-libp2p keeps its stream for further requests, and forgets a server whose streams break.
     let isServed = links[connection]?.streams.values.contains { if case .kademlia = $0 { true } else { false } } ?? false
