@@ -42,7 +42,7 @@ let package = Package(
     coreTarget("Ledger", ["Wire", "Identity"]),
     coreTarget("Sync", ["Wire", "Identity"]),
     coreTarget("Healing", ["Wire", "Identity"]),
-    coreTarget("NodeCore", ["Wire", "Identity", "SecureChannel", "Peering", "Gossip", "HostCore", "Ledger", "Sync"]),
+    coreTarget("NodeCore", ["Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip", "HostCore", "Ledger", "Sync"]),
 
     // Shell: I/O round the core.
     shellTarget("Crypto", ["Wire", "Identity", "CSodium", "CCrypto", "CSecp256k1"]),

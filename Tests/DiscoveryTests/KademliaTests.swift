@@ -196,9 +196,9 @@ extension [Kademlia.Output] {
     kademlia.checkInvariants()
   }
 
-  @Test func aListIsCheckedBeforeAnybodyLosesItsPlace() {
+  @Test func aBucketIsCheckedBeforeAnybodyLosesItsPlace() {
     var kademlia = machine { $0.bucketSize = 1 }
-    // Two peers of one list.
+    // Two peers of one bucket.
     let local = SystemCrypto.shared.sha256(peer(0).bytes)
     let pair = (1...50 as ClosedRange<UInt64>).filter { (SystemCrypto.shared.sha256(peer($0).bytes) ^ local).leadingZeroBitCount == 0 }
       .prefix(2)

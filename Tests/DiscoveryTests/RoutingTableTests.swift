@@ -35,7 +35,7 @@ private struct Bench {
 }
 
 @Suite struct RoutingTableTests {
-  @Test func aFullListChecksItsOldestAndKeepsIt() {
+  @Test func aFullBucketChecksItsOldestAndKeepsIt() {
     var bench = Bench()
     let near = peers(sharing: 0, 5)
     for (index, number) in near.prefix(3).enumerated() { #expect(bench.insert(number, at: Double(index)) == .taken) }
@@ -75,7 +75,7 @@ private struct Bench {
     let second = peers(sharing: 1, 4)
     #expect(bench.insert(first[0], "20.1.0.0/16") == .taken)
     #expect(bench.insert(first[1], "20.1.0.0/16") == .taken)
-    #expect(bench.insert(first[2], "20.1.0.0/16") == .refused, "two in one list")
+    #expect(bench.insert(first[2], "20.1.0.0/16") == .refused, "two in one bucket")
     #expect(bench.insert(second[0], "20.1.0.0/16") == .taken)
     #expect(bench.insert(second[1], "20.1.0.0/16") == .refused, "three in the table")
     #expect(bench.insert(second[1], "20.2.0.0/16") == .taken)
@@ -91,7 +91,7 @@ private struct Bench {
     #expect(bench.insert(0) == .refused && bench.table.count == 0)
   }
 
-  /// Random use against a plain model: the lists stay within their limits and `closest` is what sorting all gives.
+  /// Random use against a plain model: the buckets stay within their limits and `closest` is what sorting all gives.
   @Test(arguments: 0..<8 as Range<UInt64>) func property(seed: UInt64) {
     var generator = SeededGenerator(seed: seed)
     var bench = Bench { $0.bucketSize = 4 }

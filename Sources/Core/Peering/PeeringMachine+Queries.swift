@@ -25,6 +25,9 @@ extension PeeringMachine {
   /// Whether more outbound links would be opened if somebody were known: discovery works harder meanwhile.
   public var wantsPeers: Bool { !isStopping && slots.outbound < configuration.outboundMaximum && slots.total < configuration.totalMaximum }
 
+  /// Whether there are fewer outbound links and dials than the minimum.
+  public var lacksOutbound: Bool { !isStopping && slots.outbound < configuration.outboundMinimum }
+
   /// Whether there are more outbound links than the minimum: one of them may go.
   public var hasSpareOutbound: Bool { slots.outbound > configuration.outboundMinimum }
 

@@ -72,7 +72,7 @@ struct OwnEntries: Sendable {
 extension Kademlia {
   /// How many look-ups of its own the machine runs at a time.
   private static let ownParallel = 2
-  /// Deeper lists than this are not looked into: keys that belong there are too hard to find, and the look-up for the node's own
+  /// Deeper buckets than this are not looked into: keys that belong there are too hard to find, and the look-up for the node's own
   /// place covers them. 12 is enough for 20 × 4,096 servers.
   private static let deepestRefresh = 12
   /// How often entries that are too old are swept out; reading checks their age anyway.
@@ -102,7 +102,7 @@ extension Kademlia {
 
   // MARK: Refresh
 
-  /// Looks for this node's own place, then into each list in turn, and asks those who have long been silent.
+  /// Looks for this node's own place, then into each bucket in turn, and asks those who have long been silent.
   mutating func refresh(_ now: Instant, _ outputs: inout [Output]) {
     deadlines.set(.refresh, now + configuration.refreshInterval)
     for peer in table.silent(since: now - configuration.refreshInterval, maximum: configuration.parallelism) { check(peer, now, &outputs) }
@@ -114,11 +114,11 @@ extension Kademlia {
   /// One look-up of the refresh is over.
   mutating func refreshNext(_ now: Instant, _ outputs: inout [Output]) {
     guard let index = refreshLeft.popLast() else { return }
-    begin(.closestPeers(key(inList: index)), .refresh, now, &outputs)
+    begin(.closestPeers(key(inBucket: index)), .refresh, now, &outputs)
   }
 
   /// A key whose place shares exactly `index` leading bits with this node's. Found by trial: about 2^(index + 1) hashes.
-  private mutating func key(inList index: Int) -> [UInt8] {
+  private mutating func key(inBucket index: Int) -> [UInt8] {
     var best: (key: [UInt8], shared: Int)?
     for _ in 0..<(8 << index) {
       let key = [0x12, 0x20] + generator.bytes(32)

@@ -27,7 +27,7 @@ public struct Kademlia: Sendable {
   private var nextRequest: UInt64 = 1
   var deadlines = DeadlineQueue<Timer>()
   var own = OwnEntries()
-  /// The lists that the refresh under way has still to look into, the deepest first.
+  /// The buckets that the refresh under way has still to look into, the deepest first.
   var refreshLeft: [Int] = []
 
   /// What a request is for.
@@ -112,9 +112,15 @@ public struct Kademlia: Sendable {
 
   /// Figures.
   public var statistics: Statistics {
-    Statistics(
-      servers: table.count, lookUps: running.count, requests: requests.count, records: records.count,
-      providerKeys: providers.counts.keys, own: own.count)
+    var statistics = Statistics()
+    statistics.servers = table.count
+    statistics.lookUps = running.count
+    statistics.requests = requests.count
+    statistics.records = records.count
+    statistics.providerKeys = providers.counts.keys
+    statistics.providers = providers.counts.words
+    statistics.own = own.count
+    return statistics
   }
 
   /// Traps when the tables disagree: for tests, after each step. O(n).

@@ -14,7 +14,7 @@ extension Kademlia {
   public struct Configuration: Sendable {
     /// Whether this node answers. Default server.
     public var mode = Mode.server
-    /// `k`: the most peers in one list of the table, in an answer, and how many hold an entry. Default 20.
+    /// `k`: the most peers in one bucket of the table, in an answer, and how many hold an entry. Default 20.
     public var bucketSize = 20
     /// `α`: the most requests of one look-up that wait for an answer. Default 10, as go-libp2p: a request may include a dial, and of
     /// those many fail; with 3, three dead peers would stop a look-up until their dials time out.
@@ -28,7 +28,7 @@ extension Kademlia {
     /// The most look-ups that callers may have under way. Default 64.
     public var lookUpsMaximum = 64
 
-    /// The most peers of one network group (/16 of IPv4, /32 of IPv6; public addresses only) in one list of the table. Default 2.
+    /// The most peers of one netgroup (/16 of IPv4, /32 of IPv6; public addresses only) in one bucket of the table. Default 2.
     public var groupPerBucketMaximum = 2
     /// The same in the whole table. Default 3, as go-libp2p: whoever rents many addresses in one place fills only a corner.
     public var groupMaximum = 3

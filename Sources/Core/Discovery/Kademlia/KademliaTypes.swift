@@ -187,9 +187,14 @@ extension Kademlia {
     public var requests = 0
     /// Records held for others.
     public var records = 0
-    /// Keys with providers.
+    /// Keys with providers, this node's own among them.
     public var providerKeys = 0
+    /// Providers of all keys together, counted once for each key.
+    public var providers = 0
     /// Entries that this node keeps alive.
     public var own = 0
+
+    /// All 0.
+    public init() {}
   }
 }

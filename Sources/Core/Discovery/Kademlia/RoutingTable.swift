@@ -1,10 +1,10 @@
 import Identity
 import Wire
 
-/// The servers that this node knows at first hand, by how many leading bits their keys share with its own: a list of at most
+/// The servers that this node knows at first hand, by how many leading bits their keys share with its own: a bucket of at most
 /// `k` for each length, so that the table is dense near this node and sparse far away.
 ///
-/// A full list takes a newcomer only in place of one that has failed; else the one heard of least lately is to be checked, and
+/// A full bucket takes a newcomer only in place of one that has failed; else the one heard of least lately is to be checked, and
 /// the newcomer waits for its place. Thus long-lived peers stay, and nobody can flush the table with fresh names.
 struct RoutingTable: Sendable {
   struct Entry: Sendable {
@@ -24,9 +24,9 @@ struct RoutingTable: Sendable {
   enum Insertion: Equatable {
     /// It has a place now, or had one.
     case taken
-    /// Its list is full: this one is to be asked whether it still lives.
+    /// Its bucket is full: this one is to be asked whether it still lives.
     case check(PeerID)
-    /// Its list is full of live peers, or there are enough of its group.
+    /// Its bucket is full of live peers, or there are enough of its group.
     case refused
   }
 
@@ -39,7 +39,7 @@ struct RoutingTable: Sendable {
   private let failuresMaximum: Int
   /// By the number of shared leading bits, as far as there are any; each oldest first.
   private var buckets: [[Entry]] = []
-  /// The newcomer that waits for a place in a list.
+  /// The newcomer that waits for a place in a bucket.
   private var waiting: [Int: Entry] = [:]
   private var bucketOf: [PeerID: Int] = [:]
   private var groups: [IPNetwork: Int] = [:]
@@ -57,10 +57,10 @@ struct RoutingTable: Sendable {
 
   func contains(_ peer: PeerID) -> Bool { bucketOf[peer] != nil }
 
-  /// The list that a key belongs in: how many leading bits it shares with this node's.
+  /// The bucket that a key belongs in: how many leading bits it shares with this node's.
   func bucketIndex(_ place: Hash256) -> Int { (place ^ local).leadingZeroBitCount }
 
-  /// The last list that is not empty, or `nil`. O(lists).
+  /// The last bucket that is not empty, or `nil`. O(buckets).
   var deepest: Int? { buckets.lastIndex { !$0.isEmpty } }
 
   /// A peer has answered, or said on its link that it serves. O(k).
@@ -109,7 +109,7 @@ struct RoutingTable: Sendable {
     if buckets[index][position].failures >= failuresMaximum || waiting[index] != nil { remove(peer) }
   }
 
-  /// A peer serves no more. Whoever waits for a place in its list gets it.
+  /// A peer serves no more. Whoever waits for a place in its bucket gets it.
   mutating func remove(_ peer: PeerID) {
     for (index, entry) in waiting where entry.peer == peer { waiting[index] = nil }
     guard let index = bucketOf[peer], let position = buckets[index].firstIndex(where: { $0.peer == peer }) else { return }
@@ -167,21 +167,22 @@ struct RoutingTable: Sendable {
     groups[group] = new == 0 ? nil : new
   }
 
-  /// Traps when the lists disagree with the indices or pass their limits: for tests, after each step. O(n).
+  /// Traps when the buckets disagree with the indices or pass their limits: for tests, after each step. O(n).
   func checkInvariants() {
     var counted: [IPNetwork: Int] = [:]
     var total = 0
     for (index, bucket) in buckets.enumerated() where !bucket.isEmpty {
-      precondition(bucket.count <= bucketSize, "list \(index) holds \(bucket.count)")
+      precondition(bucket.count <= bucketSize, "bucket \(index) holds \(bucket.count)")
       for entry in bucket {
-        precondition(bucketIndex(entry.place) == index && bucketOf[entry.peer] == index, "an entry stands in the wrong list")
+        precondition(bucketIndex(entry.place) == index && bucketOf[entry.peer] == index, "an entry stands in the wrong bucket")
         if let group = entry.group { counted[group, default: 0] += 1 }
       }
-      for pair in zip(bucket, bucket.dropFirst()) { precondition(pair.0.lastHeard <= pair.1.lastHeard, "list \(index) is out of order") }
+      for pair in zip(bucket, bucket.dropFirst()) { precondition(pair.0.lastHeard <= pair.1.lastHeard, "bucket \(index) is out of order") }
       total += bucket.count
     }
     for (index, entry) in waiting {
-      precondition(buckets[index].count == bucketSize && bucketOf[entry.peer] == nil, "somebody waits for a place in list \(index) in vain")
+      precondition(
+        buckets[index].count == bucketSize && bucketOf[entry.peer] == nil, "somebody waits for a place in bucket \(index) in vain")
     }
     precondition(total == bucketOf.count, "\(total) entries, \(bucketOf.count) indexed")
     precondition(counted == groups && groups.values.allSatisfy { $0 <= groupMaximum }, "groups are miscounted or too big")
