@@ -34,9 +34,29 @@ extension [Kademlia.Output] {
     #expect(kademlia.handle(.start(look(2), .provide([1])), now: at(0)) == [.finished(look(2), .failure(.noServers))])
     #expect(kademlia.nextDeadline.map { $0 >= at(3_600) } ?? true, "nothing but the sweep is due")
     // As soon as there is a server the entry is stored, without being asked for again.
-    let sent = kademlia.handle(.server(peer(1), addresses: [item(1).address], remote: nil), now: at(100)).requests
-    #expect(sent.map(\.message) == [KademliaMessage(.findNode, key: [1])])
+    #expect(kademlia.handle(.server(peer(1), addresses: [item(1).address], remote: nil), now: at(10)).isEmpty)
+    #expect(!kademlia.handle(.timerFired, now: at(11)).requests.contains { $0.message.key == [1] }, "the table is filled first")
+    #expect(kademlia.handle(.timerFired, now: at(12)).requests.contains { $0.message == KademliaMessage(.findNode, key: [1]) })
     kademlia.checkInvariants()
+  }
+
+  /// An entry that only one server could take is given to the others as soon as the table has grown.
+  @Test func ownEntriesSpreadWithTheTable() {
+    let world = KademliaWorld(seed: 2)
+    for number in 1...2 as ClosedRange<UInt64> { world.add(number) }
+    world.link(peer(1), peer(2))
+    world.start(peer(1), 1, .provide([5]))
+    world.run(.seconds(5))
+    #expect(world.outcome(1) == .stored(1))
+    for number in 3...9 as ClosedRange<UInt64> {
+      world.add(number)
+      world.link(peer(number), peer(2))
+    }
+    func holders() -> Int { (2...9 as ClosedRange<UInt64>).count { world.nodes[peer($0)]!.machine.statistics.providers == 1 } }
+    world.run(.seconds(60))
+    #expect(holders() == 1)
+    world.run(.seconds(600))
+    #expect(holders() == 8)
   }
 
   @Test func whatMayNotBeIsRefusedAtOnce() {

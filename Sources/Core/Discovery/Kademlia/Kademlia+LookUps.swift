@@ -117,7 +117,11 @@ extension Kademlia {
     case .refresh: refreshNext(now, &outputs)
     case .republish: break
     }
-    own.settle(lookUp.query, isStored: lookUp.stored > 0, now, configuration)
+    if lookUp.query.storesEntry {
+      // Without a server nothing is tried; the first one that comes is told.
+      let retry = table.count == 0 ? Duration.zero : configuration.republishRetry
+      own.settle(lookUp.query, stored: lookUp.stored, next: now + (lookUp.stored > 0 ? configuration.republishInterval : retry))
+    }
     schedule(now)
     if case .value(let best, _) = outcome { correct(lookUp, best, now, &outputs) }
   }

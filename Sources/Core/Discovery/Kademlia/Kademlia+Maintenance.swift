@@ -1,74 +1,6 @@
 import Identity
 import Wire
 
-/// The entries that this node keeps alive: stored anew before they end.
-struct OwnEntries: Sendable {
-  enum Name: Hashable, Comparable, Sendable {
-    case provided([UInt8])
-    case value([UInt8])
-
-    private var rank: (Int, [UInt8]) {
-      switch self {
-      case .provided(let key): (0, key)
-      case .value(let key): (1, key)
-      }
-    }
-    static func < (left: Name, right: Name) -> Bool {
-      let (a, b) = (left.rank, right.rank)
-      return a.0 != b.0 ? a.0 < b.0 : a.1.lexicographicallyPrecedes(b.1)
-    }
-  }
-
-  private var values: [[UInt8]: [UInt8]] = [:]
-  private(set) var due = DeadlineQueue<Name>()
-  private var providedCount: Int { due.count - values.count }
-
-  var count: Int { due.count }
-  var next: Instant? { due.next }
-
-  /// Takes in a provided key, or moves its time; false when there are too many.
-  mutating func provide(_ key: [UInt8], at time: Instant, maximum: Int) -> Bool {
-    guard due[.provided(key)] != nil || providedCount < maximum else { return false }
-    due.set(.provided(key), time)
-    return true
-  }
-
-  mutating func put(_ key: [UInt8], _ value: [UInt8], at time: Instant, maximum: Int) -> Bool {
-    guard values[key] != nil || values.count < maximum else { return false }
-    values[key] = value
-    due.set(.value(key), time)
-    return true
-  }
-
-  mutating func stopProviding(_ key: [UInt8]) { due.remove(.provided(key)) }
-
-  /// What is due, as a look-up, and when it is tried again should nobody hear of its end.
-  mutating func takeDue(_ now: Instant, retry: Duration) -> Kademlia.Query? {
-    guard let name = due.popExpired(now) else { return nil }
-    due.set(name, now + retry)
-    switch name {
-    case .provided(let key): return .provide(key)
-    case .value(let key): return values[key].map { .putValue(key, $0) }
-    }
-  }
-
-  /// A look-up that stores an entry has ended: the entry's next turn follows from whether anybody took it.
-  mutating func settle(_ query: Kademlia.Query, isStored: Bool, _ now: Instant, _ configuration: Kademlia.Configuration) {
-    let name: Name
-    switch query {
-    case .provide(let key): name = .provided(key)
-    case .putValue(let key, _): name = .value(key)
-    default: return
-    }
-    guard due[name] != nil else { return }
-    due.set(name, now + (isStored ? configuration.republishInterval : configuration.republishRetry))
-  }
-
-  func checkInvariants() {
-    for key in values.keys { precondition(due[.value(key)] != nil, "an own value has no turn") }
-  }
-}
-
 extension Kademlia {
   /// How many look-ups of its own the machine runs at a time.
   private static let ownParallel = 2
@@ -88,8 +20,9 @@ extension Kademlia {
     case .check(let oldest): check(oldest, now, &outputs)
     }
     if wasEmpty && table.count > 0 {
-      // A moment later, when others that are just being linked are in the table too.
+      // A moment later, when others that are just being linked are in the table too; own entries after that look-up.
       deadlines.set(.refresh, now + .seconds(1))
+      own.postpone(to: now + .seconds(2))
       schedule(now)
     }
   }
@@ -105,6 +38,9 @@ extension Kademlia {
   /// Looks for this node's own place, then into each bucket in turn, and asks those who have long been silent.
   mutating func refresh(_ now: Instant, _ outputs: inout [Output]) {
     deadlines.set(.refresh, now + configuration.refreshInterval)
+    // The table may have grown since they were stored.
+    own.hasten(below: min(configuration.bucketSize, table.count), to: now + .seconds(1))
+    schedule(now)
     for peer in table.silent(since: now - configuration.refreshInterval, maximum: configuration.parallelism) { check(peer, now, &outputs) }
     guard refreshLeft.isEmpty, !running.values.contains(where: { $0.owner == .refresh }), table.count > 0 else { return }
     refreshLeft = Array(0...min(table.deepest ?? 0, Self.deepestRefresh)).reversed()
