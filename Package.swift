@@ -42,7 +42,7 @@ let package = Package(
     coreTarget("Ledger", ["Wire", "Identity"]),
     coreTarget("Sync", ["Wire", "Identity"]),
     coreTarget("Healing", ["Wire", "Identity"]),
-    coreTarget("NodeCore", ["Wire", "Identity", "SecureChannel", "Peering", "Gossip", "HostCore", "Ledger", "Sync"]),
+    coreTarget("NodeCore", ["Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip", "HostCore", "Ledger", "Sync"]),
 
     // Shell: I/O round the core.
     shellTarget("Crypto", ["Wire", "Identity", "CSodium", "CCrypto", "CSecp256k1"]),
@@ -54,7 +54,8 @@ let package = Package(
     shellTarget("Dashboard", ["Wire"]),
     shellTarget("Swarm", ["Wire", "Threads", "Identity", "SecureChannel", "Peering", "HostCore", "EventLoop", "Crypto"]),
     shellTarget(
-      "Starling", ["Wire", "Threads", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "EventLoop", "Crypto", "Swarm"]),
+      "Starling",
+      ["Wire", "Threads", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "Discovery", "EventLoop", "Crypto", "Swarm"]),
     shellTarget(
       "Node",
       [
@@ -109,7 +110,7 @@ let package = Package(
     tests("Peering", ["Wire", "Identity", "Peering", "Crypto"]),
     tests("Discovery", ["Wire", "Identity", "Discovery", "Crypto"]),
     tests("Gossip", ["Wire", "Identity", "Gossip", "Crypto"]),
-    tests("HostCore", ["Wire", "Identity", "HostCore", "Crypto"]),
+    tests("HostCore", ["Wire", "Identity", "Discovery", "HostCore", "Crypto"]),
     tests("Ledger", ["Wire", "Identity", "Ledger", "Crypto", "Store"]),
     tests("Sync", ["Wire", "Identity", "Sync", "Crypto"]),
     tests("Healing", ["Wire", "Identity", "Healing"]),

@@ -60,6 +60,7 @@ def main():
     import harness
     import peer
     import scenarios_good  # noqa: F401
+    import scenarios_kademlia  # noqa: F401
     import scenarios_hostile  # noqa: F401
 
     if options.list:

@@ -27,6 +27,8 @@ ENDS_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"]
 # Requests by number, field 1 of each.
 IDENTIFY, CONNECT, STREAM_OPEN, STREAM_HANDLER, DHT, LIST_PEERS, _, DISCONNECT, PUBSUB = range(9)
 TOPICS, TOPIC_PEERS, PUBLISH, SUBSCRIBE = range(4)
+FIND_PEER, _, FIND_PROVIDERS, GET_CLOSEST, _, GET_VALUE, _, PUT_VALUE, PROVIDE = range(9)
+DHT_END = 2
 
 ECHO, XFER = "/harness/echo/1.0.0", "/harness/xfer/1.0.0"
 PING, ID = "/ipfs/ping/1.0.0", "/ipfs/id/1.0.0"
@@ -107,7 +109,7 @@ class Pipe:
 class GoPeer:
     """One go-libp2p daemon with its streams served: echo and xfer. Stop it with `stop` or as a context manager."""
 
-    def __init__(self, name="go", pubsub=True, dht=False, heartbeat="200ms"):
+    def __init__(self, name="go", pubsub=True, dht=False, heartbeat="200ms", memory_mib=None):
         self.folder = tempfile.mkdtemp(prefix=f"{name}-")
         self.control = f"{self.folder}/control"
         command = [
@@ -122,8 +124,10 @@ class GoPeer:
             command += ["-dhtServer"]
         self.log = f"{self.folder}/log"
         self.listeners = []
+        # Go's collector keeps to this bound as long as it can.
+        environment = {**os.environ, **({"GOMEMLIMIT": f"{memory_mib}MiB", "GOGC": "50"} if memory_mib else {})}
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
             self.id, addresses = self._first_answer()
             self.addresses = [with_peer(address, self.id) for address in addresses]
@@ -302,7 +306,49 @@ class GoPeer:
         answer = self._ask(PUBSUB, bytes_field(8, number_field(1, TOPIC_PEERS) + bytes_field(2, topic)))
         return [base58(peer) for peer in fields(answer.get(7, [b""])[0]).get(2, [])]
 
+    # Kademlia
+
+    def _dht(self, kind, body, timeout=20):
+        answer = self._ask(DHT, bytes_field(5, number_field(1, kind) + body + number_field(7, timeout)))
+        return fields(answer.get(5, [b""])[0])
+
+    def _dht_stream(self, kind, body, timeout=20):
+        pipe, _ = self._open(DHT, bytes_field(5, number_field(1, kind) + body + number_field(7, timeout)))
+        with pipe:
+            while True:
+                found = fields(pipe.message())
+                if found.get(1, [0])[0] == DHT_END:
+                    return
+                yield found
+
+    def find_peer(self, peer, timeout=20):
+        """The peer's addresses."""
+        found = fields(self._dht(FIND_PEER, bytes_field(2, from_base58(peer)), timeout)[2][0])
+        return [multiaddr_text(address) for address in found.get(2, [])]
+
+    def provide(self, multihash, timeout=20):
+        self._dht(PROVIDE, bytes_field(3, cid(multihash)), timeout)
+
+    def find_providers(self, multihash, count=50, timeout=20):
+        """Peer -> addresses."""
+        body = bytes_field(3, cid(multihash)) + number_field(6, count)
+        found = [fields(answer[2][0]) for answer in self._dht_stream(FIND_PROVIDERS, body, timeout)]
+        return {base58(peer[1][0]): [multiaddr_text(address) for address in peer.get(2, [])] for peer in found}
+
+    def closest(self, key, timeout=20):
+        return [base58(found[3][0]) for found in self._dht_stream(GET_CLOSEST, bytes_field(4, key) + number_field(6, 20), timeout)]
+
+    def put_value(self, key, value, timeout=20):
+        self._dht(PUT_VALUE, bytes_field(4, key) + bytes_field(5, value), timeout)
+
+    def get_value(self, key, timeout=20):
+        return self._dht(GET_VALUE, bytes_field(4, key), timeout)[3][0]
+
     # Cost
+
+    def memory_kib(self):
+        """Resident memory."""
+        return int(next(line for line in open(f"/proc/{self.process.pid}/status") if line.startswith("VmRSS")).split()[1])
 
     def cpu_seconds(self):
         return cpu_seconds(self.process.pid)
@@ -324,6 +370,11 @@ class Subscription:
 
     def close(self):
         self.pipe.close()
+
+
+def cid(multihash):
+    """A CID of raw bytes with this multihash (CIDv1)."""
+    return b"\x01\x55" + multihash
 
 
 def serve_echo(pipe):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """py-libp2p as a peer that reads commands and writes answers and events as JSON lines; README.md lists them.
 
-    pypeer.py [--listen MULTIADDR …] [--seed NUMBER] [--no-pubsub] [--test-plans]
+    pypeer.py [--listen MULTIADDR …] [--seed NUMBER] [--no-pubsub] [--kad] [--test-plans]
 """
 
 import argparse
@@ -21,6 +21,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.identity.identify.identify import parse_identify_response
 from libp2p.io.utils import read_exactly
 from libp2p.network.stream.exceptions import StreamEOF
+from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.gossipsub import GossipSub
@@ -105,8 +106,8 @@ async def serve_xfer(stream):
 class Commands:
     """One method for each operation; what it returns is the answer's "r"."""
 
-    def __init__(self, host, gossip, pubsub, tasks):
-        self.host, self.gossip, self.pubsub, self.tasks = host, gossip, pubsub, tasks
+    def __init__(self, host, gossip, pubsub, kad, tasks):
+        self.host, self.gossip, self.pubsub, self.kad, self.tasks = host, gossip, pubsub, kad, tasks
 
     async def connect(self, addr, **_):
         started = time.perf_counter()
@@ -188,6 +189,27 @@ class Commands:
             "topic_peers": [str(peer) for peer in self.pubsub.peer_topics.get(topic, [])],
         }
 
+    async def kad_add(self, peer, **_):
+        return {"ok": await self.kad.add_peer(ID.from_base58(peer)), "size": self.kad.get_routing_table_size()}
+
+    async def kad_find_peer(self, peer, **_):
+        found = await self.kad.find_peer(ID.from_base58(peer))
+        return {"found": found and str(found.peer_id), "addrs": [str(address) for address in found.addrs] if found else []}
+
+    async def kad_provide(self, mh, **_):
+        return {"ok": await self.kad.provider_store.provide(bytes.fromhex(mh))}
+
+    async def kad_providers(self, mh, count=20, **_):
+        found = await self.kad.provider_store.find_providers(bytes.fromhex(mh), count)
+        return {"providers": [str(each.peer_id) for each in found]}
+
+    async def kad_put_at(self, peer, key, value, **_):
+        return {"ok": await self.kad.value_store._store_at_peer(ID.from_base58(peer), bytes.fromhex(key), bytes.fromhex(value))}
+
+    async def kad_get_at(self, peer, key, **_):
+        found = await self.kad.value_store._get_from_peer(ID.from_base58(peer), bytes.fromhex(key))
+        return {"value": found.hex() if found else None}
+
     async def rss(self, **_):
         status = open("/proc/self/status").read().splitlines()
         return {"kib": int(next(line for line in status if line.startswith("VmRSS")).split()[1])}
@@ -213,13 +235,18 @@ async def run(options):
     async with host.run(listen_addrs=listen), trio.open_nursery() as tasks:
         host.set_stream_handler(ECHO, serve_echo)
         host.set_stream_handler(XFER, serve_xfer)
-        gossip = pubsub = None
+        gossip = pubsub = kad = None
 
         async def service(it, started):
             async with background_trio_service(it):
                 started.set()
                 await trio.sleep_forever()
 
+        if options.kad:
+            kad = KadDHT(host, DHTMode.SERVER)
+            started = trio.Event()
+            tasks.start_soon(service, kad, started)
+            await started.wait()
         if not options.no_pubsub:
             gossip = GossipSub(
                 protocols=MESHSUB, degree=6, degree_low=5, degree_high=12, heartbeat_initial_delay=0.1, heartbeat_interval=1,
@@ -232,7 +259,7 @@ async def run(options):
                 await started.wait()
             await pubsub.wait_until_ready()
         write_line(ev="ready", id=str(host.get_id()), addrs=[str(address) for address in host.get_addrs()])
-        commands = Commands(host, gossip, pubsub, tasks)
+        commands = Commands(host, gossip, pubsub, kad, tasks)
         async for line in trio.wrap_file(sys.stdin):
             if line.strip():
                 tasks.start_soon(answer, commands, json.loads(line))
@@ -269,6 +296,7 @@ def main():
     parser.add_argument("--listen", action="append", help="multiaddr; default /ip4/127.0.0.1/tcp/0")
     parser.add_argument("--seed", type=int, help="the Ed25519 seed as a number")
     parser.add_argument("--no-pubsub", action="store_true")
+    parser.add_argument("--kad", action="store_true", help="a Kademlia server")
     parser.add_argument("--test-plans", action="store_true", help="a party of the transport-interop test")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)

@@ -97,6 +97,25 @@ import Wire
     }
   }
 
+  /// The three know each other as servers, and hold each other's word on the two services of their chain.
+  @Test func servicesAreToldToTheNetwork() async throws { try await onOwnThread { try Self.servicesBody() } }
+
+  private static func servicesBody() throws {
+    let network = try Network(authorities: 1)
+    defer { network.stop() }
+    let first = try network.start(network.configuration(0))
+    let second = try network.start(network.configuration(1, seed: first))
+    var configuration = try network.configuration(2, seed: first)
+    configuration.kademlia = false
+    let without = try network.start(configuration)
+    func kademlia(_ node: Node) throws -> (servers: Int, providers: Int) {
+      guard case .statistics(let statistics) = try node.askAndWait(.statistics) else { throw Missing("no statistics") }
+      return (statistics.kademlia.servers, statistics.kademlia.providers)
+    }
+    try waitUntil("both have told each other") { try [first, second].allSatisfy { try kademlia($0) == (1, 4) } }
+    #expect(try kademlia(without) == (0, 0))
+  }
+
   @Test func aNodeComesBackWithWhatItHad() async throws { try await onOwnThread { try Self.restartBody() } }
 
   private static func restartBody() throws {

@@ -156,6 +156,34 @@ import Wire
     #expect(bench.send(.closed(dial.id, .remoteClosed)).isEmpty)
   }
 
+  /// A look-up does not wait for the other side's turn, and heeds all else.
+  @Test func lookUps() {
+    var bench = Bench(local: 5) {
+      $0.outboundMinimum = 0
+      $0.outboundMaximum = 1
+    }
+    #expect(bench.machine.reach(of: peer(2), now: bench.now) == .unreachable, "nobody has heard of it")
+    for number in [2, 3] { bench.send(.learned([PeerAddress(peer: peer(UInt64(number)), address: publicAddress(number))], .discovery)) }
+    #expect(bench.machine.reach(of: peer(2), now: bench.now) == .dialable)
+    let dial = bench.send(.reach(peer(2))).dials
+    #expect(dial.map(\.address) == [publicAddress(2)] && bench.machine.reach(of: peer(2), now: bench.now) == .connecting)
+    #expect(bench.machine.reach(of: peer(3), now: bench.now) == .noSlot && bench.send(.reach(peer(3))).dials.isEmpty)
+    bench.prove(dial[0], 2)
+    #expect(bench.machine.reach(of: peer(2), now: bench.now) == .active && bench.machine.hasSpareOutbound)
+    // A link that has done its service may be made again at once.
+    bench.send(.disconnect(peer(2), Reason(.idle)))
+    #expect(bench.machine.reach(of: peer(2), now: bench.now) == .dialable)
+    let failing = bench.send(.reach(peer(3))).dials[0]
+    bench.send(.dialFailed(failing.id, .refused))
+    #expect(bench.machine.reach(of: peer(3), now: bench.now) == .unreachable, "it has failed a moment ago")
+    bench.run(to: 6)
+    #expect(bench.machine.reach(of: peer(3), now: bench.now) == .dialable)
+    bench.send(.ban(.peer(peer(3)), for: nil, "test"))
+    #expect(bench.machine.reach(of: peer(3), now: bench.now) == .unreachable)
+    bench.send(.stop)
+    #expect(bench.machine.reach(of: peer(2), now: bench.now) == .unreachable)
+  }
+
   @Test func manualDials() {
     var bench = Bench(local: 5)
     let one = PeerAddress(peer: peer(2), address: publicAddress(1))

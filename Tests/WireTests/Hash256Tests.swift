@@ -49,4 +49,15 @@ import Wire
       #expect((Hash256(left)! < Hash256(right)!) == left.lexicographicallyPrecedes(right))
     }
   }
+
+  @Test func distanceAndSharedBits() {
+    let left = Hash256(bytes)!
+    #expect((left ^ left) == .zero && Hash256.zero.leadingZeroBitCount == 256)
+    for index in 0..<256 {
+      var changed = bytes
+      changed[index / 8] ^= 0x80 >> UInt8(index % 8)
+      let distance = left ^ Hash256(changed)!
+      #expect(distance.leadingZeroBitCount == index && distance.bit(index) && (distance ^ left) == Hash256(changed)!)
+    }
+  }
 }

@@ -54,6 +54,12 @@ struct Command: Decodable, Sendable {
   var up: Int?
   var down: Int?
   var block: Int?
+  /// A record's key and value, and a provider's multihash; hexadecimal.
+  var key: String?
+  var value: String?
+  var mh: String?
+  /// `client` or `server`.
+  var mode: String?
   /// Seconds.
   var timeout: Double?
 

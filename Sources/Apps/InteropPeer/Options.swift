@@ -7,6 +7,8 @@ struct Options {
   var gossipProtocols: [String] = []
   var isUnsigned = false
   var hasGossip = true
+  var hasKademlia = true
+  var isKademliaClient = false
   var heartbeat = 1.0
   var isDebugging = false
   var runsTestPlan = false
@@ -26,7 +28,8 @@ struct Options {
         seed = number
       case "--gossip-proto": gossipProtocols.append(try value(of: flag))
       case "--nosign": isUnsigned = true
-      case "--no-kad": break
+      case "--no-kad": hasKademlia = false
+      case "--kad-client": isKademliaClient = true
       case "--no-pubsub": hasGossip = false
       case "--heartbeat":
         let text = try value(of: flag)
@@ -59,6 +62,13 @@ struct Options {
       gossip = settings
     }
     var configuration = try Host.Configuration(listen: listen, gossip: gossip)
+    if hasKademlia {
+      var kademlia = Kademlia.Configuration()
+      kademlia.mode = isKademliaClient ? .client : .server
+      kademlia.validators["v"] = AnyValueValidator()
+      configuration.core.kademlia = kademlia
+      configuration.core.kademliaProtocol = HostProtocols.publicKademlia
+    }
     configuration.core.agent = "starling-interop-peer/0.1.0"
     // Only what is asked for is dialled.
     configuration.core.peering.outboundMinimum = 0
@@ -80,7 +90,7 @@ struct Options {
 
   static let usage = """
     usage: interop-peer [--listen MULTIADDR]... [--seed NUMBER] [--gossip-proto NAME]... [--nosign] [--no-pubsub] [--no-kad]
-                        [--heartbeat SECONDS] [--debug] [--test-plans]
+                        [--kad-client] [--heartbeat SECONDS] [--debug] [--test-plans]
     Reads commands as JSON lines from standard input, writes answers and events as JSON lines.
     """
 }

@@ -80,19 +80,19 @@ final class Peer: Sendable {
     case "rss": return [("kib", .integer(Process.residentBytes / 1024))]
     case "quit": return []
     case "perf": throw CommandError("perf is not served; use xfer")
-    case let op where op.hasPrefix("kad_"): throw CommandError("\(op): this peer has no Kademlia")
+    case let op where op.hasPrefix("kad_"): return try await kademlia(command)
     default: throw CommandError("unknown operation \(command.op)")
     }
   }
 
-  private func need(_ value: String?, _ name: String) throws -> String {
+  func need(_ value: String?, _ name: String) throws -> String {
     guard let value, !value.isEmpty else { throw CommandError("\(name) is missing") }
     return value
   }
 
-  private func peer(_ command: Command) throws -> PeerID { try PeerID(text: try need(command.peer, "peer")) }
+  func peer(_ command: Command) throws -> PeerID { try PeerID(text: try need(command.peer, "peer")) }
 
-  private func list(_ peers: [PeerID]) -> JSON { .list(peers.map { .text("\($0)") }) }
+  func list(_ peers: [PeerID]) -> JSON { .list(peers.map { .text("\($0)") }) }
 
   private func describe(_ info: IdentifyInfo) -> [(String, JSON)] {
     [

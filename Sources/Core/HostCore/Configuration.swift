@@ -23,6 +23,11 @@ extension HostCore {
     public var exchangesPeers = true
     /// How peers are asked.
     public var exchange = PeerExchange.Configuration()
+    /// How peers, services and values are found without a list of them (`Docs/protocols/kademlia.md`). Default `nil`: not at all.
+    public var kademlia: Kademlia.Configuration?
+    /// The protocol's name. Default `nil`: ``HostProtocols/kademlia(_:)`` with the network's name, so that networks keep apart;
+    /// ``HostProtocols/publicKademlia`` for the one that IPFS shares.
+    public var kademliaProtocol: ProtocolID?
     /// Protocols that a peer may use before it is introduced: the chain's own handshake.
     public var introductionProtocols: Set<ProtocolID> = []
     /// Messages a second that one peer may send on request protocols, and the burst it may send at once (seed S4: 100).
@@ -34,6 +39,8 @@ extension HostCore {
 
     /// The defaults.
     public init() {}
+
+    var kademliaName: ProtocolID { kademliaProtocol ?? HostProtocols.kademlia(network) }
   }
 }
 
@@ -47,6 +54,12 @@ public enum HostProtocols {
   public static let identifyPush: ProtocolID = "/ipfs/id/push/1.0.0"
   /// The reason for a close, sent before it.
   public static let goodbye: ProtocolID = "/starling/goodbye/1"
+
+  /// Kademlia as IPFS speaks it (libp2p/specs `kad-dht`).
+  public static let publicKademlia: ProtocolID = "/ipfs/kad/1.0.0"
+
+  /// Kademlia of a network of its own.
+  public static func kademlia(_ network: String) -> ProtocolID { ProtocolID("/starling/\(network)/kad/1.0.0") }
 
   /// The peer exchange of a network.
   public static func peers(_ network: String) -> ProtocolID { ProtocolID("/starling/\(network)/peers/1") }

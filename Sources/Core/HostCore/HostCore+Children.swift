@@ -28,6 +28,7 @@ extension HostCore {
     }
     if !book.isEmpty { outputs.append(.book(book)) }
     if configuration.exchangesPeers { run(exchange: .wantsPeers(peering.wantsPeers), now, &outputs) }
+    settleLookUps(now, &outputs)
   }
 
   /// The table that the peer book is kept in.
@@ -96,7 +97,9 @@ extension HostCore {
 
   func perform(_ command: Command, _ now: Instant, _ outputs: inout [Output]) {
     switch command {
-    case .dial(let address, let keep): run(peering: .dial(address, keep: keep), now, &outputs)
+    case .dial(let address, let keep):
+      if let peer = address.peer { claim(peer) }
+      run(peering: .dial(address, keep: keep), now, &outputs)
     case .learned(let addresses, let source): run(peering: .learned(addresses, source), now, &outputs)
     case .disconnect(let peer, let reason): run(peering: .disconnect(peer, reason), now, &outputs)
     case .request(let id, let peer, let name, let payload, let timeout):
@@ -104,6 +107,7 @@ extension HostCore {
     case .respond(let stream, let payload): _ = requests.respond(stream, payload, into: &outputs)
     case .decline(let stream): _ = requests.respond(stream, nil, into: &outputs)
     case .openApplicationStream(let token, let peer, let names):
+      claim(peer)
       guard let connection = admitted[peer], links[connection]?.isClosing == false else {
         return outputs.append(.applicationRefused(token: token, .notConnected))
       }
@@ -114,6 +118,10 @@ extension HostCore {
       table[name] = entry
       outputs.append(.protocols(table))
       pushIdentity(now, &outputs)
+    case .lookUp(let id, let query): lookUp(id, query, now, &outputs)
+    case .cancelLookUp(let id): run(kademlia: .cancel(id), now, &outputs)
+    case .stopProviding(let key): run(kademlia: .stopProviding(key), now, &outputs)
+    case .setKademliaMode(let mode): setKademliaMode(mode, now, &outputs)
     case .subscribe(let topic, let configuration): run(gossip: .subscribe(topic, configuration), now, &outputs)
     case .unsubscribe(let topic): run(gossip: .unsubscribe(topic), now, &outputs)
     case .publish(let topic, let data): run(gossip: .publish(topic, data), now, &outputs)
@@ -130,6 +138,7 @@ extension HostCore {
   private func request(
     _ id: RequestID, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], timeout: Duration, _ now: Instant, _ outputs: inout [Output]
   ) {
+    claim(peer)
     precondition(id.rawValue >> 63 == 0, "request IDs with the top bit set are the host's own")
     guard let connection = admitted[peer] else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
     guard requests.hasRoom(connection) else { return outputs.append(.event(.response(id, .failure(.tooManyInFlight)))) }

@@ -26,6 +26,8 @@ extension HostCore {
       if let version = GossipProtocol(name: name.name), configuration.gossip != nil {
         set(.gossipIn)
         connectGossip(stream.connection, speaking: version, now, &outputs)
+      } else if name == kademliaState?.name {
+        if openedKademlia(stream, now, &outputs) { set(.kademlia) }
       } else if requests.opened(stream, name, now: now, into: &outputs) {
         set(.request)
       }
@@ -46,6 +48,7 @@ extension HostCore {
       collected.append(contentsOf: bytes)
       links[stream.connection]?.streams[stream.stream] = .identifyPush(collected: collected, messages: messages + 1)
     case .goodbye: links[stream.connection]?.farewell = try? Reason(encoded: bytes.rawSpan)
+    case .kademlia: serveKademlia(stream, link.peer, bytes, now, &outputs)
     case .request:
       switch requests.message(stream, bytes, now: now, into: &outputs) {
       case .request(let name, let payload): received(stream, link.peer, name, payload, now, &outputs)
@@ -77,7 +80,7 @@ extension HostCore {
   func streamFinished(_ stream: StreamRef, _ now: Instant, _ outputs: inout [Output]) {
     guard let role = links[stream.connection]?.streams[stream.stream] else { return }
     switch role {
-    case .pingAnswerer, .goodbye: outputs.append(.finish(stream))
+    case .pingAnswerer, .goodbye, .kademlia: outputs.append(.finish(stream))
     case .identifyPush(let collected, _):
       outputs.append(.finish(stream))
       if let push = try? IdentifyInfo(encoded: collected.rawSpan) {
@@ -102,6 +105,7 @@ extension HostCore {
       // A peer without ping answers by refusing the stream: it lives.
       if case .negotiationFailed = error { run(peering: .pong(stream.connection, nonce: nonce), now, &outputs) }
     case .gossipOut: gossipStreamLost(stream.connection, now, &outputs)
+    case .kademlia: kademliaState?.served.remove(stream)
     case .pingAnswerer, .identifyAnswerer, .identifyPush, .gossipIn, .goodbye, .oneWay: break
     }
   }
@@ -152,6 +156,7 @@ extension HostCore {
     outputs.append(.event(.identified(link.peer, info)))
     connectGossip(connection, now, &outputs)
     exchangePeers(connection, now, &outputs)
+    noteServer(connection, now, &outputs)
   }
 
   /// Tells every active peer that speaks identify push what has changed.

@@ -30,10 +30,12 @@ public final class HostCore {
   /// Requests that the host itself sent, by their IDs (top bit set).
   var ownRequests: [RequestID: OwnRequest] = [:]
   private var nextOwnRequest: UInt64 = 1
+  var kademliaState: KademliaState?
 
   enum OwnRequest {
     case identify(ConnectionID)
     case exchange(PeerID)
+    case kademlia(KademliaRequestID)
   }
 
   /// Makes a host.
@@ -74,6 +76,7 @@ public final class HostCore {
       table[HostProtocols.peers(configuration.network)] = .init(
         framing: .lengthPrefixed(maximumBytes: PeerListMessage.responseBytesMaximum))
     }
+    if configuration.kademlia != nil { startKademlia(seed: generator.next()) }
   }
 
   /// When `timer` is wanted; `nil` when nothing waits for time to pass.
@@ -86,6 +89,7 @@ public final class HostCore {
     consider(gossip?.nextDeadline)
     consider(exchange.nextDeadline)
     consider(requests.nextDeadline)
+    consider(kademliaState?.nextDeadline)
     return deadline
   }
 
@@ -102,6 +106,7 @@ public final class HostCore {
     case .listening(let addresses):
       listenAddresses = addresses
       run(peering: .listening(addresses), now, &outputs)
+      run(kademlia: .listening(addresses), now, &outputs)
       outputs.append(.event(.listening(addresses)))
       pushIdentity(now, &outputs)
     case .accepted(let connection, let remote): run(peering: .accepted(connection, remote: remote), now, &outputs)
@@ -149,6 +154,7 @@ public final class HostCore {
     if let deadline = peering.nextDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
     if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timerFired, now, &outputs) }
+    if let deadline = kademliaState?.nextDeadline, deadline <= now { kademliaTimer(now, &outputs) }
   }
 
   // MARK: Links
@@ -180,6 +186,7 @@ public final class HostCore {
     outputs.append(.event(.peerActive(peer)))
     connectGossip(connection, now, &outputs)
     exchangePeers(connection, now, &outputs)
+    noteServer(connection, now, &outputs)
   }
 
   private func closed(_ connection: ConnectionID, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
@@ -274,6 +281,7 @@ public final class HostCore {
     case .identify(let connection):
       guard case .success(let bytes) = result, let info = try? IdentifyInfo(encoded: bytes.rawSpan) else { return }
       identified(connection, info, now, &outputs)
+    case .kademlia(let request): answered(kademlia: request, result, now, &outputs)
     case .exchange(let peer):
       switch result {
       case .success(let bytes): run(exchange: .response(peer, bytes), now, &outputs)

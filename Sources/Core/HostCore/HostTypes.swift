@@ -148,6 +148,14 @@ extension HostCore {
     case openApplicationStream(token: UInt64, PeerID, [ProtocolID])
     /// The application answers this protocol, or no longer does (`nil`).
     case serve(ProtocolID, ProtocolTable.Entry?)
+    /// Look something up or store it (Kademlia); events with the same ID follow, the last is `lookedUp`.
+    case lookUp(LookUpID, Kademlia.Query)
+    /// Give a look-up up.
+    case cancelLookUp(LookUpID)
+    /// Tell others no more that this host provides what the key names.
+    case stopProviding([UInt8])
+    /// Answer others' look-ups from now on, or only ask.
+    case setKademliaMode(Kademlia.Mode)
     /// Take part in a topic.
     case subscribe(Topic, TopicConfiguration)
     /// Leave a topic.
@@ -186,6 +194,10 @@ extension HostCore {
     case request(InboundRequest)
     /// The answer to a request of this side.
     case response(RequestID, Result<[UInt8], RequestError>)
+    /// A look-up has found something and goes on.
+    case lookUp(LookUpID, Kademlia.Progress)
+    /// A look-up has ended.
+    case lookedUp(LookUpID, Kademlia.Outcome)
     /// A message of a subscribed topic.
     case gossip(GossipMessage)
     /// A message that waits for the application's verdict before it is passed on.

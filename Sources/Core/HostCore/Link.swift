@@ -16,6 +16,8 @@ struct Link {
     case gossipOut
     case goodbye
     case oneWay
+    /// The peer asks over it, any number of times.
+    case kademlia
     case request
   }
 

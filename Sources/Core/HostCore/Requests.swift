@@ -106,6 +106,14 @@ struct Requests {
     }
   }
 
+  /// Gives up a request of this side; its name, unless it has ended before.
+  mutating func cancel(_ stream: StreamRef, into outputs: inout [HostCore.Output]) -> RequestID? {
+    guard let request = outbound[stream] else { return nil }
+    endOutbound(stream)
+    outputs.append(.reset(stream))
+    return request.id
+  }
+
   /// The remote finished or the stream ended; returns the request that this ends, with its result.
   mutating func ended(_ stream: StreamRef, _ error: ChannelError?) -> (RequestID, Result<[UInt8], RequestError>)? {
     if let request = outbound[stream] {

@@ -23,10 +23,11 @@ extension NodeCore {
     case .response(let id, let result): response(id, result, now, &outputs)
     case .validate(let message): validate(message, now, &outputs)
     case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)
-    case .listening, .identified, .gossip, .published, .publishFailed, .mesh, .peering: break
+    case .listening: advertiseServices(now, &outputs)
+    case .identified, .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp: break
     }
     switch event {
-    case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh: break
+    case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp: break
     default: outputs.append(.event(.host(event)))
     }
   }

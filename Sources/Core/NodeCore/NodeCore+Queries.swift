@@ -66,6 +66,7 @@ extension NodeCore {
       headAge: clock.time(at: now) - chain.head.time, health: health(now: now), messagesReceived: gossip?.messagesReceived ?? 0,
       duplicates: gossip?.duplicates ?? 0, rejected: gossip?.rejected ?? 0, published: gossip?.messagesPublished ?? 0,
       gossipBytesIn: gossip?.bytesIn ?? 0, gossipBytesOut: gossip?.bytesOut ?? 0, blocksApplied: counters.blocksApplied,
-      reorganisations: counters.reorganisations, transactionsAccepted: counters.transactionsAccepted, closeReasons: counters.closeReasons)
+      reorganisations: counters.reorganisations, transactionsAccepted: counters.transactionsAccepted, closeReasons: counters.closeReasons,
+      kademlia: host.kademlia?.statistics ?? .init())
   }
 }

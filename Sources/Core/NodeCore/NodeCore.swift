@@ -33,6 +33,10 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     public var poolInterval = Duration.seconds(30)
     /// The least time between two such requests when new links suggest them. Default 5 s.
     public var poolPause = Duration.seconds(5)
+    /// How often, while outbound links are fewer than wanted, those who serve the chain are looked for in Kademlia. Default 60 s.
+    public var serviceInterval = Duration.seconds(60)
+    /// The most of them that one look-up finds. Default 32.
+    public var serviceProvidersMaximum = 32
     /// How long a peer may take for a status.
     public var statusTimeout = Duration.seconds(5)
 
@@ -118,6 +122,10 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   var poolDeadline: Instant
   /// Whose turn it is to be asked.
   var poolTurn = 0
+  /// Whether the node's services have been told to the network.
+  var advertises = false
+  /// When those who serve the chain are looked for, should links be few.
+  var serviceDeadline: Instant
   var nextNumber: UInt64 = 1
   var counters = Counters()
   /// What the start led to, as the removal of transactions that have expired; goes out with the first input.
@@ -178,6 +186,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     latestHead = now
     nextPoolAsk = now
     poolDeadline = now + configuration.poolInterval
+    serviceDeadline = configuration.host.kademlia == nil ? .distantFuture : now + configuration.serviceInterval
     protocols = Protocols(network: configuration.host.network, partition: genesis.chainID)
     var hostConfiguration = configuration.host
     hostConfiguration.peering.introductionRequired = true
@@ -210,7 +219,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   /// When `timer` is wanted.
   public var nextDeadline: Instant? {
     if !startOutputs.isEmpty { return started }
-    var deadline = poolDeadline
+    var deadline = min(poolDeadline, serviceDeadline)
     if let other = host.nextDeadline, other < deadline { deadline = other }
     if let other = chain.nextDeadline, other < deadline { deadline = other }
     if let other = sync.nextDeadline, other < deadline { deadline = other }
@@ -237,6 +246,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       if let deadline = chain.nextDeadline, deadline <= now { run(chain: .timerFired, now, &outputs) }
       if let deadline = sync.nextDeadline, deadline <= now { run(sync: .timer, now, &outputs) }
       if poolDeadline <= now { askNextPool(now, &outputs) }
+      if serviceDeadline <= now { seekServices(now, &outputs) }
     }
   }
 

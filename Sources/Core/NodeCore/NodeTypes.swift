@@ -1,3 +1,4 @@
+import Discovery
 import HostCore
 import Identity
 import Ledger
@@ -191,6 +192,8 @@ public struct NodeStatistics: Sendable {
   public var transactionsAccepted: UInt64
   /// Links that ended, by reason.
   public var closeReasons: [String: UInt64]
+  /// Kademlia: servers known, entries held, look-ups; all 0 where it is switched off.
+  public var kademlia = Kademlia.Statistics()
 }
 
 /// What happened in a node; for logs, traces and views.

@@ -3,7 +3,7 @@ import Wire
 
 extension PeeringMachine {
   /// Whether the ledger has room for one more dial.
-  private var canDial: Bool {
+  var canDial: Bool {
     slots.total < configuration.totalMaximum && slots.outbound < configuration.outboundMaximum
       && slots.dialling < configuration.parallelDialsMaximum
   }
@@ -32,7 +32,7 @@ extension PeeringMachine {
     fillDeadline = next
   }
 
-  private func isFree(_ entry: KnownPeer, _ target: DialTarget, _ now: Instant) -> Bool {
+  func isFree(_ entry: KnownPeer, _ target: DialTarget, _ now: Instant) -> Bool {
     guard entry.link == nil, !entry.addresses.isEmpty else { return false }
     if let peer = target.peer, linkOfPeer[peer] != nil || heldOfPeer[peer] != nil { return false }
     return bans.count == 0 || entry.addresses.contains { bans.ban(peer: target.peer, ip: $0.facts.ip, now: now) == nil }
@@ -103,7 +103,7 @@ extension PeeringMachine {
 
   // MARK: One round through a peer's addresses
 
-  private mutating func beginRound(_ target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {
+  mutating func beginRound(_ target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {
     guard let entry = known[target] else { return }
     var order = entry.dialOrder
     if bans.count > 0 {

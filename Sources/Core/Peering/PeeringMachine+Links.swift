@@ -241,8 +241,8 @@ extension PeeringMachine {
     known.update(.peer(peer)) { entry in
       if entry.link == link.id { entry.link = nil }
       entry.roundTrip = link.roundTrip ?? entry.roundTrip
-      if reason.code == .duplicate || reason.code == .replaced {
-        // The peer lives on another link, or says so: nobody is to blame, but a little patience avoids a circle.
+      if reason.code == .duplicate || reason.code == .replaced || reason.code == .idle {
+        // The peer lives on another link, or says so, or the link had done its service: nobody is to blame, but a little patience avoids a circle.
         entry.notBefore = max(entry.notBefore, now + configuration.backOffBase)
         return
       }

@@ -25,6 +25,12 @@ extension PeeringMachine {
   /// Whether more outbound links would be opened if somebody were known: discovery works harder meanwhile.
   public var wantsPeers: Bool { !isStopping && slots.outbound < configuration.outboundMaximum && slots.total < configuration.totalMaximum }
 
+  /// Whether there are fewer outbound links and dials than the minimum.
+  public var lacksOutbound: Bool { !isStopping && slots.outbound < configuration.outboundMinimum }
+
+  /// Whether there are more outbound links than the minimum: one of them may go.
+  public var hasSpareOutbound: Bool { slots.outbound > configuration.outboundMinimum }
+
   /// Counts by state. O(links + known).
   public var counts: PeeringCounts {
     var counts = PeeringCounts()
@@ -70,20 +76,24 @@ extension PeeringMachine {
   /// own. Never what was only heard. At most ``PeeringConfiguration/shareMaximum``, a random part when there are more. O(known).
   public mutating func shareableAddresses(now: Instant) -> [PeerAddress] {
     var result: [PeerAddress] = []
-    for (target, entry) in known.entries {
-      guard let peer = target.peer else { continue }
-      if bans.ban(peer: peer, ip: nil, now: now) != nil { continue }
-      let isLinked = isActive(peer)
-      for address in entry.addresses {
-        let isGood = address.lastSuccess.map { now - $0 <= configuration.shareAge } ?? false
-        guard isGood || (isLinked && address.isSelfDeclared) else { continue }
-        guard address.facts.fault(allowsPrivate: configuration.allowsPrivateAddresses) == nil, address.facts.ip != nil else { continue }
-        result.append(PeerAddress(peer: peer, address: address.address))
-      }
+    for case .peer(let peer) in known.entries.keys {
+      result += shareableAddresses(of: peer, now: now).map { PeerAddress(peer: peer, address: $0) }
     }
     result.sort { ($0.peer ?? localPeer, $0.address) < ($1.peer ?? localPeer, $1.address) }
     while result.count > configuration.shareMaximum { result.remove(at: generator.index(below: result.count)) }
     return result
+  }
+
+  /// The same of one peer.
+  public func shareableAddresses(of peer: PeerID, now: Instant) -> [Multiaddr] {
+    guard let entry = known[.peer(peer)], bans.ban(peer: peer, ip: nil, now: now) == nil else { return [] }
+    let isLinked = isActive(peer)
+    let good = entry.addresses.filter { address in
+      let isProven = address.lastSuccess.map { now - $0 <= configuration.shareAge } ?? false
+      guard isProven || (isLinked && address.isSelfDeclared) else { return false }
+      return address.facts.fault(allowsPrivate: configuration.allowsPrivateAddresses) == nil && address.facts.ip != nil
+    }
+    return good.map(\.address)
   }
 
   /// The last events, oldest first. O(n).

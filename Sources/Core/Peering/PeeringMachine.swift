@@ -34,6 +34,8 @@ public struct PeeringMachine: Sendable {
     case report(PeerID, Offence)
     /// An operator's or application's wish to dial now: for ever (`keep`) or once, without regard to back-off.
     case dial(PeerAddress, keep: Bool)
+    /// A look-up wants a link to a known peer. Nothing happens unless ``PeeringMachine/reach(of:now:)`` says that it may be dialled.
+    case reach(PeerID)
     /// Close the link to a peer; it stays known.
     case disconnect(PeerID, Reason)
     /// Keep somebody out, for a time or until lifted.
@@ -152,6 +154,7 @@ public struct PeeringMachine: Sendable {
     case .pong(let id, let nonce): pong(id, nonce, now)
     case .report(let peer, let offence): report(peer, offence, now, &outputs)
     case .dial(let address, let keep): dialByHand(address, keep: keep, now, &outputs)
+    case .reach(let peer): dialForLookUp(peer, now, &outputs)
     case .ban(let subject, let duration, let detail): ban(subject, duration, detail, isOperators: true, now, &outputs)
     case .unban(let subject): unban(subject, now, &outputs)
     case .stop: stop(now, &outputs)

@@ -76,6 +76,19 @@ public struct Hash256: Hashable, Comparable, Sendable, CustomStringConvertible {
     return Int(word >> UInt64(60 - (index & 15) * 4) & 15)
   }
 
+  /// The number of leading bits that are 0; 256 for ``zero``.
+  public var leadingZeroBitCount: Int {
+    if a != 0 { return a.leadingZeroBitCount }
+    if b != 0 { return 64 + b.leadingZeroBitCount }
+    if c != 0 { return 128 + c.leadingZeroBitCount }
+    return 192 + d.leadingZeroBitCount
+  }
+
+  /// The bits in which two digests differ: their distance in Kademlia's metric.
+  public static func ^ (left: Hash256, right: Hash256) -> Hash256 {
+    Hash256(a: left.a ^ right.a, b: left.b ^ right.b, c: left.c ^ right.c, d: left.d ^ right.d)
+  }
+
   /// 64 hexadecimal digits.
   public var hex: String { Base16.encode(bytes) }
 

@@ -23,6 +23,7 @@ extension NodeConfiguration {
     core.host.peering.connectTimeout = connectionTimeout
     core.host.peering.pingInterval = keepAliveInterval
     core.host.peering.missedPongsMaximum = keepAliveMissed
+    if kademlia { core.host.kademlia = .init() }
     return core
   }
 

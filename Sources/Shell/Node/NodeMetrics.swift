@@ -34,6 +34,9 @@ final class NodeMetrics: Sendable {
     counter("starling_gossip_rejected_total", "Messages that were refused.") { Double($0.rejected) }
     counter("starling_gossip_received_bytes_total", "Bytes of gossip received.") { Double($0.gossipBytesIn) }
     counter("starling_gossip_sent_bytes_total", "Bytes of gossip sent.") { Double($0.gossipBytesOut) }
+    gauge("starling_kademlia_servers", "Kademlia servers that this node knows at first hand.") { Double($0.kademlia.servers) }
+    gauge("starling_kademlia_look_ups", "Look-ups under way.") { Double($0.kademlia.lookUps) }
+    gauge("starling_kademlia_provided_keys", "Keys whose providers this node remembers.") { Double($0.kademlia.providerKeys) }
     gauge("starling_healthy", "1 when the node is healthy.") { $0.health == .healthy ? 1 : 0 }
     registry.observe("process_resident_memory_bytes", help: "Resident memory.") { Double(Platform.residentBytes) }
     registry.observe("process_cpu_seconds_total", kind: .counter, help: "Processor time used.") { Platform.processorTime.seconds }

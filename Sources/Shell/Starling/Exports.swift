@@ -1,4 +1,5 @@
 // What a program that embeds a host names in its own code, so that `import Starling` suffices.
+@_exported import Discovery
 @_exported import Gossip
 @_exported import HostCore
 @_exported import Identity

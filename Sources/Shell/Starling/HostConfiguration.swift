@@ -1,4 +1,5 @@
 import Crypto
+import Discovery
 import EventLoop
 import Gossip
 import HostCore
@@ -38,13 +39,14 @@ extension Host {
     /// Makes a configuration; the defaults suit a host on which nobody depends.
     public init(
       listen: [Multiaddr] = [], bootstrap: [Multiaddr] = [], network: String = "main", gossip: Gossip.Configuration? = .init(),
-      agent: String? = nil, book: (any KeyValueStore)? = nil
+      kademlia: Kademlia.Configuration? = nil, agent: String? = nil, book: (any KeyValueStore)? = nil
     ) {
       self.listen = listen
       self.bootstrap = bootstrap
       self.book = book
       core.network = network
       core.gossip = gossip
+      core.kademlia = kademlia
       if let agent { core.agent = agent }
       core.peering.allowsPrivateAddresses = true
       core.peering.introductionRequired = false

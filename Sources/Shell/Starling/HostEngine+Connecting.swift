@@ -63,7 +63,10 @@ extension HostEngine {
     if isClosing { return attempt.finish(.failure(HostError(.closed, "the host is closed"))) }
     attempt.failure = nil
     attempt.connection = nil
-    if let peer = attempt.peer, machine.peering.isActive(peer) { return attempt.finish(.success(peer)) }
+    if let peer = attempt.peer, machine.peering.isActive(peer) {
+      machine.claim(peer)
+      return attempt.finish(.success(peer))
+    }
     let before = outputs.count
     machine.handle(.command(.dial(PeerAddress(peer: attempt.peer, address: attempt.address), keep: false)), now: now, into: &outputs)
     for case .event(.peering(let event)) in outputs[before...] {

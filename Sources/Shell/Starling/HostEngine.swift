@@ -1,4 +1,5 @@
 import Crypto
+import Discovery
 import Dispatch
 import EventLoop
 import Gossip
@@ -31,6 +32,7 @@ final class HostEngine: @unchecked Sendable {
   private var isGone = false
   var streamHandlers: [ProtocolID: StreamHandler] = [:]
   var runningHandlers = 0
+  private var lookUpNumber: UInt64 = 0
 
   // The core thread's.
   var attempts: [ConnectAttempt] = []
@@ -40,6 +42,7 @@ final class HostEngine: @unchecked Sendable {
   var runningAnswers = 0
   var topics: [Topic: TopicReaders] = [:]
   var runningValidations = 0
+  var lookUps: [LookUpID: LookUpWaiter] = [:]
   private var book: BookWriter?
 
   // MARK: Life
@@ -149,6 +152,8 @@ final class HostEngine: @unchecked Sendable {
     attempts = []
     for request in requests.values { request.resume(throwing: error) }
     requests = [:]
+    for waiter in lookUps.values { waiter.finish(.failure(error)) }
+    lookUps = [:]
     for topic in topics.values { topic.finish() }
     topics = [:]
   }
@@ -177,6 +182,14 @@ final class HostEngine: @unchecked Sendable {
     try await run { machine, now, _ in try body(machine, now) }
   }
 
+  /// A name for a look-up, given before the core has heard of it, so that a cancelled task can name it.
+  func nextLookUp() -> LookUpID {
+    lock.withLock {
+      lookUpNumber += 1
+      return LookUpID(rawValue: lookUpNumber)
+    }
+  }
+
   /// Whether the host takes no more work; on the core's thread, behind which nothing is lost.
   var isClosing: Bool { lock.withLock { isClosed } }
 
@@ -199,6 +212,8 @@ final class HostEngine: @unchecked Sendable {
     case .request(let request): answer(request)
     case .gossip(let message): topics[message.topic]?.deliver(message)
     case .validate(let message): validate(message)
+    case .lookUp(let id, let progress): lookUps[id]?.found(progress)
+    case .lookedUp(let id, let outcome): lookUps.removeValue(forKey: id)?.finish(.success(outcome))
     case .peering(let event): note(event)
     default: break
     }

@@ -1,3 +1,4 @@
+import Discovery
 import EventLoop
 import Gossip
 import HostCore
@@ -61,6 +62,16 @@ public struct HostError: Error, Sendable, CustomStringConvertible {
     public static let bookFailed = Code("book-failed")
     /// Gossip is turned off in this host's configuration.
     public static let gossipDisabled = Code("gossip-disabled")
+    /// Kademlia is turned off in this host's configuration.
+    public static let kademliaDisabled = Code("kademlia-disabled")
+    /// No Kademlia server is known: connect to one first.
+    public static let noServers = Code("no-servers")
+    /// Nobody who answered knows the peer or value.
+    public static let notFound = Code("not-found")
+    /// No server took the entry.
+    public static let notStored = Code("not-stored")
+    /// The key or value may not be.
+    public static let invalidRecord = Code("invalid-record")
     /// The host is closed.
     public static let closed = Code("closed")
 
@@ -127,6 +138,20 @@ extension HostError {
       case .closedLocally: .streamClosed
       }
     self.init(code, error.description, cause: error)
+  }
+
+  init(_ failure: Kademlia.Failure) {
+    let code: Code =
+      switch failure {
+      case .noServers: .noServers
+      case .notFound: .notFound
+      case .notStored: .notStored
+      case .timedOut: .timedOut
+      case .invalid: .invalidRecord
+      case .limit: .limitReached
+      case .cancelled: .closed
+      }
+    self.init(code, failure.description, cause: failure)
   }
 
   /// Anything that the layers below throw. A cancellation stays what it is.

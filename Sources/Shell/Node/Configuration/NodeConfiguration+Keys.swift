@@ -22,6 +22,7 @@ extension NodeConfiguration {
     .integer("max_per_ip", \.maxPerIP, 1...10_000, "Links at most with one IP address."),
     .boolean("allow_private", \.allowPrivate, "Use addresses of private networks."),
     .boolean("allow_loopback", \.allowLoopback, "Use loopback addresses, and free them of max_per_ip."),
+    .boolean("kademlia", \.kademlia, "Find peers and services by Kademlia, and help others to."),
     .duration(
       "connection_timeout", \.connectionTimeout, maximumSeconds: 300, "How long a dial may take.", aliases: ["connection_timeout_seconds"]),
     .duration(

@@ -44,6 +44,8 @@ public struct NodeConfiguration: Sendable {
   public var allowPrivate = false
   /// Whether loopback addresses are dialled and told, and are free of the limit per IP.
   public var allowLoopback = false
+  /// Whether peers and services are looked up, and others' look-ups answered, by Kademlia.
+  public var kademlia = true
   /// How long a dial may take.
   public var connectionTimeout: Duration = .seconds(10)
   /// How often empty outbound slots are filled.

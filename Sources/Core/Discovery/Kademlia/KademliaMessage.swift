@@ -1,0 +1,170 @@
+import Identity
+import Wire
+
+/// A request or answer of the libp2p Kademlia protocol (libp2p/specs `kad-dht`, "RPC messages"; `Docs/protocols/kademlia.md`).
+public struct KademliaMessage: Hashable, Sendable {
+  /// What is asked for, with its number on the wire. An answer has the kind of its request.
+  public enum Kind: UInt64, Hashable, Sendable, CaseIterable {
+    case putValue = 0
+    case getValue = 1
+    case addProvider = 2
+    case getProviders = 3
+    case findNode = 4
+    /// Answered, never sent: the ping protocol has taken its place.
+    case ping = 5
+  }
+
+  /// What the sender knows of a peer's being reachable.
+  public enum Connectedness: UInt64, Hashable, Sendable {
+    case notConnected = 0
+    case connected = 1
+    case canConnect = 2
+    case cannotConnect = 3
+  }
+
+  /// A peer as a message names it.
+  public struct Peer: Hashable, Sendable {
+    /// Its name.
+    public var id: PeerID
+    /// Where it can be dialled, without `/p2p/…`.
+    public var addresses: [Multiaddr]
+    /// What the sender knows of its being reachable.
+    public var connectedness: Connectedness
+
+    /// Makes a peer.
+    public init(id: PeerID, addresses: [Multiaddr], connectedness: Connectedness = .notConnected) {
+      self.id = id
+      self.addresses = addresses
+      self.connectedness = connectedness
+    }
+  }
+
+  /// A stored value.
+  public struct Record: Hashable, Sendable {
+    /// What it is stored under; the same as the message's key.
+    public var key: [UInt8]
+    /// The value.
+    public var value: [UInt8]
+    /// When its holder received it (RFC 3339), as the holder says. Not used here, passed through.
+    public var timeReceived: String?
+
+    /// Makes a record.
+    public init(key: [UInt8], value: [UInt8], timeReceived: String? = nil) {
+      self.key = key
+      self.value = value
+      self.timeReceived = timeReceived
+    }
+  }
+
+  /// What is asked for.
+  public var kind: Kind
+  /// A PeerID's bytes (`findNode`), a record's key or a multihash (providers).
+  public var key: [UInt8]
+  /// The value to store, or the one found.
+  public var record: Record?
+  /// Servers that are nearer to the key.
+  public var closerPeers: [Peer]
+  /// Who provides what the key names.
+  public var providers: [Peer]
+
+  /// Makes a message.
+  public init(_ kind: Kind, key: [UInt8] = [], record: Record? = nil, closerPeers: [Peer] = [], providers: [Peer] = []) {
+    self.kind = kind
+    self.key = key
+    self.record = record
+    self.closerPeers = closerPeers
+    self.providers = providers
+  }
+
+  /// The longest message that is read or written: 1 MiB, as much as a stored value with its peers can need many times over.
+  public static let maximumBytes = 1 << 20
+  /// The most nearer peers that are read of one answer; honest peers name 20 and the peer sought.
+  public static let closerPeersMaximum = 40
+  /// The most providers that are read of one answer.
+  public static let providersMaximum = 1_024
+  /// The most addresses of one peer that are read or written.
+  public static let addressesMaximum = 16
+
+  // MARK: Coding
+
+  /// The protobuf form.
+  public var encoded: [UInt8] {
+    var writer = ProtobufWriter(capacity: 64 + (closerPeers.count + providers.count) * 128 + (record?.value.count ?? 0))
+    writer.uint64(1, kind.rawValue)
+    if !key.isEmpty { writer.data(2, key) }
+    if let record {
+      writer.message(3) {
+        $0.data(1, record.key)
+        $0.data(2, record.value)
+        if let time = record.timeReceived { $0.string(5, time) }
+      }
+    }
+    for peer in closerPeers { writer.message(8) { Self.write(peer, &$0) } }
+    for peer in providers { writer.message(9) { Self.write(peer, &$0) } }
+    return writer.bytes
+  }
+
+  private static func write(_ peer: Peer, _ writer: inout ProtobufWriter) {
+    writer.data(1, peer.id.bytes)
+    for address in peer.addresses.prefix(addressesMaximum) { writer.data(2, address.bytes) }
+    if peer.connectedness != .notConnected { writer.uint64(3, peer.connectedness.rawValue) }
+  }
+
+  /// Reads a message. Peers whose name cannot be read, addresses of unknown kinds, and what is over the limits above are passed
+  /// over; unknown fields too, such as py-libp2p's signed records. An absent type is `putValue`, since proto3 writers leave out a 0.
+  public init(encoded span: RawSpan) throws(ProtobufError) {
+    guard span.byteCount <= Self.maximumBytes else { throw .badField(0) }
+    self.init(.putValue)
+    var reader = ProtobufReader(span)
+    while let field = try reader.nextField() {
+      switch field {
+      case 1:
+        guard let kind = Kind(rawValue: try reader.uint64()) else { throw .badField(1) }
+        self.kind = kind
+      case 2: key = try reader.bytes()
+      case 3: record = try Self.readRecord(try reader.span())
+      case 8:
+        let peer = try Self.readPeer(try reader.span())
+        if let peer, closerPeers.count < Self.closerPeersMaximum { closerPeers.append(peer) }
+      case 9:
+        let peer = try Self.readPeer(try reader.span())
+        if let peer, providers.count < Self.providersMaximum { providers.append(peer) }
+      default: try reader.skip()
+      }
+    }
+  }
+
+  private static func readRecord(_ span: RawSpan) throws(ProtobufError) -> Record {
+    var record = Record(key: [], value: [])
+    var reader = ProtobufReader(span)
+    while let field = try reader.nextField() {
+      switch field {
+      case 1: record.key = try reader.bytes()
+      case 2: record.value = try reader.bytes()
+      case 5:
+        let time = try reader.string()
+        record.timeReceived = time.utf8.count <= 64 ? time : nil
+      default: try reader.skip()
+      }
+    }
+    return record
+  }
+
+  private static func readPeer(_ span: RawSpan) throws(ProtobufError) -> Peer? {
+    var id: PeerID?
+    var addresses: [Multiaddr] = []
+    var connectedness = Connectedness.notConnected
+    var reader = ProtobufReader(span)
+    while let field = try reader.nextField() {
+      switch field {
+      case 1: id = try? PeerID(bytes: try reader.span())
+      case 2:
+        let bytes = try reader.span()
+        if addresses.count < addressesMaximum, let address = try? Multiaddr(bytes: bytes) { addresses.append(address.withoutPeerID) }
+      case 3: connectedness = Connectedness(rawValue: try reader.uint64()) ?? .notConnected
+      default: try reader.skip()
+      }
+    }
+    return id.map { Peer(id: $0, addresses: addresses, connectedness: connectedness) }
+  }
+}
