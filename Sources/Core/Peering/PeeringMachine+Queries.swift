@@ -42,6 +42,8 @@ extension PeeringMachine {
     counts.known = known.count
     counts.stored = known.entries.values.reduce(0) { $0 + ($1.isStored ? 1 : 0) }
     counts.bans = bans.count
+    counts.dials = dialCounts
+    counts.seedCause = seedCause
     return counts
   }
 

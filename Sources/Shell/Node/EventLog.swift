@@ -76,6 +76,9 @@ struct EventLog: Sendable {
     case .ownFault(let silent, let all):
       logger.warning("peers", "most peers are silent: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
     case .bookRowUnreadable: logger.warning("peers", "a row of the peer book cannot be read and was set aside")
+    case .dialling(_, let peer, let address):
+      logger.debug("peers", "dialling", ["peer": .text(peer?.short ?? "?"), "address": .text(address.description)])
+    case .seedsAsked(let cause): logger.info("peers", "asking seeds", ["why": .text(cause.rawValue)])
     case .selfConnection(let address): logger.info("peers", "reached myself", ["address": .text(address.description)])
     default: logger.debug("peers", "\(event)")
     }

@@ -21,6 +21,7 @@ extension NodeConfiguration {
     core.host.peering.exemptsLoopback = allowLoopback
     core.host.peering.allowsPrivateAddresses = allowPrivate || allowLoopback
     core.host.peering.connectTimeout = connectionTimeout
+    core.host.peering.backOffKeepMaximum = reconnectionInterval
     core.host.peering.pingInterval = keepAliveInterval
     core.host.peering.missedPongsMaximum = keepAliveMissed
     return core

@@ -25,7 +25,8 @@ extension NodeConfiguration {
     .duration(
       "connection_timeout", \.connectionTimeout, maximumSeconds: 300, "How long a dial may take.", aliases: ["connection_timeout_seconds"]),
     .duration(
-      "reconnection_interval", \.reconnectionInterval, maximumSeconds: 86_400, "How often empty outbound slots are filled.",
+      "reconnection_interval", \.reconnectionInterval, maximumSeconds: 86_400,
+      "The longest wait before a configured peer is dialled again, and without any link also seeds and stored peers.",
       aliases: ["reconnection_interval_seconds"]),
     .duration(
       "keep_alive", \.keepAliveInterval, maximumSeconds: 3_600, "The time between pings on a link.", aliases: ["keep_alive_seconds"]),

@@ -46,7 +46,7 @@ public struct NodeConfiguration: Sendable {
   public var allowLoopback = false
   /// How long a dial may take.
   public var connectionTimeout: Duration = .seconds(10)
-  /// How often empty outbound slots are filled.
+  /// The longest wait before a configured peer is dialled again; without any link seeds and stored peers too.
   public var reconnectionInterval: Duration = .seconds(30)
   /// The time between pings on a link.
   public var keepAliveInterval: Duration = .seconds(30)
