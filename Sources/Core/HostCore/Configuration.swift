@@ -23,6 +23,8 @@ extension HostCore {
     public var exchangesPeers = true
     /// How peers are asked.
     public var exchange = PeerExchange.Configuration()
+    /// How peers are found beside links.
+    public var discovery = Discoverer.Configuration()
     /// Protocols that a peer may use before it is introduced: the chain's own handshake.
     public var introductionProtocols: Set<ProtocolID> = []
     /// Messages a second that one peer may send on request protocols, and the burst it may send at once (seed S4: 100).

@@ -28,6 +28,7 @@ extension HostCore {
     }
     if !book.isEmpty { outputs.append(.book(book)) }
     if configuration.exchangesPeers { run(exchange: .wantsPeers(peering.wantsPeers), now, &outputs) }
+    tellLinks(now, &outputs)
   }
 
   /// The table that the peer book is kept in.
@@ -98,6 +99,7 @@ extension HostCore {
     switch command {
     case .dial(let address, let keep): run(peering: .dial(address, keep: keep), now, &outputs)
     case .learned(let addresses, let source): run(peering: .learned(addresses, source), now, &outputs)
+    case .resolve(let name, let role): run(discoverer: .name(name, role), now, &outputs)
     case .disconnect(let peer, let reason): run(peering: .disconnect(peer, reason), now, &outputs)
     case .request(let id, let peer, let name, let payload, let timeout):
       request(id, peer, name, payload, timeout: timeout, now, &outputs)

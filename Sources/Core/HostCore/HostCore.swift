@@ -24,6 +24,7 @@ public final class HostCore {
   /// The mesh, unless left out.
   public let gossip: Gossip?
   var exchange: PeerExchange
+  var discoverer: Discoverer
   var requests = Requests(configuration: .init())
   var links: [ConnectionID: Link] = [:]
   var admitted: [PeerID: ConnectionID] = [:]
@@ -59,6 +60,7 @@ public final class HostCore {
         firstSequence: UInt64(max(0, clock.time(at: now).milliseconds)) * 1_000_000, now: now)
     }
     exchange = PeerExchange(localPeer: key.peerID, configuration: configuration.exchange)
+    discoverer = Discoverer(configuration: configuration.discovery, now: now)
     table = ProtocolTable([
       HostProtocols.ping: .init(framing: .fixed(bytes: 32)),
       HostProtocols.identify: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
@@ -85,6 +87,7 @@ public final class HostCore {
     consider(peering.nextDeadline)
     consider(gossip?.nextDeadline)
     consider(exchange.nextDeadline)
+    consider(discoverer.nextDeadline)
     consider(requests.nextDeadline)
     return deadline
   }
@@ -115,6 +118,7 @@ public final class HostCore {
     case .streamEnded(let stream, let error): streamEnded(stream, error, now, &outputs)
     case .writable(let stream): flow(stream, isWritable: true, now, &outputs)
     case .blocked(let stream): flow(stream, isWritable: false, now, &outputs)
+    case .discovered(let report): run(discoverer: .report(report), now, &outputs)
     case .command(let command): perform(command, now, &outputs)
     case .timer: timer(now, &outputs)
     }
@@ -149,6 +153,7 @@ public final class HostCore {
     if let deadline = peering.nextDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
     if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timerFired, now, &outputs) }
+    if let deadline = discoverer.nextDeadline, deadline <= now { run(discoverer: .timerFired, now, &outputs) }
   }
 
   // MARK: Links

@@ -23,7 +23,7 @@ extension NodeCore {
     case .response(let id, let result): response(id, result, now, &outputs)
     case .validate(let message): validate(message, now, &outputs)
     case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)
-    case .listening, .identified, .gossip, .published, .publishFailed, .mesh, .peering: break
+    case .listening, .identified, .gossip, .published, .publishFailed, .mesh, .peering, .discovery: break
     }
     switch event {
     case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh: break

@@ -25,6 +25,12 @@ extension PeeringMachine {
   /// Whether more outbound links would be opened if somebody were known: discovery works harder meanwhile.
   public var wantsPeers: Bool { !isStopping && slots.outbound < configuration.outboundMaximum && slots.total < configuration.totalMaximum }
 
+  /// What discovery goes by: active peers, stored peers that are not must-keep ones, and whether there are fewer outbound links than
+  /// wanted.
+  public var linkSummary: (active: Int, stored: Int, isShort: Bool) {
+    (activeCount, known.targets(.stored).count, !isStopping && slots.outbound < configuration.outboundMinimum)
+  }
+
   /// Counts by state. O(links + known).
   public var counts: PeeringCounts {
     var counts = PeeringCounts()

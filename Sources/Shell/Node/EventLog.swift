@@ -1,3 +1,4 @@
+import Discovery
 import HostCore
 import Identity
 import Ledger
@@ -49,8 +50,18 @@ struct EventLog: Sendable {
     case .identified(let peer, let info):
       logger.debug("peers", "identified", ["peer": .text(peer.short), "agent": .text(info.agent)])
     case .peering(let event): write(event)
+    case .discovery(let event): write(event)
     case .peerGone(let peer, let reason): logger.info("peers", "gone", ["peer": .text(peer.short), "why": .text(reason.description)])
     default: break
+    }
+  }
+
+  private func write(_ event: DiscoveryEvent) {
+    switch event {
+    case .nameResolved(let name, let count):
+      logger.info("discovery", "looked a name up", ["name": .text(name.description), "addresses": .init(count)])
+    case .nameFailed(let name, let why):
+      logger.warning("discovery", "a name leads nowhere", ["name": .text(name.description), "why": .text(why)])
     }
   }
 

@@ -15,6 +15,11 @@ extension NodeConfiguration {
       "bootstrap_peers", \.bootstrapPeers, "ADDRESS", "Peers that are dialled first and again for ever.", flag: "bootstrap",
       check: Checks.peer),
     .list("seed_peers", \.seedPeers, "ADDRESS", "Peers that are asked when no stored peer connects.", flag: "seed", check: Checks.peer),
+    .list(
+      "dns_seeds", \.dnsSeeds, "NAME", "Names under which the DNS has seeds: host, host:port or /dnsaddr/host.", flag: "dns-seed",
+      check: Checks.dnsSeed),
+    .text(
+      "dns_server", \.dnsServer, "IP[:PORT]", "The name server to ask, IPv4 (default: those of the system).", check: Checks.nameServer),
     .list("peers", \.peers, "ADDRESS", "Peers to dial at once.", flag: "peer", check: Checks.peer),
     .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),

@@ -30,6 +30,10 @@ public struct NodeConfiguration: Sendable {
   public var bootstrapPeers: [String] = []
   /// Peers that are asked when no stored peer connects, in order.
   public var seedPeers: [String] = []
+  /// Names whose A and AAAA records are seeds (`host` or `host:port`), or `/dnsaddr/…` addresses that lead to seeds.
+  public var dnsSeeds: [String] = []
+  /// The name server to ask, `IP` or `IP:port`; empty means the system's.
+  public var dnsServer = ""
   /// Peers to dial at once, stored on success.
   public var peers: [String] = []
   /// Links at most.

@@ -1,0 +1,71 @@
+import Identity
+import Wire
+
+/// The ways in which a host finds peers beside its links, as one machine: names in the DNS.
+///
+/// It decides nothing about links: what it finds goes to peering, what it wants done outside goes to the shell as a ``DiscoveryTask``.
+public struct Discoverer: Sendable {
+  /// The settings of all ways.
+  public struct Configuration: Sendable {
+    /// Names in the DNS.
+    public var names = NameFinder.Configuration()
+
+    /// The defaults.
+    public init() {}
+  }
+
+  /// What happens to the machine.
+  public enum Input: Sendable {
+    /// A name to look up was configured.
+    case name(NameFinder.Name, NameFinder.Role)
+    /// How the host is linked: active peers, stored peers, and whether it has fewer outbound links than it wants.
+    case links(active: Int, stored: Int, isShort: Bool)
+    /// What came of a task.
+    case report(DiscoveryReport)
+    /// ``Discoverer/nextDeadline`` has come.
+    case timerFired
+  }
+
+  /// What is to be done, in order.
+  public enum Output: Sendable {
+    /// Something for the shell.
+    case task(DiscoveryTask)
+    /// Addresses were found.
+    case found([PeerAddress], DiscoverySource)
+    /// Something happened.
+    case event(DiscoveryEvent)
+  }
+
+  private var names: NameFinder
+  private var links: (active: Int, stored: Int, isShort: Bool) = (0, 0, false)
+
+  /// Makes the machine.
+  public init(configuration: Configuration = .init(), now: Instant) { names = NameFinder(configuration: configuration.names, now: now) }
+
+  /// When `timerFired` is due, or `nil` when nothing is.
+  public var nextDeadline: Instant? { names.nextDeadline }
+
+  /// Takes one input and appends what is to be done.
+  public mutating func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
+    switch input {
+    case .name(let name, let role): run(names: .added(name, role), now, &outputs)
+    case .links(let active, let stored, let isShort):
+      guard (active, stored, isShort) != links else { break }
+      links = (active, stored, isShort)
+      run(names: .links(active: active, stored: stored, isShort: isShort), now, &outputs)
+    case .report(.lookedUp(let id, let answer)): run(names: .answered(id, answer), now, &outputs)
+    case .timerFired: if let deadline = names.nextDeadline, deadline <= now { run(names: .timerFired, now, &outputs) }
+    }
+  }
+
+  private mutating func run(names input: NameFinder.Input, _ now: Instant, _ outputs: inout [Output]) {
+    for output in names.handle(input, now: now) {
+      switch output {
+      case .lookUp(let id, let question): outputs.append(.task(.lookUp(id, question)))
+      case .found(let addresses, let role): outputs.append(.found(addresses, role == .seed ? .seed : .bootstrap))
+      case .resolved(let name, let count): outputs.append(.event(.nameResolved(name, addresses: count)))
+      case .failed(let name, let why): outputs.append(.event(.nameFailed(name, why)))
+      }
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import Discovery
+import EventLoop
+import Threads
+
+/// Performs what discovery wants done outside the core, on threads of its own: look-ups in the DNS.
+///
+/// It decides nothing. Nothing runs, and no thread exists, before the first task.
+public final class Scout: @unchecked Sendable {
+  /// The settings.
+  public struct Configuration: Sendable {
+    /// The name server to ask, an IPv4 address; `nil` for those of `/etc/resolv.conf`.
+    public var nameServer: SocketAddress?
+    /// Threads for what blocks. Default 4.
+    public var threads = 4
+    /// Tasks that may wait for a thread; a further one fails. Default 256.
+    public var tasksMaximum = 256
+
+    /// The defaults.
+    public init() {}
+  }
+
+  private let configuration: Configuration
+  private let report: @Sendable (DiscoveryReport) -> Void
+  private let lock = Lock()
+  private var workers: WorkerPool?
+  private var isStopped = false
+
+  /// Makes a scout. `report` is called from any thread.
+  public init(configuration: Configuration = .init(), report: @escaping @Sendable (DiscoveryReport) -> Void) {
+    self.configuration = configuration
+    self.report = report
+  }
+
+  /// Begins a task; what comes of it is reported later.
+  public func perform(_ task: DiscoveryTask) {
+    switch task {
+    case .lookUp(let id, let question):
+      let client = DNSClient(server: configuration.nameServer.map { ($0.ip, $0.port) })
+      work({ [report] in report(.lookedUp(id, client.answer(question))) }, else: .lookedUp(id, .failure("too many tasks at a time")))
+    }
+  }
+
+  /// Ends the threads; tasks under way are waited for, and their reports still come.
+  public func stop() {
+    let workers = lock.withLock {
+      isStopped = true
+      return self.workers
+    }
+    workers?.stop()
+  }
+
+  private func work(_ job: @escaping @Sendable () -> Void, else failure: DiscoveryReport) {
+    let pool = lock.withLock { () -> WorkerPool? in
+      if workers == nil && !isStopped {
+        workers = try? WorkerPool(name: "scout", threads: configuration.threads, capacity: configuration.tasksMaximum)
+      }
+      return workers
+    }
+    if pool?.submit(job) != true { report(failure) }
+  }
+}
