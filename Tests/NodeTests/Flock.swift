@@ -25,7 +25,9 @@ final class Flock {
   /// Starts a node under a name; a name that was used before has its store, its key and its log. `file` is named as the text's kind:
   /// `seeds.toml`, `node.yaml`.
   @discardableResult
-  func start(_ name: String, _ file: String = "none.toml", _ text: String = "", _ change: (inout NodeConfiguration) -> Void = { _ in })
+  func start(
+    _ name: String, _ file: String = "none.toml", _ text: String = "", change: (inout NodeConfiguration) -> Void = { _ in }
+  )
     throws -> Node
   {
     var configuration = try NodeConfiguration.load(text: text, path: file)

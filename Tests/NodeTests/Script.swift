@@ -8,9 +8,8 @@ final class Script: @unchecked Sendable {
   private let output = Pipe()
 
   init(_ name: String, _ arguments: [String], python: String = "python3") throws {
-    let checkout = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = [python, checkout.appending(path: "Interop/\(name)").path] + arguments
+    process.arguments = [python, Self.checkout.appending(path: "Interop/\(name)").path] + arguments
     process.standardInput = input
     process.standardOutput = output
     output.fileHandleForReading.readabilityHandler = { [lines] handle in
@@ -21,6 +20,10 @@ final class Script: @unchecked Sendable {
   }
 
   deinit { stop() }
+
+  private static let checkout = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+  /// The Python that has py-libp2p.
+  static let venv = checkout.appending(path: ".tools/venv/bin/python").path
 
   /// What it has printed so far.
   var printed: String { lines.all }

@@ -1,7 +1,7 @@
 import Identity
 import Wire
 
-/// The ways in which a host finds peers beside its links, as one machine: names in the DNS.
+/// The ways in which a host finds peers beside its links, as one machine: names in the DNS, and the local network.
 ///
 /// It decides nothing about links: what it finds goes to peering, what it wants done outside goes to the shell as a ``DiscoveryTask``.
 public struct Discoverer: Sendable {
@@ -9,6 +9,8 @@ public struct Discoverer: Sendable {
   public struct Configuration: Sendable {
     /// Names in the DNS.
     public var names = NameFinder.Configuration()
+    /// The local network.
+    public var local = LocalFinder.Configuration()
 
     /// The defaults.
     public init() {}
@@ -20,8 +22,12 @@ public struct Discoverer: Sendable {
     case name(NameFinder.Name, NameFinder.Role)
     /// How the host is linked: active peers, stored peers, and whether it has fewer outbound links than it wants.
     case links(active: Int, stored: Int, isShort: Bool)
+    /// The addresses at which the host can be dialled have changed.
+    case addresses([Multiaddr])
     /// What came of a task.
     case report(DiscoveryReport)
+    /// The host stops.
+    case stop
     /// ``Discoverer/nextDeadline`` has come.
     case timerFired
   }
@@ -37,13 +43,18 @@ public struct Discoverer: Sendable {
   }
 
   private var names: NameFinder
+  private var local: LocalFinder
   private var links: (active: Int, stored: Int, isShort: Bool) = (0, 0, false)
 
   /// Makes the machine.
-  public init(configuration: Configuration = .init(), now: Instant) { names = NameFinder(configuration: configuration.names, now: now) }
+  public init(localPeer: PeerID, configuration: Configuration = .init(), seed: UInt64, now: Instant) {
+    var generator = SeededGenerator(seed: seed)
+    names = NameFinder(configuration: configuration.names, now: now)
+    local = LocalFinder(localPeer: localPeer, configuration: configuration.local, seed: generator.next(), now: now)
+  }
 
   /// When `timerFired` is due, or `nil` when nothing is.
-  public var nextDeadline: Instant? { names.nextDeadline }
+  public var nextDeadline: Instant? { [names.nextDeadline, local.nextDeadline].compactMap(\.self).min() }
 
   /// Takes one input and appends what is to be done.
   public mutating func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
@@ -54,7 +65,13 @@ public struct Discoverer: Sendable {
       links = (active, stored, isShort)
       run(names: .links(active: active, stored: stored, isShort: isShort), now, &outputs)
     case .report(.lookedUp(let id, let answer)): run(names: .answered(id, answer), now, &outputs)
-    case .timerFired: if let deadline = names.nextDeadline, deadline <= now { run(names: .timerFired, now, &outputs) }
+    case .report(.multicast(let bytes)): run(local: .received(bytes), now, &outputs)
+    case .report(.multicastFailed(let why)): outputs.append(.event(.localFailed(why)))
+    case .addresses(let addresses): run(local: .addresses(addresses), now, &outputs)
+    case .stop: run(local: .stop, now, &outputs)
+    case .timerFired:
+      if let deadline = names.nextDeadline, deadline <= now { run(names: .timerFired, now, &outputs) }
+      if let deadline = local.nextDeadline, deadline <= now { run(local: .timerFired, now, &outputs) }
     }
   }
 
@@ -65,6 +82,15 @@ public struct Discoverer: Sendable {
       case .found(let addresses, let role): outputs.append(.found(addresses, role == .seed ? .seed : .bootstrap))
       case .resolved(let name, let count): outputs.append(.event(.nameResolved(name, addresses: count)))
       case .failed(let name, let why): outputs.append(.event(.nameFailed(name, why)))
+      }
+    }
+  }
+
+  private mutating func run(local input: LocalFinder.Input, _ now: Instant, _ outputs: inout [Output]) {
+    for output in local.handle(input, now: now) {
+      switch output {
+      case .multicast(let bytes): outputs.append(.task(.multicast(bytes)))
+      case .found(let addresses): outputs.append(.found(addresses, .local))
       }
     }
   }

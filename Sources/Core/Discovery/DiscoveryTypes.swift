@@ -5,12 +5,18 @@ import Wire
 public enum DiscoveryTask: Sendable {
   /// Look a name up; answer with `lookedUp`.
   case lookUp(LookUpID, NameFinder.Question)
+  /// Send a datagram to the group of multicast DNS, and from now on tell what comes to it as `multicast`.
+  case multicast([UInt8])
 }
 
 /// What came of a ``DiscoveryTask``.
 public enum DiscoveryReport: Sendable {
   /// The answer to a look-up.
   case lookedUp(LookUpID, NameFinder.Answer)
+  /// A datagram came to the group of multicast DNS.
+  case multicast([UInt8])
+  /// This machine takes no part in multicast DNS, and why; told once.
+  case multicastFailed(String)
 }
 
 /// How addresses were found.
@@ -19,6 +25,8 @@ public enum DiscoverySource: Hashable, Sendable {
   case seed
   /// Under the name of a bootstrap peer.
   case bootstrap
+  /// On the local network.
+  case local
 }
 
 /// What happened in discovery, for logs and views.
@@ -27,12 +35,15 @@ public enum DiscoveryEvent: Hashable, Sendable, CustomStringConvertible {
   case nameResolved(NameFinder.Name, addresses: Int)
   /// A configured name led nowhere, and why.
   case nameFailed(NameFinder.Name, String)
+  /// The local network cannot be searched, and why.
+  case localFailed(String)
 
   /// The event in words.
   public var description: String {
     switch self {
     case .nameResolved(let name, let count): "\(name) leads to \(count) addresses"
     case .nameFailed(let name, let why): "\(name) leads nowhere: \(why)"
+    case .localFailed(let why): "the local network cannot be searched: \(why)"
     }
   }
 }

@@ -125,7 +125,9 @@ extension HostCore {
     case .report(let peer, let offence): run(peering: .report(peer, offence), now, &outputs)
     case .ban(let subject, let duration, let detail): run(peering: .ban(subject, for: duration, detail), now, &outputs)
     case .unban(let subject): run(peering: .unban(subject), now, &outputs)
-    case .stop: run(peering: .stop, now, &outputs)
+    case .stop:
+      run(discoverer: .stop, now, &outputs)
+      run(peering: .stop, now, &outputs)
     }
   }
 

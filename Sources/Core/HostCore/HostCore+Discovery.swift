@@ -29,6 +29,7 @@ extension PeerSource {
     switch source {
     case .seed: self = .seed
     case .bootstrap: self = .bootstrap
+    case .local: self = .local
     }
   }
 }

@@ -60,7 +60,7 @@ public final class HostCore {
         firstSequence: UInt64(max(0, clock.time(at: now).milliseconds)) * 1_000_000, now: now)
     }
     exchange = PeerExchange(localPeer: key.peerID, configuration: configuration.exchange)
-    discoverer = Discoverer(configuration: configuration.discovery, now: now)
+    discoverer = Discoverer(localPeer: key.peerID, configuration: configuration.discovery, seed: generator.next(), now: now)
     table = ProtocolTable([
       HostProtocols.ping: .init(framing: .fixed(bytes: 32)),
       HostProtocols.identify: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
@@ -105,6 +105,7 @@ public final class HostCore {
     case .listening(let addresses):
       listenAddresses = addresses
       run(peering: .listening(addresses), now, &outputs)
+      run(discoverer: .addresses(addresses), now, &outputs)
       outputs.append(.event(.listening(addresses)))
       pushIdentity(now, &outputs)
     case .accepted(let connection, let remote): run(peering: .accepted(connection, remote: remote), now, &outputs)

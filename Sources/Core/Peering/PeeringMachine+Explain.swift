@@ -106,6 +106,7 @@ extension PeerSource {
     case .exchange: "a peer's list"
     case .identify: "its own word"
     case .discovery: "a look-up"
+    case .local: "the local network"
     }
   }
 }

@@ -15,6 +15,8 @@ public enum PeerSource: Hashable, Sendable {
   case identify(PeerID)
   /// Found by a local or distributed look-up.
   case discovery
+  /// Told on the local network: private addresses are good then.
+  case local
 
   var isMustKeep: Bool { self == .bootstrap || self == .manual }
 

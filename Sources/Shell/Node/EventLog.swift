@@ -60,6 +60,7 @@ struct EventLog: Sendable {
     switch event {
     case .nameResolved(let name, let count):
       logger.info("discovery", "looked a name up", ["name": .text(name.description), "addresses": .init(count)])
+    case .localFailed(let why): logger.warning("discovery", "the local network cannot be searched", ["why": .text(why)])
     case .nameFailed(let name, let why):
       logger.warning("discovery", "a name leads nowhere", ["name": .text(name.description), "why": .text(why)])
     }

@@ -191,6 +191,7 @@ public final class Node: @unchecked Sendable {
   fileprivate func perform(_ outputs: [Core.Output], _ parts: Parts) {
     let (core, store) = (parts.core, parts.store)
     var network: [HostCore.Output] = []
+    var isGone = false
     for output in outputs {
       switch output {
       case .host(let output): network.append(output)
@@ -210,13 +211,13 @@ public final class Node: @unchecked Sendable {
         completion?(answer)
       case .event(let event):
         log.write(event)
-        if case .host(.peering(.stopped)) = event {
-          let waiter = lock.withLock { goneWaiter }
-          waiter?()
-        }
+        if case .host(.peering(.stopped)) = event { isGone = true }
       }
     }
-    if network.isEmpty { return }
+    // Only behind the goodbyes, which the shards then still send.
+    defer {
+      if isGone { lock.withLock { goneWaiter }?() }
+    }
     for output in parts.swarm.perform(network) {
       switch output {
       case .book(let batch):

@@ -27,6 +27,7 @@ extension NodeConfiguration {
     core.host.peering.backOffKeepMaximum = reconnectionInterval
     core.host.peering.pingInterval = keepAliveInterval
     core.host.peering.missedPongsMaximum = keepAliveMissed
+    core.host.discovery.local.isEnabled = mdns
     return core
   }
 
@@ -63,6 +64,7 @@ extension NodeConfiguration {
   /// The settings of what discovery does outside the core.
   func scout() throws -> Scout.Configuration {
     var scout = Scout.Configuration()
+    scout.interfaces = mdnsInterfaces
     if !dnsServer.isEmpty {
       let parts = dnsServer.split(separator: ":")
       scout.nameServer = SocketAddress(String(parts[0]), port: parts.count > 1 ? UInt16(parts[1]) ?? 0 : 53)

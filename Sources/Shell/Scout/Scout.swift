@@ -2,7 +2,8 @@ import Discovery
 import EventLoop
 import Threads
 
-/// Performs what discovery wants done outside the core, on threads of its own: look-ups in the DNS.
+/// Performs what discovery wants done outside the core, on threads of its own: look-ups in the DNS, and
+/// multicast DNS.
 ///
 /// It decides nothing. Nothing runs, and no thread exists, before the first task.
 public final class Scout: @unchecked Sendable {
@@ -10,6 +11,8 @@ public final class Scout: @unchecked Sendable {
   public struct Configuration: Sendable {
     /// The name server to ask, an IPv4 address; `nil` for those of `/etc/resolv.conf`.
     public var nameServer: SocketAddress?
+    /// The interfaces, by name, that multicast DNS uses; empty for all but the loopback.
+    public var interfaces: [String] = []
     /// Threads for what blocks. Default 4.
     public var threads = 4
     /// Tasks that may wait for a thread; a further one fails. Default 256.
@@ -23,12 +26,15 @@ public final class Scout: @unchecked Sendable {
   private let report: @Sendable (DiscoveryReport) -> Void
   private let lock = Lock()
   private var workers: WorkerPool?
+  private var loop: EventLoop?
+  private let group: LocalGroup
   private var isStopped = false
 
   /// Makes a scout. `report` is called from any thread.
   public init(configuration: Configuration = .init(), report: @escaping @Sendable (DiscoveryReport) -> Void) {
     self.configuration = configuration
     self.report = report
+    group = LocalGroup(interfaces: configuration.interfaces) { report(.multicast($0)) }
   }
 
   /// Begins a task; what comes of it is reported later.
@@ -37,16 +43,33 @@ public final class Scout: @unchecked Sendable {
     case .lookUp(let id, let question):
       let client = DNSClient(server: configuration.nameServer.map { ($0.ip, $0.port) })
       work({ [report] in report(.lookedUp(id, client.answer(question))) }, else: .lookedUp(id, .failure("too many tasks at a time")))
+    case .multicast(let bytes):
+      onLoop { [group, report] loop in
+        if let fault = group.send(bytes, on: loop) { report(.multicastFailed(fault)) }
+      }
     }
   }
 
   /// Ends the threads; tasks under way are waited for, and their reports still come.
   public func stop() {
-    let workers = lock.withLock {
+    let (workers, loop) = lock.withLock {
       isStopped = true
-      return self.workers
+      return (self.workers, self.loop)
     }
+    loop?.stop()
     workers?.stop()
+  }
+
+  /// Runs `body` on the loop's thread, which the first call starts.
+  private func onLoop(_ body: @escaping @Sendable (EventLoop) -> Void) {
+    let loop = lock.withLock { () -> EventLoop? in
+      if self.loop == nil && !isStopped {
+        let made = EventLoop(name: "scout")
+        if (try? made.start()) != nil { self.loop = made }
+      }
+      return self.loop
+    }
+    if let loop { loop.execute { body(loop) } }
   }
 
   private func work(_ job: @escaping @Sendable () -> Void, else failure: DiscoveryReport) {

@@ -20,6 +20,10 @@ extension NodeConfiguration {
       check: Checks.dnsSeed),
     .text(
       "dns_server", \.dnsServer, "IP[:PORT]", "The name server to ask, IPv4 (default: those of the system).", check: Checks.nameServer),
+    .boolean("mdns", \.mdns, "Find peers on the local network by multicast DNS, and be found."),
+    .list(
+      "mdns_interfaces", \.mdnsInterfaces, "INTERFACE", "Interfaces for multicast DNS (default: all but the loopback).",
+      flag: "mdns-interface"),
     .list("peers", \.peers, "ADDRESS", "Peers to dial at once.", flag: "peer", check: Checks.peer),
     .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),

@@ -34,6 +34,10 @@ public struct NodeConfiguration: Sendable {
   public var dnsSeeds: [String] = []
   /// The name server to ask, `IP` or `IP:port`; empty means the system's.
   public var dnsServer = ""
+  /// Whether peers on the local network are found by multicast DNS, and find this node.
+  public var mdns = false
+  /// The interfaces that multicast DNS uses; empty means all but the loopback.
+  public var mdnsInterfaces: [String] = []
   /// Peers to dial at once, stored on success.
   public var peers: [String] = []
   /// Links at most.
