@@ -42,7 +42,7 @@ let package = Package(
     coreTarget("Ledger", ["Wire", "Identity"]),
     coreTarget("Sync", ["Wire", "Identity"]),
     coreTarget("Healing", ["Wire", "Identity"]),
-    coreTarget("NodeCore", ["Wire", "Identity", "SecureChannel", "Peering", "Gossip", "HostCore", "Ledger", "Sync"]),
+    coreTarget("NodeCore", ["Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip", "HostCore", "Ledger", "Sync"]),
 
     // Shell: I/O round the core.
     shellTarget("Crypto", ["Wire", "Identity", "CSodium", "CCrypto", "CSecp256k1"]),
@@ -52,7 +52,7 @@ let package = Package(
     shellTarget("Metrics", ["Wire", "Threads"]),
     shellTarget("HTTPAPI", ["Wire", "CMicrohttpd"]),
     shellTarget("Dashboard", ["Wire"]),
-    shellTarget("Scout", ["Wire", "Identity", "Threads", "Discovery", "EventLoop", "CResolv"]),
+    shellTarget("Scout", ["Wire", "Identity", "Threads", "Discovery", "EventLoop", "HTTPAPI", "CResolv"]),
     shellTarget("Swarm", ["Wire", "Threads", "Identity", "SecureChannel", "Peering", "HostCore", "EventLoop", "Crypto"]),
     shellTarget(
       "Starling", ["Wire", "Threads", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "EventLoop", "Crypto", "Swarm"]),

@@ -1,7 +1,8 @@
 import Identity
 import Wire
 
-/// The ways in which a host finds peers beside its links, as one machine: names in the DNS, and the local network.
+/// The ways in which a host finds peers beside its links, as one machine: names in the DNS, the local network,
+/// and peers that speak HTTP.
 ///
 /// It decides nothing about links: what it finds goes to peering, what it wants done outside goes to the shell as a ``DiscoveryTask``.
 public struct Discoverer: Sendable {
@@ -11,6 +12,8 @@ public struct Discoverer: Sendable {
     public var names = NameFinder.Configuration()
     /// The local network.
     public var local = LocalFinder.Configuration()
+    /// Peers that speak HTTP.
+    public var web = WebFinder.Configuration()
 
     /// The defaults.
     public init() {}
@@ -44,6 +47,8 @@ public struct Discoverer: Sendable {
 
   private var names: NameFinder
   private var local: LocalFinder
+  /// Peers that speak HTTP.
+  public private(set) var web: WebFinder
   private var links: (active: Int, stored: Int, isShort: Bool) = (0, 0, false)
 
   /// Makes the machine.
@@ -51,10 +56,11 @@ public struct Discoverer: Sendable {
     var generator = SeededGenerator(seed: seed)
     names = NameFinder(configuration: configuration.names, now: now)
     local = LocalFinder(localPeer: localPeer, configuration: configuration.local, seed: generator.next(), now: now)
+    web = WebFinder(localPeer: localPeer, configuration: configuration.web, now: now)
   }
 
   /// When `timerFired` is due, or `nil` when nothing is.
-  public var nextDeadline: Instant? { [names.nextDeadline, local.nextDeadline].compactMap(\.self).min() }
+  public var nextDeadline: Instant? { [names.nextDeadline, local.nextDeadline, web.nextDeadline].compactMap(\.self).min() }
 
   /// Takes one input and appends what is to be done.
   public mutating func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
@@ -67,11 +73,13 @@ public struct Discoverer: Sendable {
     case .report(.lookedUp(let id, let answer)): run(names: .answered(id, answer), now, &outputs)
     case .report(.multicast(let bytes)): run(local: .received(bytes), now, &outputs)
     case .report(.multicastFailed(let why)): outputs.append(.event(.localFailed(why)))
+    case .report(.fetched(let id, let answer)): run(web: .answered(id, answer), now, &outputs)
     case .addresses(let addresses): run(local: .addresses(addresses), now, &outputs)
     case .stop: run(local: .stop, now, &outputs)
     case .timerFired:
       if let deadline = names.nextDeadline, deadline <= now { run(names: .timerFired, now, &outputs) }
       if let deadline = local.nextDeadline, deadline <= now { run(local: .timerFired, now, &outputs) }
+      if let deadline = web.nextDeadline, deadline <= now { run(web: .timerFired, now, &outputs) }
     }
   }
 
@@ -91,6 +99,19 @@ public struct Discoverer: Sendable {
       switch output {
       case .multicast(let bytes): outputs.append(.task(.multicast(bytes)))
       case .found(let addresses): outputs.append(.found(addresses, .local))
+      }
+    }
+  }
+
+  private mutating func run(web input: WebFinder.Input, _ now: Instant, _ outputs: inout [Output]) {
+    for output in web.handle(input, now: now) {
+      switch output {
+      case .fetch(let id, let address, let question, let timeout):
+        outputs.append(.task(.fetch(id, address, question, timeout: timeout)))
+      case .found(let addresses): outputs.append(.found(addresses, .web))
+      case .active(let address): outputs.append(.event(.webPeerActive(address)))
+      case .inactive(let address, let why): outputs.append(.event(.webPeerInactive(address, why)))
+      case .refused(let address, let why): outputs.append(.event(.webPeerRefused(address, why)))
       }
     }
   }

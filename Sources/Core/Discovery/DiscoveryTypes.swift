@@ -7,6 +7,8 @@ public enum DiscoveryTask: Sendable {
   case lookUp(LookUpID, NameFinder.Question)
   /// Send a datagram to the group of multicast DNS, and from now on tell what comes to it as `multicast`.
   case multicast([UInt8])
+  /// Ask an HTTP peer; answer with `fetched` within the timeout.
+  case fetch(WebRequestID, WebAddress, WebFinder.Question, timeout: Duration)
 }
 
 /// What came of a ``DiscoveryTask``.
@@ -17,6 +19,8 @@ public enum DiscoveryReport: Sendable {
   case multicast([UInt8])
   /// This machine takes no part in multicast DNS, and why; told once.
   case multicastFailed(String)
+  /// The answer of an HTTP peer.
+  case fetched(WebRequestID, WebFinder.Answer)
 }
 
 /// How addresses were found.
@@ -27,6 +31,8 @@ public enum DiscoverySource: Hashable, Sendable {
   case bootstrap
   /// On the local network.
   case local
+  /// Told by an HTTP peer.
+  case web
 }
 
 /// What happened in discovery, for logs and views.
@@ -37,12 +43,21 @@ public enum DiscoveryEvent: Hashable, Sendable, CustomStringConvertible {
   case nameFailed(NameFinder.Name, String)
   /// The local network cannot be searched, and why.
   case localFailed(String)
+  /// An HTTP peer answers.
+  case webPeerActive(WebAddress)
+  /// An HTTP peer does not answer any more, and why; it stays known.
+  case webPeerInactive(WebAddress, String)
+  /// A URL was not added to the HTTP peers, and why.
+  case webPeerRefused(WebAddress, String)
 
   /// The event in words.
   public var description: String {
     switch self {
     case .nameResolved(let name, let count): "\(name) leads to \(count) addresses"
     case .nameFailed(let name, let why): "\(name) leads nowhere: \(why)"
+    case .webPeerActive(let address): "\(address) answers"
+    case .webPeerInactive(let address, let why): "\(address) answers no more: \(why)"
+    case .webPeerRefused(let address, let why): "\(address) is not added: \(why)"
     case .localFailed(let why): "the local network cannot be searched: \(why)"
     }
   }

@@ -24,12 +24,18 @@ extension HostCore {
   }
 }
 
+extension HostCore {
+  /// The HTTP peers that have answered, in order. O(n log n).
+  public var webPeers: [WebFinder.Peer] { discoverer.web.peers }
+}
+
 extension PeerSource {
   init(_ source: DiscoverySource) {
     switch source {
     case .seed: self = .seed
     case .bootstrap: self = .bootstrap
     case .local: self = .local
+    case .web: self = .discovery
     }
   }
 }

@@ -60,6 +60,11 @@ struct EventLog: Sendable {
     switch event {
     case .nameResolved(let name, let count):
       logger.info("discovery", "looked a name up", ["name": .text(name.description), "addresses": .init(count)])
+    case .webPeerActive(let address): logger.info("discovery", "an HTTP peer answers", ["url": .text(address.description)])
+    case .webPeerInactive(let address, let why):
+      logger.info("discovery", "an HTTP peer answers no more", ["url": .text(address.description), "why": .text(why)])
+    case .webPeerRefused(let address, let why):
+      logger.debug("discovery", "a URL is not added", ["url": .text(address.description), "why": .text(why)])
     case .localFailed(let why): logger.warning("discovery", "the local network cannot be searched", ["why": .text(why)])
     case .nameFailed(let name, let why):
       logger.warning("discovery", "a name leads nowhere", ["name": .text(name.description), "why": .text(why)])

@@ -28,6 +28,10 @@ extension NodeConfiguration {
     core.host.peering.pingInterval = keepAliveInterval
     core.host.peering.missedPongsMaximum = keepAliveMissed
     core.host.discovery.local.isEnabled = mdns
+    core.host.discovery.web.peers = httpPeers.compactMap { WebAddress($0) }
+    if portProbe { core.host.discovery.web.ports = Array(5_000...5_011) }
+    if httpEnabled { core.host.discovery.web.ownPort = UInt16(httpPort) }
+    core.host.discovery.web.takesPrivate = allowPrivate || allowLoopback
     return core
   }
 

@@ -2,8 +2,8 @@ import Discovery
 import EventLoop
 import Threads
 
-/// Performs what discovery wants done outside the core, on threads of its own: look-ups in the DNS, and
-/// multicast DNS.
+/// Performs what discovery wants done outside the core, on threads of its own: look-ups in the DNS, multicast
+/// DNS, and requests to HTTP peers.
 ///
 /// It decides nothing. Nothing runs, and no thread exists, before the first task.
 public final class Scout: @unchecked Sendable {
@@ -43,6 +43,10 @@ public final class Scout: @unchecked Sendable {
     case .lookUp(let id, let question):
       let client = DNSClient(server: configuration.nameServer.map { ($0.ip, $0.port) })
       work({ [report] in report(.lookedUp(id, client.answer(question))) }, else: .lookedUp(id, .failure("too many tasks at a time")))
+    case .fetch(let id, let address, let question, let timeout):
+      work(
+        { [report] in report(.fetched(id, WebClient.answer(address, question, timeout: timeout))) },
+        else: .fetched(id, .failure("too many tasks at a time")))
     case .multicast(let bytes):
       onLoop { [group, report] loop in
         if let fault = group.send(bytes, on: loop) { report(.multicastFailed(fault)) }

@@ -276,6 +276,11 @@ enum Checks {
     return text.isEmpty || fits ? nil : "\"\(text.prefix(60))\" must be an IPv4 address, with or without :port"
   }
 
+  /// `http://host:port`, without a path.
+  static func webAddress(_ text: String) -> String? {
+    WebAddress(text) == nil ? "\"\(text.prefix(60))\" must be a URL such as http://192.0.2.1:5000, without a path" : nil
+  }
+
   static func networkName(_ text: String) -> String? {
     let fits =
       (1...64).contains(text.utf8.count)

@@ -24,6 +24,10 @@ extension NodeConfiguration {
     .list(
       "mdns_interfaces", \.mdnsInterfaces, "INTERFACE", "Interfaces for multicast DNS (default: all but the loopback).",
       flag: "mdns-interface"),
+    .list(
+      "http_peers", \.httpPeers, "URL", "Peers that speak HTTP; each is checked and asked for more.", flag: "http-peer",
+      check: Checks.webAddress),
+    .boolean("port_probe", \.portProbe, "Probe ports 5000 to 5011 of this machine for peers that speak HTTP."),
     .list("peers", \.peers, "ADDRESS", "Peers to dial at once.", flag: "peer", check: Checks.peer),
     .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),

@@ -38,6 +38,10 @@ public struct NodeConfiguration: Sendable {
   public var mdns = false
   /// The interfaces that multicast DNS uses; empty means all but the loopback.
   public var mdnsInterfaces: [String] = []
+  /// Peers that speak HTTP, to begin with.
+  public var httpPeers: [String] = []
+  /// Whether ports 5000 to 5011 of this machine are probed for peers that speak HTTP (seed S1).
+  public var portProbe = false
   /// Peers to dial at once, stored on success.
   public var peers: [String] = []
   /// Links at most.
