@@ -22,8 +22,12 @@ NAME = "pypeer0123456789abcdefghijklmnopqrst." + SERVICE
 
 
 def write_line(**fields):
-    sys.stdout.write(json.dumps(fields) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps(fields) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever listened is gone; the end of the input follows.
+        pass
 
 
 async def watch(host):

@@ -101,14 +101,14 @@ private func item(_ text: String) -> PeerAddress {
     #expect(finder.handle(.added(name, .seed), now: at(0)).isEmpty)
     #expect(finder.nextDeadline == at(11))
     #expect(finder.handle(.links(active: 1, stored: 3, isShort: true), now: at(5)).isEmpty)
-    #expect(finder.nextDeadline == at(300) && finder.handle(.timerFired, now: at(11)).isEmpty)
+    #expect(finder.nextDeadline == at(60) && finder.handle(.timerFired, now: at(11)).isEmpty)
     #expect(finder.handle(.links(active: 8, stored: 3, isShort: false), now: at(20)).isEmpty)
     #expect(finder.nextDeadline == nil)
     #expect(finder.handle(.links(active: 7, stored: 3, isShort: true), now: at(50)).isEmpty)
-    #expect(finder.handle(.timerFired, now: at(350)) == [.lookUp(id(1), .addresses("s"))])
-    #expect(finder.handle(.answered(id(1), .addresses([])), now: at(351)) == [.failed(name, "no address")])
-    #expect(finder.handle(.links(active: 0, stored: 0, isShort: true), now: at(352)).isEmpty, "the pause holds")
-    #expect(finder.handle(.timerFired, now: at(361)) == [.lookUp(id(2), .addresses("s"))])
+    #expect(finder.handle(.timerFired, now: at(110)) == [.lookUp(id(1), .addresses("s"))])
+    #expect(finder.handle(.answered(id(1), .addresses([])), now: at(111)) == [.failed(name, "no address")])
+    #expect(finder.handle(.links(active: 0, stored: 0, isShort: true), now: at(112)).isEmpty, "the pause holds")
+    #expect(finder.handle(.timerFired, now: at(121)) == [.lookUp(id(2), .addresses("s"))])
   }
 
   /// Failures: the pause doubles up to its maximum; a silent name server costs the time limit.

@@ -17,8 +17,6 @@ private struct World {
   init() {
     var configuration = HostCore.Configuration()
     configuration.gossip = nil
-    // No ping opens a stream of its own in between.
-    configuration.peering.pingInterval = .seconds(300)
     host = HostCore(
       key: NodeKey(seed: [UInt8](repeating: 1, count: 32), crypto: crypto), crypto: crypto, configuration: configuration,
       clock: WallClock(now: .zero, wall: WallTime(milliseconds: 0)), seed: 1, now: .zero)

@@ -13,7 +13,7 @@ import Testing
       let flock = try Flock()
       defer { flock.stop() }
       let nodes = try [5_002, 5_007, 5_011].map { port in
-        try flock.start("n\(port)", "n.toml", "port_probe = true\nhttp_port = \(port)") { $0.httpEnabled = true }
+        try flock.start("n\(port)", "n.toml", "port_probe = true\nhttp_peer_interval = 1\nhttp_port = \(port)") { $0.httpEnabled = true }
       }
       try waitUntil("all are linked") {
         try nodes.allSatisfy { node in try node.activePeers() == Set(nodes.map(\.peerID).filter { $0 != node.peerID }) }

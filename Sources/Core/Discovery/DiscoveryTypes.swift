@@ -9,6 +9,11 @@ public enum DiscoveryTask: Sendable {
   case multicast([UInt8])
   /// Ask an HTTP peer; answer with `fetched` within the timeout.
   case fetch(WebRequestID, WebAddress, WebFinder.Question, timeout: Duration)
+  /// Ask the gateway to map a TCP port for so many seconds; answer with `mapped` or `mappingFailed`. With 0 seconds take the mapping
+  /// back, without an answer.
+  case map(port: UInt16, seconds: UInt32)
+  /// Connect to a peer at an address under another name, and see that it proves its PeerID; answer with `probed` within the timeout.
+  case probe(ProbeID, Multiaddr, PeerID, timeout: Duration)
 }
 
 /// What came of a ``DiscoveryTask``.
@@ -21,6 +26,12 @@ public enum DiscoveryReport: Sendable {
   case multicastFailed(String)
   /// The answer of an HTTP peer.
   case fetched(WebRequestID, WebFinder.Answer)
+  /// The gateway maps an external address here for so many seconds.
+  case mapped(Multiaddr, seconds: UInt32)
+  /// The gateway maps nothing, and why.
+  case mappingFailed(String)
+  /// Whether a probe reached its peer.
+  case probed(ProbeID, Bool)
 }
 
 /// How addresses were found.
@@ -49,6 +60,16 @@ public enum DiscoveryEvent: Hashable, Sendable, CustomStringConvertible {
   case webPeerInactive(WebAddress, String)
   /// A URL was not added to the HTTP peers, and why.
   case webPeerRefused(WebAddress, String)
+  /// Others may reach this node at an address; that is to be confirmed.
+  case addressSuspected(Multiaddr, Reachability.Source)
+  /// Others reach this node at an address: it is told from now on.
+  case addressConfirmed(Multiaddr)
+  /// Others no longer reach this node at an address: it is told no more.
+  case addressWithdrawn(Multiaddr)
+  /// The gateway maps an address to this node.
+  case portMapped(Multiaddr)
+  /// The gateway maps nothing, and why.
+  case portMappingFailed(String)
 
   /// The event in words.
   public var description: String {
@@ -58,6 +79,11 @@ public enum DiscoveryEvent: Hashable, Sendable, CustomStringConvertible {
     case .webPeerActive(let address): "\(address) answers"
     case .webPeerInactive(let address, let why): "\(address) answers no more: \(why)"
     case .webPeerRefused(let address, let why): "\(address) is not added: \(why)"
+    case .addressSuspected(let address, let source): "\(address) may lead here (\(source.rawValue))"
+    case .addressConfirmed(let address): "others reach this node at \(address)"
+    case .addressWithdrawn(let address): "others no longer reach this node at \(address)"
+    case .portMapped(let address): "the gateway maps \(address) to this node"
+    case .portMappingFailed(let why): "the port is not mapped: \(why)"
     case .localFailed(let why): "the local network cannot be searched: \(why)"
     }
   }

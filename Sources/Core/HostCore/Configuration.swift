@@ -50,6 +50,11 @@ public enum HostProtocols {
   /// The reason for a close, sent before it.
   public static let goodbye: ProtocolID = "/starling/goodbye/1"
 
+  /// Dial-backs (libp2p/specs `autonat`, version 1).
+  public static let autoNAT: ProtocolID = "/libp2p/autonat/1.0.0"
+  /// The most bytes of a dial-back message, as go-libp2p has it.
+  static let autoNATBytesMaximum = 4_096
+
   /// The peer exchange of a network.
   public static func peers(_ network: String) -> ProtocolID { ProtocolID("/starling/\(network)/peers/1") }
 }

@@ -37,7 +37,8 @@ extension NodeCore {
   public var status: Status {
     Status(
       network: configuration.host.network, chainID: genesis.chainID, genesis: chain.genesis, height: chain.head.height,
-      head: chain.head.hash, nodeType: configuration.nodeType, listenAddresses: host.listenAddresses, services: ["blocks", "transactions"])
+      head: chain.head.hash, nodeType: configuration.nodeType, listenAddresses: host.advertisedAddresses,
+      services: ["blocks", "transactions"])
   }
 
   func askStatus(_ purpose: Purpose, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {

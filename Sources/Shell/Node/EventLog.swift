@@ -65,6 +65,8 @@ struct EventLog: Sendable {
       logger.info("discovery", "an HTTP peer answers no more", ["url": .text(address.description), "why": .text(why)])
     case .webPeerRefused(let address, let why):
       logger.debug("discovery", "a URL is not added", ["url": .text(address.description), "why": .text(why)])
+    case .addressConfirmed, .addressSuspected, .portMapped: logger.info("discovery", event.description)
+    case .addressWithdrawn, .portMappingFailed: logger.warning("discovery", event.description)
     case .localFailed(let why): logger.warning("discovery", "the local network cannot be searched", ["why": .text(why)])
     case .nameFailed(let name, let why):
       logger.warning("discovery", "a name leads nowhere", ["name": .text(name.description), "why": .text(why)])

@@ -29,9 +29,17 @@ extension NodeConfiguration {
     core.host.peering.missedPongsMaximum = keepAliveMissed
     core.host.discovery.local.isEnabled = mdns
     core.host.discovery.web.peers = httpPeers.compactMap { WebAddress($0) }
+    core.host.discovery.web.interval = httpPeerInterval
     if portProbe { core.host.discovery.web.ports = Array(5_000...5_011) }
     if httpEnabled { core.host.discovery.web.ownPort = UInt16(httpPort) }
     core.host.discovery.web.takesPrivate = allowPrivate || allowLoopback
+    core.host.discovery.reach.mapsPort = portMapping
+    core.host.discovery.reach.confirms = dialBack
+    core.host.discovery.reach.confirmationsMinimum = dialBackPeers
+    core.host.discovery.reach.votesMinimum = observedPeers
+    core.host.discovery.reach.announced = announce.compactMap { try? Multiaddr($0).withoutPeerID }
+    core.host.discovery.reach.takesPrivate = allowPrivate || allowLoopback
+    core.host.discovery.dialBack.dialsPrivate = allowPrivate || allowLoopback
     return core
   }
 
@@ -69,6 +77,7 @@ extension NodeConfiguration {
   func scout() throws -> Scout.Configuration {
     var scout = Scout.Configuration()
     scout.interfaces = mdnsInterfaces
+    scout.gateway = gateway.isEmpty ? nil : gateway
     if !dnsServer.isEmpty {
       let parts = dnsServer.split(separator: ":")
       scout.nameServer = SocketAddress(String(parts[0]), port: parts.count > 1 ? UInt16(parts[1]) ?? 0 : 53)

@@ -1,3 +1,4 @@
+import Discovery
 import EventLoop
 import HostCore
 import Identity
@@ -157,6 +158,8 @@ public final class Swarm: @unchecked Sendable {
         add(stream.connection, .openApplication(application, names))
         opener(token)?.resume(returning: application)
       case .applicationRefused(let token, let error): opener(token)?.resume(throwing: error)
+      case .discover(.probe(let id, let address, let peer, let timeout)):
+        batches[Int(id.rawValue) % shards.count].append(.probe(id, address, peer, timeout: timeout))
       case .book, .discover, .event: rest.append(output)
       }
     }

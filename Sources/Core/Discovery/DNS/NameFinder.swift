@@ -20,8 +20,8 @@ public struct NameFinder: Sendable {
     public var addressesMaximum = 64
     /// How long a node without a link tries stored peers before names of seeds are looked up. Default 11 s, as for seeds.
     public var patience = Duration.seconds(11)
-    /// How long a node has too few links before names of seeds are looked up. Default 5 min, as for seeds.
-    public var fallback = Duration.seconds(300)
+    /// How long a node has too few links before names of seeds are looked up. Default 1 min, as for seeds.
+    public var fallback = Duration.seconds(60)
     /// The first pause after a failed look-up, or before another one while the node is still alone; it doubles. Default 10 s.
     public var retryBase = Duration.seconds(10)
     /// The longest such pause. Default 10 min.

@@ -281,6 +281,12 @@ enum Checks {
     WebAddress(text) == nil ? "\"\(text.prefix(60))\" must be a URL such as http://192.0.2.1:5000, without a path" : nil
   }
 
+  /// An IPv4 address.
+  static func gateway(_ text: String) -> String? {
+    var four = in_addr()
+    return text.isEmpty || inet_pton(AF_INET, text, &four) == 1 ? nil : "\"\(text.prefix(60))\" is not an IPv4 address"
+  }
+
   static func networkName(_ text: String) -> String? {
     let fits =
       (1...64).contains(text.utf8.count)

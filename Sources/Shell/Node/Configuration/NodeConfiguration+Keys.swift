@@ -27,7 +27,16 @@ extension NodeConfiguration {
     .list(
       "http_peers", \.httpPeers, "URL", "Peers that speak HTTP; each is checked and asked for more.", flag: "http-peer",
       check: Checks.webAddress),
+    .duration(
+      "http_peer_interval", \.httpPeerInterval, maximumSeconds: 86_400, "How often HTTP peers are checked, and ports probed."),
     .boolean("port_probe", \.portProbe, "Probe ports 5000 to 5011 of this machine for peers that speak HTTP."),
+    .boolean("port_mapping", \.portMapping, "Ask the gateway to map the port to this node (NAT-PMP, UPnP)."),
+    .text("gateway", \.gateway, "IP", "The gateway's IPv4 address (default: the system's default gateway).", check: Checks.gateway),
+    .boolean("dial_back", \.dialBack, "Tell public addresses to others only when peers have dialled them back."),
+    .integer(
+      "dial_back_peers", \.dialBackPeers, 1...16, "Peers, each of another network, that have to reach an address before it is told."),
+    .integer("observed_peers", \.observedPeers, 1...64, "Peers, each of another network, that have to agree on this node's address."),
+    .list("announce", \.announce, "MULTIADDR", "Addresses to tell others as they are.", check: Checks.multiaddr),
     .list("peers", \.peers, "ADDRESS", "Peers to dial at once.", flag: "peer", check: Checks.peer),
     .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),

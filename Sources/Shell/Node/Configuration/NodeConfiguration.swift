@@ -42,6 +42,20 @@ public struct NodeConfiguration: Sendable {
   public var httpPeers: [String] = []
   /// Whether ports 5000 to 5011 of this machine are probed for peers that speak HTTP (seed S1).
   public var portProbe = false
+  /// The time between two turns of each HTTP peer, and of the probe.
+  public var httpPeerInterval: Duration = .seconds(30)
+  /// Whether the gateway is asked to map the port to this node (NAT-PMP, UPnP).
+  public var portMapping = false
+  /// The gateway's IPv4 address; empty means the system's default gateway.
+  public var gateway = ""
+  /// Whether public addresses are told to others only when peers have dialled them back.
+  public var dialBack = true
+  /// How many peers of different networks have to reach an address before it is told.
+  public var dialBackPeers = 2
+  /// How many peers of different networks have to see this node at an IP address before it is looked into.
+  public var observedPeers = 3
+  /// Addresses that are told to others as they are.
+  public var announce: [String] = []
   /// Peers to dial at once, stored on success.
   public var peers: [String] = []
   /// Links at most.
