@@ -52,7 +52,8 @@ let package = Package(
     shellTarget("Metrics", ["Wire", "Threads"]),
     shellTarget("HTTPAPI", ["Wire", "CMicrohttpd"]),
     shellTarget("Dashboard", ["Wire"]),
-    shellTarget("Swarm", ["Wire", "Threads", "Identity", "SecureChannel", "Peering", "HostCore", "EventLoop", "Crypto"]),
+    shellTarget("Scout", ["Wire", "Identity", "Threads", "Discovery", "EventLoop", "HTTPAPI", "CResolv", "CMiniUPnP", "CNATPMP"]),
+    shellTarget("Swarm", ["Wire", "Threads", "Identity", "SecureChannel", "Peering", "Discovery", "HostCore", "EventLoop", "Crypto"]),
     shellTarget(
       "Starling",
       ["Wire", "Threads", "Identity", "SecureChannel", "HostCore", "Gossip", "Peering", "Discovery", "EventLoop", "Crypto", "Swarm"]),
@@ -60,7 +61,7 @@ let package = Package(
       "Node",
       [
         "Wire", "Identity", "SecureChannel", "HostCore", "Peering", "Gossip", "Ledger", "Sync", "NodeCore", "EventLoop", "Crypto",
-        "Store", "Metrics", "HTTPAPI", "Dashboard", "Swarm", "Threads", "CTOML", "CFYAML",
+        "Store", "Metrics", "HTTPAPI", "Dashboard", "Swarm", "Scout", "Discovery", "Threads", "CTOML", "CFYAML",
       ]),
 
     // Apps.
@@ -94,6 +95,9 @@ let package = Package(
     .executableTarget(name: "StoreTorture", dependencies: ["Wire", "Store"], path: "Sources/Kit/StoreTorture", swiftSettings: shell),
 
     // System: one module map for each C library.
+    systemLibrary("CMiniUPnP", "miniupnpc", "libminiupnpc-dev"),
+    systemLibrary("CNATPMP", nil, "libnatpmp-dev"),
+    systemLibrary("CResolv", nil, "libc6-dev"),
     systemLibrary("CUV", "libuv", "libuv1-dev"),
     systemLibrary("CSodium", "libsodium", "libsodium-dev"),
     systemLibrary("CCrypto", "libcrypto", "libssl-dev"),

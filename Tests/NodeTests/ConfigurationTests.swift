@@ -47,6 +47,13 @@ import Testing
     #expect(try NodeConfiguration.load(text: "seed_peers = []", path: "s.toml").seedPeers == [])
   }
 
+  /// One setting alone is no contradiction to defaults.
+  @Test(arguments: [("max_peers = 9", 8, 9), ("max_peers = 3", 3, 3), ("min_outbound = 20", 20, 20), ("max_outbound = 4", 4, 4)])
+  func defaultsGiveWay(text: String, minimum: Int, maximum: Int) throws {
+    let configuration = try NodeConfiguration.load(text: text, path: "n.toml")
+    #expect((configuration.minOutbound, configuration.maxOutbound) == (minimum, maximum))
+  }
+
   /// S4's file as its document writes it.
   @Test func bootstrapFile() throws {
     let text = """
@@ -93,8 +100,8 @@ import Testing
       [":2:1: min_outbound_connections: says the same as min_outbound (:1:1); keep one of them"]
     ),
     ("listen = []\np2p_port = 9000", [":2:1: p2p_port: contradicts listen; keep one of them"]),
-    ("min_outbound = 20", [":1:1: min_outbound: min_outbound (20) must not be above max_outbound (16)"]),
-    ("max_peers = 9\n", [":1:1: max_peers: max_outbound (16) must not be above max_peers (9)"]),
+    ("min_outbound = 20\nmax_outbound = 16", [":1:1: min_outbound: min_outbound (20) must not be above max_outbound (16)"]),
+    ("max_outbound = 16\nmax_peers = 9", [":1:1: max_outbound: max_outbound (16) must not be above max_peers (9)"]),
     ("node_type = 'authority'", [":1:1: node_type: node_type authority needs producer_key"]),
     ("producer_key = 'k'", [":1:1: producer_key: producer_key is for node_type authority"]),
     (

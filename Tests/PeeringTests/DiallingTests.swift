@@ -5,7 +5,7 @@ import Wire
 @testable import Peering
 
 @Suite struct DiallingTests {
-  private func stored(_ numbers: [UInt64]) -> [(key: [UInt8], value: [UInt8])] {
+  func stored(_ numbers: [UInt64]) -> [(key: [UInt8], value: [UInt8])] {
     numbers.map { number in
       let last = UInt64(1_799_999_000_000 + number)
       let row = PeerRow(
@@ -300,5 +300,47 @@ import Wire
     #expect(bench.accept("/ip4/20.0.0.1/tcp/2").outputs.closed.map(\.code) == [.shutdown])
     #expect(bench.run(to: 4_000).isEmpty)
     #expect(bench.machine.nextDeadline == nil)
+  }
+}
+
+extension DiallingTests {
+  /// A node that reaches nobody tries seeds and stored peers every minute at least, heard-of peers ever more rarely.
+  @Test(arguments: [(PeerSource.seed, 60.0), (.discovery, 900.0)]) func aloneNodesHurry(source: PeerSource, cap: Double) throws {
+    var bench = Bench(local: 5)
+    var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], source)).dials[0]
+    var longest = 0.0
+    for _ in 1...60 {
+      let failedAt = bench.now
+      bench.send(.dialFailed(dial.id, .timedOut))
+      let nextDial = bench.nextDial(by: 1e6)
+      dial = try #require(nextDial)
+      longest = max(longest, (bench.now - failedAt).seconds)
+    }
+    #expect(longest <= cap + 0.001 && longest > cap * 0.6)
+  }
+
+  /// Why seeds are asked is told once, and what was dialled is counted by where it came from.
+  @Test func seedCauses() {
+    let seed = [PeerAddress(peer: nil, address: publicAddress(100))]
+    func causes(_ outputs: [PeeringMachine.Output]) -> [SeedCause] {
+      outputs.events.compactMap { if case .seedsAsked(let cause) = $0 { cause } else { nil } }
+    }
+    var empty = Bench()
+    #expect(causes(empty.send(.learned(seed, .seed))) == [.nobodyStored])
+    var slow = Bench(book: stored([1]))
+    slow.send(.learned(seed, .seed))
+    #expect(causes(slow.run(to: 11.5, answeringPings: false).outputs) == [.storedAreSlow])
+    var dead = Bench(book: stored([1]))
+    let dial = dead.send(.learned(seed, .seed)).dials[0]
+    let outputs = dead.send(.dialFailed(dial.id, .refused))
+    #expect(causes(outputs) == [.noStoredConnects] && dead.machine.counts.seedCause == .noStoredConnects)
+    dead.prove(outputs.dials[0], 100)
+    #expect(dead.machine.counts.seedCause == nil)
+    #expect((dead.machine.counts.dials[.stored].begun, dead.machine.counts.dials[.stored].succeeded) == (1, 0))
+    #expect((dead.machine.counts.dials[.seed].begun, dead.machine.counts.dials[.seed].succeeded) == (1, 1))
+    var island = Bench(book: stored([1]))
+    let first = island.send(.learned(seed, .seed)).dials
+    island.prove(first[0], 1)
+    #expect(causes(island.run(to: 301).outputs) == [.tooFewPeers])
   }
 }

@@ -28,6 +28,8 @@ extension HostCore {
     /// The protocol's name. Default `nil`: ``HostProtocols/kademlia(_:)`` with the network's name, so that networks keep apart;
     /// ``HostProtocols/publicKademlia`` for the one that IPFS shares.
     public var kademliaProtocol: ProtocolID?
+    /// How peers are found beside links.
+    public var discovery = Discoverer.Configuration()
     /// Protocols that a peer may use before it is introduced: the chain's own handshake.
     public var introductionProtocols: Set<ProtocolID> = []
     /// Messages a second that one peer may send on request protocols, and the burst it may send at once (seed S4: 100).
@@ -60,6 +62,10 @@ public enum HostProtocols {
 
   /// Kademlia of a network of its own.
   public static func kademlia(_ network: String) -> ProtocolID { ProtocolID("/starling/\(network)/kad/1.0.0") }
+  /// Dial-backs (libp2p/specs `autonat`, version 1).
+  public static let autoNAT: ProtocolID = "/libp2p/autonat/1.0.0"
+  /// The most bytes of a dial-back message, as go-libp2p has it.
+  static let autoNATBytesMaximum = 4_096
 
   /// The peer exchange of a network.
   public static func peers(_ network: String) -> ProtocolID { ProtocolID("/starling/\(network)/peers/1") }

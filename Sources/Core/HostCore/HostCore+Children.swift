@@ -29,6 +29,7 @@ extension HostCore {
     if !book.isEmpty { outputs.append(.book(book)) }
     if configuration.exchangesPeers { run(exchange: .wantsPeers(peering.wantsPeers), now, &outputs) }
     settleLookUps(now, &outputs)
+    tellLinks(now, &outputs)
   }
 
   /// The table that the peer book is kept in.
@@ -101,6 +102,7 @@ extension HostCore {
       if let peer = address.peer { claim(peer) }
       run(peering: .dial(address, keep: keep), now, &outputs)
     case .learned(let addresses, let source): run(peering: .learned(addresses, source), now, &outputs)
+    case .resolve(let name, let role): run(discoverer: .name(name, role), now, &outputs)
     case .disconnect(let peer, let reason): run(peering: .disconnect(peer, reason), now, &outputs)
     case .request(let id, let peer, let name, let payload, let timeout):
       request(id, peer, name, payload, timeout: timeout, now, &outputs)
@@ -131,7 +133,9 @@ extension HostCore {
     case .report(let peer, let offence): run(peering: .report(peer, offence), now, &outputs)
     case .ban(let subject, let duration, let detail): run(peering: .ban(subject, for: duration, detail), now, &outputs)
     case .unban(let subject): run(peering: .unban(subject), now, &outputs)
-    case .stop: run(peering: .stop, now, &outputs)
+    case .stop:
+      run(discoverer: .stop, now, &outputs)
+      run(peering: .stop, now, &outputs)
     }
   }
 

@@ -74,6 +74,9 @@ extension HostCore {
       _ = requests.respond(stream, answer, into: &outputs)
       return
     }
+    if configuration.discovery.dialBack.isEnabled && name == HostProtocols.autoNAT {
+      return serveDialBack(to: peer, payload, on: stream, now, &outputs)
+    }
     outputs.append(.event(.request(InboundRequest(stream: stream, peer: peer, protocolID: name, payload: payload))))
   }
 
@@ -144,7 +147,7 @@ extension HostCore {
   /// What this host says of itself to the other end of a link.
   func description(for link: Link?) -> IdentifyInfo {
     IdentifyInfo(
-      publicKey: key.publicKey.encoded, listenAddresses: listenAddresses, protocols: table.names, observedAddress: link?.remote,
+      publicKey: key.publicKey.encoded, listenAddresses: advertisedAddresses, protocols: table.names, observedAddress: link?.remote,
       protocolVersion: configuration.protocolVersion, agent: configuration.agent)
   }
 
@@ -154,6 +157,7 @@ extension HostCore {
     let addresses = info.listenAddresses.map { PeerAddress(peer: link.peer, address: $0.withoutPeerID) }
     run(peering: .learned(addresses, .identify(link.peer)), now, &outputs)
     outputs.append(.event(.identified(link.peer, info)))
+    tellReach(link, info, now, &outputs)
     connectGossip(connection, now, &outputs)
     exchangePeers(connection, now, &outputs)
     noteServer(connection, now, &outputs)

@@ -19,11 +19,17 @@ public final class HostCore {
   public internal(set) var table: ProtocolTable
   /// The addresses that this host listens on.
   public private(set) var listenAddresses: [Multiaddr] = []
+  /// The addresses that this host tells others.
+  public internal(set) var advertisedAddresses: [Multiaddr] = []
   /// Who is dialled, admitted and kept.
   public internal(set) var peering: PeeringMachine
   /// The mesh, unless left out.
   public let gossip: Gossip?
   var exchange: PeerExchange
+  var discoverer: Discoverer
+  var dialBackServer: DialBackServer
+  /// Whose request each dial-back answers.
+  var dialBacks: [ProbeID: StreamRef] = [:]
   var requests = Requests(configuration: .init())
   var links: [ConnectionID: Link] = [:]
   var admitted: [PeerID: ConnectionID] = [:]
@@ -36,6 +42,7 @@ public final class HostCore {
     case identify(ConnectionID)
     case exchange(PeerID)
     case kademlia(KademliaRequestID)
+    case dialBack(PeerID, Multiaddr)
   }
 
   /// Makes a host.
@@ -61,12 +68,17 @@ public final class HostCore {
         firstSequence: UInt64(max(0, clock.time(at: now).milliseconds)) * 1_000_000, now: now)
     }
     exchange = PeerExchange(localPeer: key.peerID, configuration: configuration.exchange)
+    discoverer = Discoverer(localPeer: key.peerID, configuration: configuration.discovery, seed: generator.next(), now: now)
+    dialBackServer = DialBackServer(configuration: configuration.discovery.dialBack)
     table = ProtocolTable([
       HostProtocols.ping: .init(framing: .fixed(bytes: 32)),
       HostProtocols.identify: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
       HostProtocols.identifyPush: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
       HostProtocols.goodbye: .init(framing: .lengthPrefixed(maximumBytes: Reason.maximumBytes)),
     ])
+    if configuration.discovery.dialBack.isEnabled {
+      table[HostProtocols.autoNAT] = .init(framing: .lengthPrefixed(maximumBytes: HostProtocols.autoNATBytesMaximum))
+    }
     if let gossip = configuration.gossip {
       for version in configuration.gossipProtocols {
         table[ProtocolID(version.name)] = .init(framing: .lengthPrefixed(maximumBytes: gossip.maximumRPCBytes))
@@ -88,6 +100,7 @@ public final class HostCore {
     consider(peering.nextDeadline)
     consider(gossip?.nextDeadline)
     consider(exchange.nextDeadline)
+    consider(discoverer.nextDeadline)
     consider(requests.nextDeadline)
     consider(kademliaState?.nextDeadline)
     return deadline
@@ -108,7 +121,7 @@ public final class HostCore {
       run(peering: .listening(addresses), now, &outputs)
       run(kademlia: .listening(addresses), now, &outputs)
       outputs.append(.event(.listening(addresses)))
-      pushIdentity(now, &outputs)
+      run(discoverer: .listening(addresses), now, &outputs)
     case .accepted(let connection, let remote): run(peering: .accepted(connection, remote: remote), now, &outputs)
     case .failed(let connection, let error): failed(connection, error, now, &outputs)
     case .established(let connection, let identity, let remote): established(connection, identity, remote, now, &outputs)
@@ -120,6 +133,8 @@ public final class HostCore {
     case .streamEnded(let stream, let error): streamEnded(stream, error, now, &outputs)
     case .writable(let stream): flow(stream, isWritable: true, now, &outputs)
     case .blocked(let stream): flow(stream, isWritable: false, now, &outputs)
+    case .discovered(.probed(let id, let isReached)): dialBackEnded(id, isReached, &outputs)
+    case .discovered(let report): run(discoverer: .report(report), now, &outputs)
     case .command(let command): perform(command, now, &outputs)
     case .timer: timer(now, &outputs)
     }
@@ -155,6 +170,7 @@ public final class HostCore {
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
     if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timerFired, now, &outputs) }
     if let deadline = kademliaState?.nextDeadline, deadline <= now { kademliaTimer(now, &outputs) }
+    if let deadline = discoverer.nextDeadline, deadline <= now { run(discoverer: .timerFired, now, &outputs) }
   }
 
   // MARK: Links
@@ -208,6 +224,7 @@ public final class HostCore {
         if link.exchangesPeers { run(exchange: .peerGone(link.peer), now, &outputs) }
       }
       outputs.append(.event(.peerGone(link.peer, reason)))
+      run(discoverer: .peerGone(link.peer), now, &outputs)
     }
     // Only now, so that whoever asks again knows that the peer is gone.
     for (id, result) in requests.linkClosed(connection, error) { answered(id, result, now, &outputs) }
@@ -282,6 +299,8 @@ public final class HostCore {
       guard case .success(let bytes) = result, let info = try? IdentifyInfo(encoded: bytes.rawSpan) else { return }
       identified(connection, info, now, &outputs)
     case .kademlia(let request): answered(kademlia: request, result, now, &outputs)
+    case .dialBack(let peer, let address):
+      run(discoverer: .dialBackAnswered(peer, address, try? result.get()), now, &outputs)
     case .exchange(let peer):
       switch result {
       case .success(let bytes): run(exchange: .response(peer, bytes), now, &outputs)

@@ -96,6 +96,8 @@ extension HostCore {
     case writable(StreamRef)
     /// The stream's queue is over its high watermark; sends are still accepted up to the connection's limit.
     case blocked(StreamRef)
+    /// What came of a task of discovery.
+    case discovered(DiscoveryReport)
     /// What the embedding program or operator asks for.
     case command(Command)
     /// `nextDeadline` may have passed; harmless when it has not.
@@ -126,6 +128,8 @@ extension HostCore {
     case protocols(ProtocolTable)
     /// Changes to the peer book, to be made durable some time soon.
     case book(WriteBatch)
+    /// Do something for discovery; its report, if it has one, comes back as `discovered`.
+    case discover(DiscoveryTask)
     /// Something that the embedding program may want to know.
     case event(Event)
   }
@@ -136,6 +140,8 @@ extension HostCore {
     case dial(PeerAddress, keep: Bool)
     /// Tell of addresses from a source that has not been proven.
     case learned([PeerAddress], PeerSource)
+    /// Look a name up when peers under it are wanted, now and again.
+    case resolve(NameFinder.Name, NameFinder.Role)
     /// Close the link to a peer.
     case disconnect(PeerID, Reason)
     /// Send a request; the answer is the event `response` with the same ID.
@@ -210,5 +216,7 @@ extension HostCore {
     case mesh(GossipEvent)
     /// What happened with peers; for logs, metrics and `explain`.
     case peering(PeeringEvent)
+    /// What happened in discovery; for logs.
+    case discovery(DiscoveryEvent)
   }
 }

@@ -24,7 +24,7 @@ extension NodeCore {
     case .validate(let message): validate(message, now, &outputs)
     case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)
     case .listening: advertiseServices(now, &outputs)
-    case .identified, .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp: break
+    case .identified, .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp, .discovery: break
     }
     switch event {
     case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp: break
@@ -38,7 +38,8 @@ extension NodeCore {
   public var status: Status {
     Status(
       network: configuration.host.network, chainID: genesis.chainID, genesis: chain.genesis, height: chain.head.height,
-      head: chain.head.hash, nodeType: configuration.nodeType, listenAddresses: host.listenAddresses, services: ["blocks", "transactions"])
+      head: chain.head.hash, nodeType: configuration.nodeType, listenAddresses: host.advertisedAddresses,
+      services: ["blocks", "transactions"])
   }
 
   func askStatus(_ purpose: Purpose, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {

@@ -12,6 +12,7 @@ extension NodeCore {
       switch query {
       case .info: outputs.append(.answer(id, .info(info(now))))
       case .peers: outputs.append(.answer(id, .peers(peers(now))))
+      case .webPeers: outputs.append(.answer(id, .webPeers(host.webPeers)))
       case .explain(let peer): outputs.append(.answer(id, .story(host.peering.explain(peer, now: now))))
       case .chain:
         let info = ChainInfo(

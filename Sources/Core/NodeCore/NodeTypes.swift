@@ -22,6 +22,8 @@ public enum Query: Sendable {
   case peers
   /// What is known of a peer's story.
   case explain(PeerID)
+  /// Peers that speak HTTP.
+  case webPeers
   /// The chain's head and rules.
   case chain
   /// The newest block.
@@ -46,6 +48,8 @@ public enum Answer: Sendable {
   case info(NodeInfo)
   /// To ``Query/peers``.
   case peers([PeerStatus])
+  /// To ``Query/webPeers``.
+  case webPeers([WebFinder.Peer])
   /// To ``Query/explain(_:)``: sentences, oldest first.
   case story([String])
   /// To ``Query/chain``.

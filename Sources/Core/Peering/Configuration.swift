@@ -60,7 +60,7 @@ public struct PeeringConfiguration: Sendable {
   public var backOffBase = Duration.seconds(5)
   /// The longest back-off. Default 15 min.
   public var backOffMaximum = Duration.seconds(900)
-  /// The longest back-off of must-keep peers. Default 60 s.
+  /// The longest back-off of must-keep peers and, while the node has no link, of seeds and stored peers. Default 60 s.
   public var backOffKeepMaximum = Duration.seconds(60)
   /// The shortest wait between two dials of a peer. Default 1 s.
   public var backOffMinimum = Duration.seconds(1)

@@ -111,6 +111,17 @@ struct KnownTable {
   /// Reads an entry; changes go through ``update(_:_:)``.
   subscript(_ target: DialTarget) -> KnownPeer? { entries[target] }
 
+  /// Where a dial of the entry would come from.
+  func origin(of target: DialTarget) -> DialOrigin? {
+    guard let entry = entries[target] else { return nil }
+    return switch list(of: entry) {
+    case .keep: .configured
+    case .stored: .stored
+    case .seed: .seed
+    case .heard: .heard
+    }
+  }
+
   private func list(of entry: KnownPeer) -> List {
     if entry.role == .keep { return .keep }
     if entry.isStored { return .stored }

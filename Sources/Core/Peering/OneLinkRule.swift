@@ -31,12 +31,14 @@ enum OneLinkRule {
 
 /// How long to wait before the next dial of a peer.
 enum BackOff {
-  /// The bound doubles with each failure up to a cap, and the wait is drawn evenly below it.
-  static func delay(_ entry: KnownPeer, isLasting: Bool, _ configuration: PeeringConfiguration, _ generator: inout SeededGenerator)
-    -> Duration
-  {
-    let cap = entry.role == .keep ? configuration.backOffKeepMaximum : configuration.backOffMaximum
-    if isLasting { return cap }
+  /// The bound doubles with each failure up to a cap, and the wait is drawn evenly below it. While nobody
+  /// at all can be reached, seeds and stored peers are as must-keep ones, so that the node is back soon after an outage.
+  static func delay(
+    _ entry: KnownPeer, isLasting: Bool, isAlone: Bool, _ configuration: PeeringConfiguration, _ generator: inout SeededGenerator
+  ) -> Duration {
+    let ordinary = entry.role == .keep ? configuration.backOffKeepMaximum : configuration.backOffMaximum
+    if isLasting { return ordinary }
+    let cap = isAlone && (entry.role == .seed || entry.isStored) ? configuration.backOffKeepMaximum : ordinary
     let exponent = min(max(entry.streak, entry.shortLives, 1) - 1, 30)
     let (scaled, overflow) = configuration.backOffBase.nanoseconds.multipliedReportingOverflow(by: 1 << exponent)
     let bound = overflow ? cap : min(cap, .nanoseconds(scaled))

@@ -25,10 +25,15 @@ extension PeeringMachine {
     }
     // When most links are silent, one dial at a time finds out whether the line or the links are dead.
     while slots.outbound < configuration.outboundMinimum || (isOwnFaultSuspected && slots.dialling == 0), canDial {
+      let cause = seedCause
       guard let target = choose(now, &next) else { break }
+      if let seedCause, seedCause != cause { emit(.seedsAsked(seedCause), now, &outputs) }
       beginRound(target, now, &outputs)
     }
-    if slots.outbound - slots.dialling >= configuration.outboundMinimum { shortSince = nil }
+    if slots.outbound - slots.dialling >= configuration.outboundMinimum {
+      shortSince = nil
+      if activeCount > 0 { seedCause = nil }
+    }
     fillDeadline = next
   }
 
@@ -50,7 +55,10 @@ extension PeeringMachine {
     let groups = outboundGroups()
     if shortSince == nil { shortSince = now }
     if let target = best(of: .stored, groups, now, &next) { return target }
-    if seedsAreWanted(now, &next), let target = best(of: .seed, groups, now, &next) { return target }
+    if let cause = reasonForSeeds(now, &next), let target = best(of: .seed, groups, now, &next) {
+      seedCause = cause
+      return target
+    }
     return best(of: .heard, groups, now, &next)
   }
 
@@ -64,18 +72,20 @@ extension PeeringMachine {
 
   /// Seeds are asked when no stored peer connects, and when a node that has links has too few for long: those that it hears of may be
   /// dead, or all of one island.
-  private func seedsAreWanted(_ now: Instant, _ next: inout Instant) -> Bool {
-    if known.targets(.seed).isEmpty { return false }
+  private func reasonForSeeds(_ now: Instant, _ next: inout Instant) -> SeedCause? {
+    if known.targets(.seed).isEmpty { return nil }
     if activeCount == 0 {
-      if now >= aloneSince + configuration.seedPatience { return true }
+      if known.targets(.stored).isEmpty { return .nobodyStored }
       let isStoredPending = known.targets(.stored).contains { known[$0].map { !$0.isTried || $0.link != nil } ?? false }
-      if isStoredPending { next = min(next, aloneSince + configuration.seedPatience) }
-      return !isStoredPending
+      if !isStoredPending { return .noStoredConnects }
+      if now >= aloneSince + configuration.seedPatience { return .storedAreSlow }
+      next = min(next, aloneSince + configuration.seedPatience)
+      return nil
     }
-    guard let shortSince else { return false }
+    guard let shortSince else { return nil }
     let due = shortSince + configuration.seedFallback
     if due > now { next = min(next, due) }
-    return due <= now
+    return due <= now ? .tooFewPeers : nil
   }
 
   /// Among those that are due in a sample: new network groups first, then fewest failures, then the most recently good.
@@ -129,6 +139,8 @@ extension PeeringMachine {
     var link = Link(
       id: id, direction: .outbound, address: address, ip: AddressFacts(address).ip, state: .dialling, since: now, deadline: deadline)
     link.target = target
+    link.origin = known.origin(of: target)
+    if let origin = link.origin { dialCounts[origin].begun += 1 }
     set(link)
     known.update(target) { $0.link = id }
     outputs.append(.dial(id, address, expecting: target.peer, timeout: timeout))
@@ -181,6 +193,7 @@ extension PeeringMachine {
     // With no link at all, a timeout says as much about our own network as about the peer: an outage must not empty the book.
     let counts = reason == nil && (failure.provesOwnNetwork || activeCount > 0)
     let configuration = configuration
+    let isAlone = activeCount == 0
     var generator = generator
     var wait = configuration.backOffBase
     known.update(target) { entry in
@@ -188,7 +201,7 @@ extension PeeringMachine {
       if reason != .duplicate {
         entry.streak += 1
         if counts { entry.failures += 1 }
-        wait = BackOff.delay(entry, isLasting: reason?.isLasting ?? false, configuration, &generator)
+        wait = BackOff.delay(entry, isLasting: reason?.isLasting ?? false, isAlone: isAlone, configuration, &generator)
       }
       entry.notBefore = now + wait
     }

@@ -91,6 +91,7 @@ extension PeeringEvent {
     case .ownFault(let silent, let total): "\(silent) of \(total) links are silent: taken for this side's own fault"
     case .bookRowUnreadable(let key): "a row of the book cannot be read (key of \(key.count) bytes)"
     case .bookRowRemoved: "row removed from the book after too many failed dials"
+    case .seedsAsked(let cause): "seeds are asked: \(cause.rawValue)"
     case .stopped: "stopped"
     }
   }
@@ -105,6 +106,7 @@ extension PeerSource {
     case .exchange: "a peer's list"
     case .identify: "its own word"
     case .discovery: "a look-up"
+    case .local: "the local network"
     }
   }
 }

@@ -15,7 +15,7 @@ extension PeeringMachine {
       peer = author
     }
     let address = KnownAddress(item.address.withoutPeerID)
-    let isConfigured = source == .seed || source.isMustKeep
+    let isConfigured = source == .seed || source.isMustKeep || source == .local
     guard address.facts.fault(allowsPrivate: isConfigured || configuration.allowsPrivateAddresses) == nil else { return }
     // A heard name could make this node look up whatever a stranger likes.
     if source.author != nil && address.facts.ip == nil { return }

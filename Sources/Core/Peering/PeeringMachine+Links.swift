@@ -166,6 +166,8 @@ extension PeeringMachine {
     link.deadline = now + configuration.pingInterval
     set(link)
     activeCount += 1
+    if let origin = link.origin { dialCounts[origin].succeeded += 1 }
+    if seedCause != .tooFewPeers { seedCause = nil }
     let address = link.direction == .outbound ? link.address : nil
     known.update(.peer(peer)) { entry in
       entry.streak = 0
@@ -254,7 +256,7 @@ extension PeeringMachine {
         entry.streak += 1
       }
       let isLasting = reason.code.isLasting || reason.code == .operatorRequest
-      entry.notBefore = now + BackOff.delay(entry, isLasting: isLasting, configuration, &generator)
+      entry.notBefore = now + BackOff.delay(entry, isLasting: isLasting, isAlone: false, configuration, &generator)
     }
     self.generator = generator
     forgetIfNameOnly(peer, now)

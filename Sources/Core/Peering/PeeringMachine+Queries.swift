@@ -31,6 +31,12 @@ extension PeeringMachine {
   /// Whether there are more outbound links than the minimum: one of them may go.
   public var hasSpareOutbound: Bool { slots.outbound > configuration.outboundMinimum }
 
+  /// What discovery goes by: active peers, stored peers that are not must-keep ones, and whether there are fewer outbound links than
+  /// wanted.
+  public var linkSummary: (active: Int, stored: Int, isShort: Bool) {
+    (activeCount, known.targets(.stored).count, lacksOutbound)
+  }
+
   /// Counts by state. O(links + known).
   public var counts: PeeringCounts {
     var counts = PeeringCounts()
@@ -48,6 +54,8 @@ extension PeeringMachine {
     counts.known = known.count
     counts.stored = known.entries.values.reduce(0) { $0 + ($1.isStored ? 1 : 0) }
     counts.bans = bans.count
+    counts.dials = dialCounts
+    counts.seedCause = seedCause
     return counts
   }
 

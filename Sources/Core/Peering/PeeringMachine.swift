@@ -88,6 +88,9 @@ public struct PeeringMachine: Sendable {
   var isStopping = false
   var aloneSince: Instant
   var shortSince: Instant?
+  /// Why seeds are being asked; `nil` when they are not.
+  var seedCause: SeedCause?
+  var dialCounts = DialCounts()
   var fillDeadline: Instant
   var needsFill = true
   /// Never later than the first deadline of any link; may be earlier.

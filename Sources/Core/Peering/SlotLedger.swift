@@ -45,6 +45,8 @@ struct Link {
   var deadline: Instant
   /// The known entry that this link answers for.
   var target: DialTarget?
+  /// Where the dial's address came from; `nil` for an accepted link.
+  var origin: DialOrigin?
   /// The proven peer.
   var peer: PeerID?
   var provenAt = Instant.zero

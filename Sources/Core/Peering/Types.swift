@@ -15,6 +15,8 @@ public enum PeerSource: Hashable, Sendable {
   case identify(PeerID)
   /// Found by a local or distributed look-up.
   case discovery
+  /// Told on the local network: private addresses are good then.
+  case local
 
   var isMustKeep: Bool { self == .bootstrap || self == .manual }
 
@@ -185,6 +187,8 @@ public enum PeeringEvent: Hashable, Sendable {
   case ownFault(silent: Int, of: Int)
   /// A row of the book was set aside: it cannot be read.
   case bookRowUnreadable(key: [UInt8])
+  /// Seeds are being asked from now on; told once until a peer connects.
+  case seedsAsked(SeedCause)
   /// A peer's row left the book after too many failed dials; the peer stays known.
   case bookRowRemoved(PeerID)
   /// All links are closed.
@@ -225,4 +229,8 @@ public struct PeeringCounts: Hashable, Sendable {
   public var stored = 0
   /// Bans in force.
   public var bans = 0
+  /// Dials since the start, by where their addresses came from.
+  public var dials = DialCounts()
+  /// Why seeds are being asked; `nil` when they are not.
+  public var seedCause: SeedCause?
 }

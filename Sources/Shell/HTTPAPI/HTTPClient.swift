@@ -19,14 +19,16 @@ public struct HTTPClient: Sendable {
   private let host: String
   private let port: String
   private let prefix: String
+  private let bytesMaximum: Int
 
   /// Makes a client.
   ///
   /// - Parameters:
   ///   - url: `http://host:port`, or `host:port`; a path in it stands before every request's.
   ///   - timeout: for each request; default 5 s.
+  ///   - bytesMaximum: the longest body that is read; default 64 MiB.
   /// - Throws: ``HTTPClientError`` `badAddress`.
-  public init(_ url: String, timeout: Duration = .seconds(5)) throws(HTTPClientError) {
+  public init(_ url: String, timeout: Duration = .seconds(5), bytesMaximum: Int = 64 << 20) throws(HTTPClientError) {
     var text = url
     while text.hasSuffix("/") && !text.hasSuffix("://") { text.removeLast() }
     if !text.contains("://") { text = "http://" + text }
@@ -35,6 +37,7 @@ public struct HTTPClient: Sendable {
     }
     self.url = text
     self.timeout = timeout
+    self.bytesMaximum = bytesMaximum
     self.host = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
     port = String(parts.port ?? 80)
     prefix = parts.percentEncodedPath
@@ -51,7 +54,7 @@ public struct HTTPClient: Sendable {
     var head = "\(method) \(prefix + path) HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\nAccept: application/json\r\n"
     if let body { head += "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n" }
     try connection.send(Array((head + "\r\n").utf8) + (body ?? []))
-    var reader = AnswerReader(connection)
+    var reader = AnswerReader(connection, bytesMaximum: bytesMaximum)
     return try reader.read()
   }
 
@@ -214,7 +217,12 @@ private struct AnswerReader {
   private var buffer: [UInt8] = []
   private var start = 0
 
-  init(_ connection: Connection) { self.connection = connection }
+  private let bytesMaximum: Int
+
+  init(_ connection: Connection, bytesMaximum: Int) {
+    self.connection = connection
+    self.bytesMaximum = bytesMaximum
+  }
 
   mutating func read() throws(HTTPClientError) -> HTTPClient.Answer {
     var status = 0
@@ -232,7 +240,7 @@ private struct AnswerReader {
         let value = pair[1].trimmingCharacters(in: .whitespaces).lowercased()
         switch pair[0].lowercased() {
         case "content-length":
-          guard let count = Int(value), (0...Self.bytesMaximum).contains(count) else { throw Self.bad("a length of \(value)") }
+          guard let count = Int(value), (0...bytesMaximum).contains(count) else { throw Self.bad("a length of \(value)") }
           length = count
         case "transfer-encoding": isChunked = value.hasSuffix("chunked")
         default: break
@@ -249,7 +257,7 @@ private struct AnswerReader {
     var body: [UInt8] = []
     while true {
       let size = try line().prefix { $0.isHexDigit }
-      guard let count = Int(size, radix: 16), count <= Self.bytesMaximum - body.count else { throw Self.bad("a chunk of \(size)") }
+      guard let count = Int(size, radix: 16), count <= bytesMaximum - body.count else { throw Self.bad("a chunk of \(size)") }
       if count == 0 { break }
       body += try take(count)
       _ = try line()
@@ -281,11 +289,10 @@ private struct AnswerReader {
 
   private mutating func fill() throws(HTTPClientError) -> Bool {
     let bytes = try connection.receive()
-    guard buffer.count + bytes.count <= Self.bytesMaximum + (64 << 10) else { throw Self.bad("over \(Self.bytesMaximum) bytes") }
+    guard buffer.count + bytes.count <= bytesMaximum + (64 << 10) else { throw Self.bad("over \(bytesMaximum) bytes") }
     buffer += bytes
     return !bytes.isEmpty
   }
 
   private static func bad(_ what: String) -> HTTPClientError { HTTPClientError(.badAnswer, "the answer is broken: \(what)") }
-  private static let bytesMaximum = 64 << 20
 }

@@ -1,3 +1,4 @@
+import Discovery
 import HostCore
 import Identity
 import Ledger
@@ -49,8 +50,26 @@ struct EventLog: Sendable {
     case .identified(let peer, let info):
       logger.debug("peers", "identified", ["peer": .text(peer.short), "agent": .text(info.agent)])
     case .peering(let event): write(event)
+    case .discovery(let event): write(event)
     case .peerGone(let peer, let reason): logger.info("peers", "gone", ["peer": .text(peer.short), "why": .text(reason.description)])
     default: break
+    }
+  }
+
+  private func write(_ event: DiscoveryEvent) {
+    switch event {
+    case .nameResolved(let name, let count):
+      logger.info("discovery", "looked a name up", ["name": .text(name.description), "addresses": .init(count)])
+    case .webPeerActive(let address): logger.info("discovery", "an HTTP peer answers", ["url": .text(address.description)])
+    case .webPeerInactive(let address, let why):
+      logger.info("discovery", "an HTTP peer answers no more", ["url": .text(address.description), "why": .text(why)])
+    case .webPeerRefused(let address, let why):
+      logger.debug("discovery", "a URL is not added", ["url": .text(address.description), "why": .text(why)])
+    case .addressConfirmed, .addressSuspected, .portMapped: logger.info("discovery", event.description)
+    case .addressWithdrawn, .portMappingFailed: logger.warning("discovery", event.description)
+    case .localFailed(let why): logger.warning("discovery", "the local network cannot be searched", ["why": .text(why)])
+    case .nameFailed(let name, let why):
+      logger.warning("discovery", "a name leads nowhere", ["name": .text(name.description), "why": .text(why)])
     }
   }
 
@@ -76,6 +95,9 @@ struct EventLog: Sendable {
     case .ownFault(let silent, let all):
       logger.warning("peers", "most peers are silent: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
     case .bookRowUnreadable: logger.warning("peers", "a row of the peer book cannot be read and was set aside")
+    case .dialling(_, let peer, let address):
+      logger.debug("peers", "dialling", ["peer": .text(peer?.short ?? "?"), "address": .text(address.description)])
+    case .seedsAsked(let cause): logger.info("peers", "asking seeds", ["why": .text(cause.rawValue)])
     case .selfConnection(let address): logger.info("peers", "reached myself", ["address": .text(address.description)])
     default: logger.debug("peers", "\(event)")
     }

@@ -7,6 +7,7 @@ import Identity
 import Ledger
 import NodeCore
 import Peering
+import Scout
 import SecureChannel
 import Store
 import Swarm
@@ -49,6 +50,7 @@ public final class Node: @unchecked Sendable {
     let store: LMDBStore
     let core: CoreThread<Core>
     let swarm: Swarm
+    let scout: Scout
     let workers: WorkerPool
     let writer: WorkerPool
   }
@@ -93,6 +95,7 @@ public final class Node: @unchecked Sendable {
       store: store, core: core,
       swarm: Swarm(
         key: key, crypto: crypto, configuration: configuration.swarm, protocols: machine.host.table, sink: SwarmBridge(core)),
+      scout: Scout(configuration: try configuration.scout()) { core.post(.host(.discovered($0))) },
       workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: 4_096),
       writer: try WorkerPool(name: "writer", threads: 1, capacity: 4_096))
     self.parts = parts
@@ -143,6 +146,7 @@ public final class Node: @unchecked Sendable {
     // A peer that does not read holds a link for a second at most.
     _ = gone.wait(timeout: .now() + .milliseconds(1500))
     parts.swarm.stop()
+    parts.scout.stop()
     parts.core.stop()
     parts.workers.stop()
     parts.writer.stop()
@@ -187,6 +191,7 @@ public final class Node: @unchecked Sendable {
   fileprivate func perform(_ outputs: [Core.Output], _ parts: Parts) {
     let (core, store) = (parts.core, parts.store)
     var network: [HostCore.Output] = []
+    var isGone = false
     for output in outputs {
       switch output {
       case .host(let output): network.append(output)
@@ -206,17 +211,21 @@ public final class Node: @unchecked Sendable {
         completion?(answer)
       case .event(let event):
         log.write(event)
-        if case .host(.peering(.stopped)) = event {
-          let waiter = lock.withLock { goneWaiter }
-          waiter?()
-        }
+        if case .host(.peering(.stopped)) = event { isGone = true }
       }
     }
-    if network.isEmpty { return }
+    // Only behind the goodbyes, which the shards then still send.
+    defer {
+      if isGone { lock.withLock { goneWaiter }?() }
+    }
     for output in parts.swarm.perform(network) {
-      guard case .book(let batch) = output else { continue }
-      submit(parts.writer) { [log] in
-        do throws(StoreError) { try store.commit(batch) } catch { log.bookFailed(error) }
+      switch output {
+      case .book(let batch):
+        submit(parts.writer) { [log] in
+          do throws(StoreError) { try store.commit(batch) } catch { log.bookFailed(error) }
+        }
+      case .discover(let task): parts.scout.perform(task)
+      default: break
       }
     }
   }

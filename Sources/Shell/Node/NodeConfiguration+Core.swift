@@ -1,8 +1,11 @@
+import Discovery
+import EventLoop
 import HostCore
 import Identity
 import Ledger
 import NodeCore
 import Peering
+import Scout
 import Swarm
 import Wire
 
@@ -21,9 +24,23 @@ extension NodeConfiguration {
     core.host.peering.exemptsLoopback = allowLoopback
     core.host.peering.allowsPrivateAddresses = allowPrivate || allowLoopback
     core.host.peering.connectTimeout = connectionTimeout
+    core.host.peering.backOffKeepMaximum = reconnectionInterval
     core.host.peering.pingInterval = keepAliveInterval
     core.host.peering.missedPongsMaximum = keepAliveMissed
     if kademlia { core.host.kademlia = .init() }
+    core.host.discovery.local.isEnabled = mdns
+    core.host.discovery.web.peers = httpPeers.compactMap { WebAddress($0) }
+    core.host.discovery.web.interval = httpPeerInterval
+    if portProbe { core.host.discovery.web.ports = Array(5_000...5_011) }
+    if httpEnabled { core.host.discovery.web.ownPort = UInt16(httpPort) }
+    core.host.discovery.web.takesPrivate = allowPrivate || allowLoopback
+    core.host.discovery.reach.mapsPort = portMapping
+    core.host.discovery.reach.confirms = dialBack
+    core.host.discovery.reach.confirmationsMinimum = dialBackPeers
+    core.host.discovery.reach.votesMinimum = observedPeers
+    core.host.discovery.reach.announced = announce.compactMap { try? Multiaddr($0).withoutPeerID }
+    core.host.discovery.reach.takesPrivate = allowPrivate || allowLoopback
+    core.host.discovery.dialBack.dialsPrivate = allowPrivate || allowLoopback
     return core
   }
 
@@ -33,10 +50,40 @@ extension NodeConfiguration {
   /// What is dialled at the start, in the order of the seeds' documents: `--peer`, bootstrap peers, seeds; stored peers are in the book.
   func dials() throws -> [HostCore.Command] {
     var commands: [HostCore.Command] = []
-    for text in peers { commands.append(.dial(try Self.peerAddress(text), keep: true)) }
-    if !bootstrapPeers.isEmpty { commands.append(.learned(try bootstrapPeers.map(Self.peerAddress), .bootstrap)) }
-    if !seedPeers.isEmpty { commands.append(.learned(try seedPeers.map(Self.peerAddress), .seed)) }
+    for text in peers where !Self.isName(text) { commands.append(.dial(try Self.peerAddress(text), keep: true)) }
+    for (list, source) in [(bootstrapPeers, PeerSource.bootstrap), (seedPeers, .seed)] {
+      let addresses = try list.filter { !Self.isName($0) }.map(Self.peerAddress)
+      if !addresses.isEmpty { commands.append(.learned(addresses, source)) }
+    }
+    for text in (peers + bootstrapPeers).filter(Self.isName) { commands.append(.resolve(.dnsaddr(try Multiaddr(text)), .bootstrap)) }
+    for text in seedPeers.filter(Self.isName) + dnsSeeds { commands.append(.resolve(try name(text), .seed)) }
     return commands
+  }
+
+  /// Whether an address is a name whose TXT records hold the real addresses.
+  private static func isName(_ text: String) -> Bool { text.hasPrefix("/dnsaddr/") }
+
+  /// A seed's name; without a port of its own its peers listen where this node listens.
+  private func name(_ text: String) throws -> NameFinder.Name {
+    if Self.isName(text) { return .dnsaddr(try Multiaddr(text)) }
+    let parts = text.split(separator: ":")
+    let own = try listen.lazy.compactMap { try Multiaddr($0).tcpPort }.first { $0 != 0 }
+    return .host(String(parts[0]), port: parts.count > 1 ? UInt16(parts[1]) ?? 0 : own ?? Self.standardPort)
+  }
+
+  /// The port of peers when nothing says otherwise (seed S4).
+  static let standardPort: UInt16 = 9_000
+
+  /// The settings of what discovery does outside the core.
+  func scout() throws -> Scout.Configuration {
+    var scout = Scout.Configuration()
+    scout.interfaces = mdnsInterfaces
+    scout.gateway = gateway.isEmpty ? nil : gateway
+    if !dnsServer.isEmpty {
+      let parts = dnsServer.split(separator: ":")
+      scout.nameServer = SocketAddress(String(parts[0]), port: parts.count > 1 ? UInt16(parts[1]) ?? 0 : 53)
+    }
+    return scout
   }
 
   /// Reads `host:port` or a multiaddr, with or without a PeerID.

@@ -1,6 +1,7 @@
 import EventLoop
 import Metrics
 import NodeCore
+import Peering
 import Threads
 
 /// Prometheus' view of a node: the figures of one moment, asked for at each scrape.
@@ -21,6 +22,12 @@ final class NodeMetrics: Sendable {
     gauge("starling_links_outbound", "Links and dials that this node opened.") { Double($0.peering.outbound) }
     gauge("starling_links_inbound", "Links that peers opened.") { Double($0.peering.inbound) }
     gauge("starling_peers_known", "Remembered peers and addresses.") { Double($0.peering.known) }
+    for origin in DialOrigin.allCases {
+      counter("starling_dials_\(origin.rawValue)_total", "Dials of \(origin.words).") { Double($0.peering.dials[origin].begun) }
+      counter("starling_dials_\(origin.rawValue)_succeeded_total", "Dials of \(origin.words) that ended in an active link.") {
+        Double($0.peering.dials[origin].succeeded)
+      }
+    }
     gauge("starling_bans", "Bans in force.") { Double($0.peering.bans) }
     gauge("starling_chain_height", "Height of the durable chain.") { Double($0.height) }
     gauge("starling_chain_target_height", "The highest height that a peer shows.") { Double($0.target) }
@@ -59,6 +66,17 @@ final class NodeMetrics: Sendable {
     lock.withLock {
       latest.statistics = statistics
       return registry.render()
+    }
+  }
+}
+
+extension DialOrigin {
+  fileprivate var words: String {
+    switch self {
+    case .configured: "bootstrap peers and those that an operator named"
+    case .stored: "peers of the book"
+    case .seed: "seeds"
+    case .heard: "peers that were heard of"
     }
   }
 }

@@ -41,6 +41,7 @@ enum NodeRoutes {
         return .submit(bytes)
       }
     }
+    WebPeerRoutes.add(to: &router, for: node)
     let metrics = NodeMetrics()
     router.get("/metrics") { _, responder in
       node.ask(.statistics) { answer in
@@ -89,6 +90,7 @@ enum NodeRoutes {
     switch answer {
     case .info(let info): responder.success(NodeInfoResponse(info))
     case .peers(let peers): responder.success(PeersResponse(peers: peers.map { PeersResponse.Peer($0) }))
+    case .webPeers: failed(responder, "HTTP peers are served by /peers")
     case .story(let sentences): responder.success(sentences)
     case .chain(let chain): responder.success(ChainInfoResponse(chain))
     case .block(let hash, let block): responder.success(BlockResponse(hash, block))

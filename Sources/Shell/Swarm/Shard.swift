@@ -1,3 +1,4 @@
+import Discovery
 import EventLoop
 import HostCore
 import Identity
@@ -10,6 +11,7 @@ import Wire
 enum ShardCommand: Sendable {
   case adopt(ConnectionID, DetachedSocket)
   case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
+  case probe(ProbeID, Multiaddr, PeerID, timeout: Duration)
   case admit(ConnectionID)
   case close(ConnectionID, Reason)
   case open(StreamRef, [ProtocolID])
@@ -35,6 +37,8 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   private let mailbox: Mailbox<ShardCommand>
   private let sink: any SwarmSink
   private var links: [ConnectionID: ShardLink] = [:]
+  /// Dial-backs under way; the core bounds how many.
+  private var probes: [ProbeID: Probe] = [:]
   private var deadlines = DeadlineQueue<ConnectionID>()
   private var timer: LoopTimer?
   private var resolver: Resolver?
@@ -119,6 +123,10 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
     case .adopt(let id, let socket): add(ShardLink(id: id, shard: self, remote: socket.remote.multiaddr)).adopt(socket, now)
     case .dial(let id, let address, let expecting, let timeout):
       add(ShardLink(id: id, shard: self, remote: address)).dial(address, expecting: expecting, timeout: timeout, resolver, now)
+    case .probe(let id, let address, let peer, let timeout):
+      let probe = Probe(id, to: peer, shard: self, now)
+      probes[id] = probe
+      probe.start(address, timeout: timeout)
     case .admit(let id): links[id]?.admit(now)
     case .close(let id, let reason): links[id]?.close(reason, now)
     case .open(let stream, let names): links[stream.connection]?.open(stream.stream, names, nil, now)
@@ -175,6 +183,13 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
 
   func emit(_ input: HostCore.Input) { inputs.append(input) }
   func emit(_ stream: ApplicationStream) { sink.opened(stream) }
+
+  func probeEnded(_ probe: Probe, _ isReached: Bool) {
+    guard probes.removeValue(forKey: probe.id) != nil else { return }
+    emit(.discovered(.probed(probe.id, isReached)))
+    // The probe may end within a turn of its own.
+    postInputs()
+  }
 
   /// Sends what became ready, tells the core what happened and re-arms the timer.
   func endTurn(_ now: Instant) {

@@ -1,3 +1,4 @@
+import Discovery
 import EventLoop
 import HostCore
 import Identity
@@ -137,7 +138,7 @@ public final class Swarm: @unchecked Sendable {
 
   /// Does what the host core wants, in order. Called on the core's thread.
   ///
-  /// - Returns: the outputs that are not the swarm's: events and changes to the book.
+  /// - Returns: the outputs that are not the swarm's: events, changes to the book and discovery's tasks.
   public func perform(_ outputs: some Sequence<HostCore.Output>) -> [HostCore.Output] {
     var rest: [HostCore.Output] = []
     func add(_ connection: ConnectionID, _ command: ShardCommand) { batches[index(connection)].append(command) }
@@ -157,7 +158,9 @@ public final class Swarm: @unchecked Sendable {
         add(stream.connection, .openApplication(application, names))
         opener(token)?.resume(returning: application)
       case .applicationRefused(let token, let error): opener(token)?.resume(throwing: error)
-      case .book, .event: rest.append(output)
+      case .discover(.probe(let id, let address, let peer, let timeout)):
+        batches[Int(id.rawValue) % shards.count].append(.probe(id, address, peer, timeout: timeout))
+      case .book, .discover, .event: rest.append(output)
       }
     }
     for index in shards.indices where !batches[index].isEmpty {

@@ -76,7 +76,7 @@ struct InputSummary {
     case listening = 32
     case accepted, failed, established, closed, streamOpened, streamAccepted, message, streamFinished, streamEnded, writable, blocked,
       command
-    case timer, clock, workDone, committed, commitFailed, query
+    case timer, clock, workDone, committed, commitFailed, query, discovered
   }
 
   let kind: Kind
@@ -114,6 +114,7 @@ struct InputSummary {
     case .streamEnded(let ref, let error): self = of(.streamEnded, ref, error.map { Array("\($0)".utf8) } ?? [])
     case .writable(let ref): self = of(.writable, ref)
     case .blocked(let ref): self = of(.blocked, ref)
+    case .discovered: self = InputSummary(kind: .discovered)
     case .command: self = InputSummary(kind: .command)
     case .timer: self = InputSummary(kind: .timer)
     }

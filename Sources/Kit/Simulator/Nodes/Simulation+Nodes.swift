@@ -126,7 +126,7 @@ extension Simulation {
     case .protocols(let table):
       for end in node.ends.values.sorted(by: { $0.connection < $1.connection }) { onLink(end) { $0.protocolsChanged(table) } }
     case .book(let batch): if !node.isDiskFailing { try? node.store.commit(batch) }
-    case .openApplication, .applicationRefused, .event: break
+    case .openApplication, .applicationRefused, .discover, .event: break
     }
   }
 

@@ -1,3 +1,4 @@
+import Discovery
 import Foundation
 
 /// One key of the configuration: the same for files, environment, flags, help and documentation.
@@ -253,6 +254,37 @@ enum Checks {
       return "\"\(text.prefix(60))\" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000"
     }
     return nil
+  }
+
+  /// A host name, with or without a port, or a `/dnsaddr/` address.
+  static func dnsSeed(_ text: String) -> String? {
+    if text.hasPrefix("/dnsaddr/") { return multiaddr(text) }
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard (1...2).contains(parts.count), DNSName(parts[0]) != nil, !text.hasPrefix("/"), parts.count == 1 || UInt16(parts[1]) ?? 0 > 0
+    else {
+      return "\"\(text.prefix(60))\" must be a host name, with or without :port, or /dnsaddr/ and a name"
+    }
+    return nil
+  }
+
+  /// An IPv4 address, with or without a port.
+  static func nameServer(_ text: String) -> String? {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    var four = in_addr()
+    let fits =
+      inet_pton(AF_INET, String(parts.first ?? ""), &four) == 1 && parts.count <= 2 && (parts.count == 1 || UInt16(parts[1]) ?? 0 > 0)
+    return text.isEmpty || fits ? nil : "\"\(text.prefix(60))\" must be an IPv4 address, with or without :port"
+  }
+
+  /// `http://host:port`, without a path.
+  static func webAddress(_ text: String) -> String? {
+    WebAddress(text) == nil ? "\"\(text.prefix(60))\" must be a URL such as http://192.0.2.1:5000, without a path" : nil
+  }
+
+  /// An IPv4 address.
+  static func gateway(_ text: String) -> String? {
+    var four = in_addr()
+    return text.isEmpty || inet_pton(AF_INET, text, &four) == 1 ? nil : "\"\(text.prefix(60))\" is not an IPv4 address"
   }
 
   static func networkName(_ text: String) -> String? {

@@ -15,6 +15,28 @@ extension NodeConfiguration {
       "bootstrap_peers", \.bootstrapPeers, "ADDRESS", "Peers that are dialled first and again for ever.", flag: "bootstrap",
       check: Checks.peer),
     .list("seed_peers", \.seedPeers, "ADDRESS", "Peers that are asked when no stored peer connects.", flag: "seed", check: Checks.peer),
+    .list(
+      "dns_seeds", \.dnsSeeds, "NAME", "Names under which the DNS has seeds: host, host:port or /dnsaddr/host.", flag: "dns-seed",
+      check: Checks.dnsSeed),
+    .text(
+      "dns_server", \.dnsServer, "IP[:PORT]", "The name server to ask, IPv4 (default: those of the system).", check: Checks.nameServer),
+    .boolean("mdns", \.mdns, "Find peers on the local network by multicast DNS, and be found."),
+    .list(
+      "mdns_interfaces", \.mdnsInterfaces, "INTERFACE", "Interfaces for multicast DNS (default: all but the loopback).",
+      flag: "mdns-interface"),
+    .list(
+      "http_peers", \.httpPeers, "URL", "Peers that speak HTTP; each is checked and asked for more.", flag: "http-peer",
+      check: Checks.webAddress),
+    .duration(
+      "http_peer_interval", \.httpPeerInterval, maximumSeconds: 86_400, "How often HTTP peers are checked, and ports probed."),
+    .boolean("port_probe", \.portProbe, "Probe ports 5000 to 5011 of this machine for peers that speak HTTP."),
+    .boolean("port_mapping", \.portMapping, "Ask the gateway to map the port to this node (NAT-PMP, UPnP)."),
+    .text("gateway", \.gateway, "IP", "The gateway's IPv4 address (default: the system's default gateway).", check: Checks.gateway),
+    .boolean("dial_back", \.dialBack, "Tell public addresses to others only when peers have dialled them back."),
+    .integer(
+      "dial_back_peers", \.dialBackPeers, 1...16, "Peers, each of another network, that have to reach an address before it is told."),
+    .integer("observed_peers", \.observedPeers, 1...64, "Peers, each of another network, that have to agree on this node's address."),
+    .list("announce", \.announce, "MULTIADDR", "Addresses to tell others as they are.", check: Checks.multiaddr),
     .list("peers", \.peers, "ADDRESS", "Peers to dial at once.", flag: "peer", check: Checks.peer),
     .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),
@@ -26,7 +48,8 @@ extension NodeConfiguration {
     .duration(
       "connection_timeout", \.connectionTimeout, maximumSeconds: 300, "How long a dial may take.", aliases: ["connection_timeout_seconds"]),
     .duration(
-      "reconnection_interval", \.reconnectionInterval, maximumSeconds: 86_400, "How often empty outbound slots are filled.",
+      "reconnection_interval", \.reconnectionInterval, maximumSeconds: 86_400,
+      "The longest wait before a configured peer is dialled again, and without any link also seeds and stored peers.",
       aliases: ["reconnection_interval_seconds"]),
     .duration(
       "keep_alive", \.keepAliveInterval, maximumSeconds: 3_600, "The time between pings on a link.", aliases: ["keep_alive_seconds"]),

@@ -18,6 +18,7 @@ extension NodeConfiguration {
     }
     try configuration.apply(environment: environment)
     try configuration.apply(flags: flags)
+    configuration.fitDefaults()
     try configuration.check()
     return configuration
   }
@@ -26,6 +27,7 @@ extension NodeConfiguration {
   public static func load(text: String, path: String) throws(ConfigurationError) -> NodeConfiguration {
     var configuration = NodeConfiguration()
     try configuration.apply(ConfigurationFile(text: Array(text.utf8), path: path))
+    configuration.fitDefaults()
     try configuration.check()
     return configuration
   }
@@ -78,6 +80,12 @@ extension NodeConfiguration {
 
   private static func unknown(_ what: String, _ near: String?) -> String {
     "unknown \(what)" + (near.map { "; did you mean \($0)?" } ?? "")
+  }
+
+  /// Defaults give way to what was set: a file that says only `max_peers: 5` is not contradictory.
+  private mutating func fitDefaults() {
+    if sources["max_outbound"] == nil { maxOutbound = min(max(maxOutbound, sources["min_outbound"] == nil ? 0 : minOutbound), maxPeers) }
+    if sources["min_outbound"] == nil { minOutbound = min(minOutbound, maxOutbound) }
   }
 
   /// What only shows when all layers are in.

@@ -30,6 +30,32 @@ public struct NodeConfiguration: Sendable {
   public var bootstrapPeers: [String] = []
   /// Peers that are asked when no stored peer connects, in order.
   public var seedPeers: [String] = []
+  /// Names whose A and AAAA records are seeds (`host` or `host:port`), or `/dnsaddr/…` addresses that lead to seeds.
+  public var dnsSeeds: [String] = []
+  /// The name server to ask, `IP` or `IP:port`; empty means the system's.
+  public var dnsServer = ""
+  /// Whether peers on the local network are found by multicast DNS, and find this node.
+  public var mdns = false
+  /// The interfaces that multicast DNS uses; empty means all but the loopback.
+  public var mdnsInterfaces: [String] = []
+  /// Peers that speak HTTP, to begin with.
+  public var httpPeers: [String] = []
+  /// Whether ports 5000 to 5011 of this machine are probed for peers that speak HTTP (seed S1).
+  public var portProbe = false
+  /// The time between two turns of each HTTP peer, and of the probe.
+  public var httpPeerInterval: Duration = .seconds(30)
+  /// Whether the gateway is asked to map the port to this node (NAT-PMP, UPnP).
+  public var portMapping = false
+  /// The gateway's IPv4 address; empty means the system's default gateway.
+  public var gateway = ""
+  /// Whether public addresses are told to others only when peers have dialled them back.
+  public var dialBack = true
+  /// How many peers of different networks have to reach an address before it is told.
+  public var dialBackPeers = 2
+  /// How many peers of different networks have to see this node at an IP address before it is looked into.
+  public var observedPeers = 3
+  /// Addresses that are told to others as they are.
+  public var announce: [String] = []
   /// Peers to dial at once, stored on success.
   public var peers: [String] = []
   /// Links at most.
@@ -48,7 +74,7 @@ public struct NodeConfiguration: Sendable {
   public var kademlia = true
   /// How long a dial may take.
   public var connectionTimeout: Duration = .seconds(10)
-  /// How often empty outbound slots are filled.
+  /// The longest wait before a configured peer is dialled again; without any link seeds and stored peers too.
   public var reconnectionInterval: Duration = .seconds(30)
   /// The time between pings on a link.
   public var keepAliveInterval: Duration = .seconds(30)
