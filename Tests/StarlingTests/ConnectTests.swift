@@ -168,7 +168,7 @@ import Testing
   @Test("a good address is dialled after a bad one of the same peer that was under way")
   func ownTurn() async throws {
     let silent = try await SilentListener()
-    let first = try await makeHost { $0.swarm.connection.handshakeTimeout = .milliseconds(200) }
+    let first = try await makeHost { $0.swarm.connection.handshakeTimeout = .seconds(3) }
     let second = try await makeHost()
     let (good, peer) = (await second.address, second.peerID)
     let bad = try Multiaddr("/ip4/127.0.0.1/tcp/\(silent.port)").withPeerID(peer)
