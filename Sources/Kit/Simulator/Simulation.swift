@@ -57,10 +57,10 @@ public final class Simulation {
   /// Whether packets from one group of nodes to another are lost.
   var isBlocked: (from: Int, to: Int, bothWays: Bool)?
   var stalledEnds: [LinkEnd] = []
-  var trace: Trace
+  var trace = Trace()
   var load: Load
   var oracle = Oracle()
-  var measures = Measures()
+  var measures: Measures
   /// When faults and load end.
   let quietFrom: Instant
   let end: Instant
@@ -74,8 +74,7 @@ public final class Simulation {
   ///
   /// - Parameters:
   ///   - duration: how long the whole run takes; the scenario's own by default.
-  ///   - sink: takes each line of the trace.
-  public init(_ scenario: Scenario, seed: UInt64, duration: Duration? = nil, sink: ((String) -> Void)? = nil) {
+  public init(_ scenario: Scenario, seed: UInt64, duration: Duration? = nil) {
     self.scenario = scenario
     self.seed = seed
     var generator = SeededGenerator(seed: seed)
@@ -83,7 +82,9 @@ public final class Simulation {
     self.crypto = crypto
     end = Instant.zero + (duration ?? scenario.duration)
     quietFrom = max(Instant.zero, end - scenario.settle)
-    trace = Trace(sink: sink)
+    // Propagation counts once the first nodes are there and linked, and while there is time left to arrive.
+    let warm = min(Instant.zero + scenario.startWithin + .seconds(20), Instant.zero + (end - .zero) / 3)
+    measures = Measures(window: warm...max(warm, end - .seconds(10)))
 
     let plan = Plan(scenario, crypto: crypto, generator: &generator)
     genesis = plan.genesis
@@ -100,12 +101,14 @@ public final class Simulation {
       let isLate = !node.isSeed && node.producer == nil && self.generator.unit() < scenario.late
       let start = isLate ? scenario.lateAfter + self.generator.jitter(.seconds(5)) : self.generator.jitter(scenario.startWithin)
       queue.schedule(.start(node: node.index), at: Instant.zero + start)
-      if isLate { measures.late.insert(node.index) }
     }
     for index in scenario.faults.indices { queue.schedule(.fault(index), at: Instant.zero + scenario.faults[index].from) }
     queue.schedule(.load, at: Instant.zero + .seconds(5))
     queue.schedule(.sample, at: Instant.zero + .seconds(1))
   }
+
+  /// Gives every line of the trace from here on to somebody; `nil` stops that. Changes nothing in the run, but costs time.
+  public func listen(_ sink: ((String) -> Void)?) { trace.sink = sink }
 
   /// The hash of everything that has happened so far.
   public var traceHash: UInt64 { trace.hash }

@@ -21,6 +21,29 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   case connected
   /// In the end all honest nodes have one head, and the chain has grown.
   case oneHead
+
+  /// What it says, for people.
+  public var about: String {
+    switch self {
+    case .oneLink: "Never are two links in use between two nodes."
+    case .invariants: "Tables, slots and bounds of every machine agree."
+    case .durability: "What was durable is there after a restart."
+    case .transactions: "In the end every accepted transaction is in the chain of every honest node, once."
+    case .validity: "Only blocks that keep all rules are applied, and equal blocks give equal state."
+    case .blame: "No honest node is banned or cut off for an offence by another honest node."
+    case .memory: "Nothing that belongs to an ended link or stream stays behind."
+    case .connected: "In the end all honest nodes run and are connected."
+    case .oneHead: "In the end all honest nodes have one head, and the chain has grown."
+    }
+  }
+
+  /// Whether it is checked at every step or sample, rather than at the end.
+  var isCheckedThroughout: Bool {
+    switch self {
+    case .oneLink, .invariants, .durability, .blame, .memory: true
+    case .transactions, .validity, .connected, .oneHead: false
+    }
+  }
 }
 
 /// A property that was broken.

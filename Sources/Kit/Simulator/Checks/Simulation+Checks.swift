@@ -78,7 +78,7 @@ extension Simulation {
     for node in honest {
       guard let core = node.core else { continue }
       // The newest block may be on its way.
-      let fresh = (now - measuresBorn(highest.hash)) < .seconds(5)
+      let fresh = (now - born(highest.hash)) < .seconds(5)
       let lag = highest.height - min(highest.height, core.chain.head.height)
       let own = (try? core.chain.hash(at: highest.height - 1)) ?? nil
       let theirs = highest.height == 0 ? nil : (try? nodes[bestIndex(honest)].core?.chain.hash(at: highest.height - 1)) ?? nil
@@ -93,7 +93,7 @@ extension Simulation {
     if highest.height < expected { oracle.violate(.oneHead, nil, "the chain has grown to \(highest.height) only") }
   }
 
-  private func measuresBorn(_ hash: Hash256) -> Instant { measures.blocks.of[hash]?.born ?? .zero }
+  private func born(_ hash: Hash256) -> Instant { measures.blocks.births[hash] ?? .zero }
 
   private func bestIndex(_ honest: [SimulatedNode]) -> Int {
     var best = honest[0]

@@ -20,14 +20,17 @@ extension Simulation {
         oracle.roots[head.hash] = head.stateRoot
       }
     case .chain(.blockProduced(let hash, _, _, _)):
-      measures.blocks.note(hash, at: now, origin: node.index)
+      measures.blocks.begin(hash, at: now, origin: node.index, nodes: nodes.count) { isAttentive(nodes[$0]) }
     case .chain(.ownBlockRefused(let error)):
       if node.isHonest { oracle.violate(.validity, node.index, "its own block was refused: \(error)") }
     case .blockAccepted(let hash, let peer):
       measures.blocks.reach(hash, node.index, from: peer.flatMap { nodeOf[$0] }, at: now)
     case .transactionAccepted(let id, let peer):
       if peer == nil {
-        measures.transactions.note(id, at: now, origin: node.index)
+        // The user's wait counts from when the node was given it.
+        measures.transactions.begin(id, at: measures.submission(of: id) ?? now, origin: node.index, nodes: nodes.count) {
+          isAttentive(nodes[$0])
+        }
       } else {
         measures.transactions.reach(id, node.index, from: peer.flatMap { nodeOf[$0] }, at: now)
       }
@@ -42,16 +45,43 @@ extension Simulation {
     }
   }
 
+  /// Whether a node can be expected to hear of what is born now.
+  private func isAttentive(_ node: SimulatedNode) -> Bool { node.isUp && node.isHonest && !node.isSuspended }
+
   private func observe(_ event: PeeringEvent, _ node: SimulatedNode) {
-    guard case .banned(let subject, _, let detail) = event else { return }
+    switch event {
+    case .banned(let subject, _, let detail): observe(banOf: subject, detail, node)
+    case .refused(_, _, let reason): measures.refusals[reason.code.description, default: 0] += 1
+    case .dialFailed(_, _, _, let failure, _): measures.dialFailures[failure.kind, default: 0] += 1
+    case .offence(_, let offence, _): measures.offences[offence.rawValue, default: 0] += 1
+    default: break
+    }
+  }
+
+  private func observe(banOf subject: BanSubject, _ detail: String, _ node: SimulatedNode) {
     var banned: Int?
     if case .peer(let peer) = subject { banned = nodeOf[peer] }
-    measures.bans.append(.init(time: now, by: node.index, of: banned, reason: detail))
+    measures.banned(.init(time: now, by: node.index, of: banned.map { nodes[$0].name } ?? "\(subject)", reason: detail))
     guard node.isHonest else { return }
     if let banned {
       if nodes[banned].isHonest { oracle.violate(.blame, node.index, "banned the honest n\(banned): \(detail)") }
     } else if case .network(let network) = subject, let honest = nodes.first(where: { $0.isHonest && network.contains($0.ip) }) {
       oracle.violate(.blame, node.index, "banned \(network), where the honest \(honest.name) stands: \(detail)")
+    }
+  }
+}
+
+extension DialFailure {
+  /// What went wrong, without the particulars.
+  fileprivate var kind: String {
+    switch self {
+    case .refused: "nobody listens"
+    case .timedOut: "timed out"
+    case .unreachable: "no way there"
+    case .transport: "the transport broke"
+    case .handshake: "the secure channel failed"
+    case .wrongPeer: "another peer answered"
+    case .goodbye(let reason): "refused: \(reason.code)"
     }
   }
 }

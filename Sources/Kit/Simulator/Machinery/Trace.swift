@@ -10,26 +10,11 @@ struct Trace {
     case crashed, stopped, suspended, resumed, clockSet, diskFails, diskWorks, grouped, linkCut, partition, mended, flood, misbehaved
   }
 
-  /// One step, for the table of the last ones.
-  struct Step {
-    let time: Instant
-    let node: Int
-    let text: () -> String
-  }
-
   private var mixer = Mixer(seed: 0x7472_6163_6500)
-  private let sink: ((String) -> Void)?
-  private var ring: [Step] = []
-  private var ringNext = 0
-  /// How many steps are kept for the table; 0 keeps none.
-  var ringSize = 60
-
-  init(sink: ((String) -> Void)?) { self.sink = sink }
+  /// Takes each line.
+  var sink: ((String) -> Void)?
 
   var hash: UInt64 { mixer.short }
-
-  /// The last steps, oldest first.
-  var lastSteps: [Step] { Array(ring[ringNext...] + ring[..<ringNext]) }
 
   mutating func note(_ now: Instant, _ node: Int, _ note: Note, _ first: UInt64 = 0, _ second: UInt64 = 0) {
     mixer.add(UInt64(bitPattern: now.nanoseconds))
@@ -37,7 +22,7 @@ struct Trace {
     mixer.add(note.rawValue)
     mixer.add(first)
     mixer.add(second)
-    say(now, node) { "# \(note) \(first) \(second)" }
+    sink?("\(Trace.stamp(now)) n\(node) # \(note) \(first) \(second)")
   }
 
   mutating func input(_ now: Instant, _ node: Int, _ input: Core.Input) {
@@ -48,19 +33,7 @@ struct Trace {
     mixer.add(summary.link)
     mixer.add(UInt64(summary.stream))
     mixer.add(summary.bytes)
-    say(now, node) { summary.text }
-  }
-
-  private mutating func say(_ now: Instant, _ node: Int, _ text: @escaping () -> String) {
-    sink?("\(Trace.stamp(now)) n\(node) \(text())")
-    guard ringSize > 0 else { return }
-    let step = Step(time: now, node: node, text: text)
-    if ring.count < ringSize {
-      ring.append(step)
-    } else {
-      ring[ringNext] = step
-      ringNext = (ringNext + 1) % ringSize
-    }
+    sink?("\(Trace.stamp(now)) n\(node) \(summary.text)")
   }
 
   /// Seconds with nine places.

@@ -17,6 +17,8 @@ final class FullEndpoint: LinkEndpoint {
   private var held: [Connection.Output] = []
   private var outputs: [Connection.Output] = []
   private var blocked: Set<StreamID> = []
+  /// Where each stream's bytes are counted.
+  private var traffic: [StreamID: Traffic.Slot] = [:]
   /// Bytes sent and not yet read at the other end: what the socket's buffer and the path hold.
   private var outstanding = 0
   private var armed = Instant.distantFuture
@@ -83,6 +85,7 @@ final class FullEndpoint: LinkEndpoint {
 
   func open(_ stream: StreamID, _ names: [ProtocolID], _ now: Instant) {
     guard ending == nil else { return }
+    if let name = names.first { traffic[stream] = simulation.measures.traffic.slot(of: name) }
     connection?.openStream(stream, protocols: names, now: now, into: &outputs)
     deliver(now)
     flush(now)
@@ -90,6 +93,7 @@ final class FullEndpoint: LinkEndpoint {
 
   func send(_ stream: StreamID, _ bytes: [UInt8], _ now: Instant) {
     guard let connection else { return }
+    if let slot = traffic[stream] { simulation.measures.traffic.sent(slot, bytes: bytes.count) }
     let queued = connection.send(bytes, on: stream, into: &outputs)
     if queued > limits.highWatermark && blocked.insert(stream).inserted { emit(.blocked(ref(stream))) }
     deliver(now)
@@ -103,6 +107,7 @@ final class FullEndpoint: LinkEndpoint {
 
   func reset(_ stream: StreamID, _ now: Instant) {
     blocked.remove(stream)
+    traffic[stream] = nil
     connection?.reset(stream)
     flush(now)
   }
@@ -156,15 +161,21 @@ final class FullEndpoint: LinkEndpoint {
 
   private func stream(_ output: Connection.Output) {
     switch output {
-    case .streamOpened(let stream, let name): emit(.streamOpened(ref(stream), name))
-    case .streamAccepted(let stream, let name): emit(.streamAccepted(ref(stream), name))
+    case .streamOpened(let stream, let name):
+      traffic[stream] = simulation.measures.traffic.slot(of: name)
+      emit(.streamOpened(ref(stream), name))
+    case .streamAccepted(let stream, let name):
+      traffic[stream] = simulation.measures.traffic.slot(of: name)
+      emit(.streamAccepted(ref(stream), name))
     case .message(let stream, let bytes): emit(.message(ref(stream), bytes))
     case .streamFinished(let stream): emit(.streamFinished(ref(stream)))
     case .streamFailed(let stream, let error):
       blocked.remove(stream)
+      traffic[stream] = nil
       emit(.streamEnded(ref(stream), error))
     case .streamClosed(let stream):
       blocked.remove(stream)
+      traffic[stream] = nil
       emit(.streamEnded(ref(stream), nil))
     case .writable(let stream): if blocked.remove(stream) != nil { emit(.writable(ref(stream))) }
     case .data, .established, .closed, .roundTrip: break

@@ -45,6 +45,8 @@ final class SessionEndpoint: LinkEndpoint {
     var isFinishedHere = false
     var isFinishedThere = false
     var framing: Framing
+    /// Where its bytes are counted.
+    var traffic: Traffic.Slot
     /// Bytes sent and not yet read at the other end.
     var outstanding = 0
     var isBlocked = false
@@ -128,7 +130,10 @@ final class SessionEndpoint: LinkEndpoint {
       establish(now)
     case .confirm: establish(now)
     case .open(let id, let names): opened(id, names)
-    case .accept(let id, let name): if streams[id] != nil { stream(.streamAccepted(ref(id), name)) }
+    case .accept(let id, let name):
+      guard streams[id] != nil else { return }
+      streams[id]!.traffic = simulation.measures.traffic.slot(of: name)
+      stream(.streamAccepted(ref(id), name))
     case .refuse(let id):
       if streams.removeValue(forKey: id) != nil {
         stream(.streamEnded(ref(id), .negotiationFailed("the remote speaks none of the protocols")))
@@ -147,7 +152,7 @@ final class SessionEndpoint: LinkEndpoint {
   private func opened(_ id: StreamID, _ names: [ProtocolID]) {
     guard inbound < limits.inboundStreamsMaximum else { return transmit(.reset(flip(id))) }
     guard let name = names.first(where: { table[$0] != nil }), let entry = table[name] else { return transmit(.refuse(flip(id))) }
-    streams[id] = Stream(framing: entry.framing)
+    streams[id] = Stream(framing: entry.framing, traffic: simulation.measures.traffic.slot(of: name))
     inbound += 1
     transmit(.accept(flip(id), name))
     stream(.streamOpened(ref(id), name))
@@ -189,7 +194,7 @@ final class SessionEndpoint: LinkEndpoint {
     let outbound = streams.count - inbound
     guard outbound < limits.outboundStreamsMaximum else { return stream(.streamEnded(ref(id), .limit("outbound streams"))) }
     precondition(streams[id] == nil, "stream \(id) is already open")
-    streams[id] = Stream(framing: table[names[0]]?.framing ?? .raw)
+    streams[id] = Stream(framing: table[names[0]]?.framing ?? .raw, traffic: simulation.measures.traffic.slot(of: names[0]))
     transmit(.open(flip(id), names))
   }
 
@@ -199,6 +204,7 @@ final class SessionEndpoint: LinkEndpoint {
       return abort(id, .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum))
     }
     let frame = Frame.message(flip(id), bytes)
+    simulation.measures.traffic.sent(known.traffic, bytes: bytes.count)
     streams[id]!.outstanding += frame.wireBytes
     let queued = streams[id]!.outstanding - Self.window
     if queued > limits.sendBufferMaximum { return abort(id, .limit("bytes queued for sending: \(limits.sendBufferMaximum)")) }

@@ -1,55 +1,38 @@
+import SecureChannel
 import Wire
 
 /// What is counted while a simulation runs.
 struct Measures {
-  /// How one block or transaction spread.
-  struct Spread {
-    let origin: Int
-    let born: Instant
-    /// Nodes that have it, with the time since it was born and the hops it took.
-    var reached: [(node: Int, after: Duration, hops: Int)] = []
-    var hopsOf: [Int: Int] = [:]
-  }
-
-  /// What spread of one kind of thing.
-  struct Spreads {
-    var of: [Hash256: Spread] = [:]
-    var order: [Hash256] = []
-
-    /// Something was born.
-    mutating func note(_ id: Hash256, at now: Instant, origin: Int) {
-      guard of[id] == nil, order.count < maximum else { return }
-      order.append(id)
-      of[id] = Spread(origin: origin, born: now)
-      of[id]!.hopsOf[origin] = 0
-    }
-
-    /// It reached a node.
-    mutating func reach(_ id: Hash256, _ node: Int, from: Int?, at now: Instant) {
-      guard of[id] != nil, of[id]!.hopsOf[node] == nil else { return }
-      let hops = from.flatMap { of[id]!.hopsOf[$0] }.map { $0 + 1 } ?? 0
-      of[id]!.hopsOf[node] = hops
-      of[id]!.reached.append((node, now - of[id]!.born, hops))
-    }
-  }
-
-  var blocks = Spreads()
-  var transactions = Spreads()
-  var submittedAt: [Hash256: Instant] = [:]
-  var late: Set<Int> = []
+  var blocks: Spreads
+  var transactions: Spreads
+  /// When each transaction that has no answer yet was submitted last.
+  private var submittedAt: [Hash256: Instant] = [:]
+  var samples: [Sample] = []
+  var faults: [FaultSpan] = []
   var bans: [Ban] = []
+  var banCount = 0
+  /// Links that ended, by reason.
   var closes: [String: Int] = [:]
+  /// Links that were refused when they arrived, by reason.
+  var refusals: [String: Int] = [:]
+  /// Dials that failed, by what went wrong.
+  var dialFailures: [String: Int] = [:]
+  var offences: [String: Int] = [:]
   var reorganisations = 0
   var deepestReorganisation = 0
-  var samples: [Sample] = []
-  /// The most spreads that are kept of each kind.
-  static let maximum = 4_096
+  var traffic = Traffic()
 
   struct Ban {
     let time: Instant
     let by: Int
-    let of: Int?
+    let of: String
     let reason: String
+  }
+
+  struct FaultSpan {
+    let name: String
+    let from: Instant
+    let until: Instant
   }
 
   struct Sample {
@@ -63,5 +46,46 @@ struct Measures {
     let bytes: UInt64
   }
 
-  mutating func submitted(_ id: Hash256, at time: Instant) { if submittedAt[id] == nil { submittedAt[id] = time } }
+  /// The most bans and spans of faults that are kept one by one.
+  private static let listMaximum = 1_000
+
+  /// - Parameter window: what is born in this time counts for propagation.
+  init(window: ClosedRange<Instant>) {
+    blocks = Spreads(window: window)
+    transactions = Spreads(window: window)
+  }
+
+  mutating func submitted(_ id: Hash256, at time: Instant) { submittedAt[id] = time }
+
+  /// When a transaction that a node has accepted was given to it.
+  mutating func submission(of id: Hash256) -> Instant? { submittedAt.removeValue(forKey: id) }
+
+  mutating func banned(_ ban: Ban) {
+    banCount += 1
+    if bans.count < Measures.listMaximum { bans.append(ban) }
+  }
+
+  mutating func began(_ fault: FaultSpan) { if faults.count < Measures.listMaximum { faults.append(fault) } }
+}
+
+/// What nodes sent, by the protocol of its stream.
+struct Traffic {
+  /// A protocol's place in the table.
+  struct Slot: Hashable { fileprivate let index: Int }
+
+  private(set) var rows: [(name: ProtocolID, messages: UInt64, bytes: UInt64)] = []
+  private var slots: [ProtocolID: Slot] = [:]
+
+  mutating func slot(of name: ProtocolID) -> Slot {
+    if let slot = slots[name] { return slot }
+    let slot = Slot(index: rows.count)
+    slots[name] = slot
+    rows.append((name, 0, 0))
+    return slot
+  }
+
+  mutating func sent(_ slot: Slot, bytes: Int) {
+    rows[slot.index].messages += 1
+    rows[slot.index].bytes += UInt64(bytes)
+  }
 }

@@ -183,17 +183,14 @@ extension Fault {
 
   /// The form that ``init(text:)`` reads.
   var text: String {
-    var words: [String]
+    var words = [kind.name]
     switch kind {
-    case .partition(let share, let isOneWay): words = ["partition share \(share)"] + (isOneWay ? ["one-way"] : [])
-    case .crash(let share, let isSilent): words = ["crash share \(share)"] + (isSilent ? ["silent"] : [])
-    case .restart(let share): words = ["restart share \(share)"]
-    case .cut(let share, let isSilent): words = ["cut share \(share)"] + (isSilent ? ["silent"] : [])
-    case .suspend(let share): words = ["suspend share \(share)"]
-    case .clock(let share, let by): words = ["clock share \(share) by \(ScenarioWords.show(by))"]
-    case .diskErrors(let share): words = ["disk-errors share \(share)"]
-    case .seedsDown: words = ["seeds-down"]
-    case .flood(let times): words = ["flood times \(times)"]
+    case .partition(let share, let isOneWay): words += ["share \(share)"] + (isOneWay ? ["one-way"] : [])
+    case .crash(let share, let isSilent), .cut(let share, let isSilent): words += ["share \(share)"] + (isSilent ? ["silent"] : [])
+    case .restart(let share), .suspend(let share), .diskErrors(let share): words.append("share \(share)")
+    case .clock(let share, let by): words.append("share \(share) by \(ScenarioWords.show(by))")
+    case .seedsDown: break
+    case .flood(let times): words.append("times \(times)")
     }
     words.append("from \(ScenarioWords.show(from))")
     if let until { words.append("until \(ScenarioWords.show(until))") }

@@ -100,6 +100,21 @@ public struct Fault: Hashable, Sendable {
     case seedsDown
     /// So many times the load, all at one node at a time.
     case flood(times: Double)
+
+    /// The word for it in a scenario's text.
+    public var name: String {
+      switch self {
+      case .partition: "partition"
+      case .crash: "crash"
+      case .restart: "restart"
+      case .cut: "cut"
+      case .suspend: "suspend"
+      case .clock: "clock"
+      case .diskErrors: "disk-errors"
+      case .seedsDown: "seeds-down"
+      case .flood: "flood"
+      }
+    }
   }
 
   /// What goes wrong.

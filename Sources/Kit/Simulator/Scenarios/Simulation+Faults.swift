@@ -23,6 +23,7 @@ extension Simulation {
     // Whatever goes wrong ends before the quiet time.
     let mend = min(now + fault.lasting.lowerBound + generator.jitter(span), quietFrom)
     strike(fault.kind, until: mend)
+    measures.began(.init(name: fault.kind.name, from: now, until: mend))
     if let every = fault.every { queue.schedule(.fault(index), at: now + every / 2 + generator.jitter(every)) }
   }
 
