@@ -119,8 +119,9 @@ let package = Package(
     tests("Sync", ["Wire", "Identity", "Sync", "Crypto"]),
     tests("Healing", ["Wire", "Identity", "Healing"]),
     tests("NodeCore", ["Wire", "Identity", "NodeCore", "Simulator", "Crypto", "Store"]),
-    tests("Simulator", ["Wire", "Identity", "Ledger", "HostCore", "NodeCore", "Simulator", "Store"]),
-    .testTarget(name: "Regressions", dependencies: ["Wire", "Simulator"], path: "Tests/Regressions", swiftSettings: shell),
+    tests("Simulator", ["Wire", "Identity", "SecureChannel", "Peering", "Ledger", "HostCore", "NodeCore", "Simulator", "Store"]),
+    .testTarget(
+      name: "Regressions", dependencies: ["Simulator"], path: "Tests/Regressions", exclude: ["Seeds"], swiftSettings: shell),
     tests("Crypto", ["Wire", "Identity", "Crypto"]),
     tests("EventLoop", ["Wire", "Threads", "EventLoop"]),
     tests("Store", ["Wire", "Store", "Conformance", "StoreTorture"]),

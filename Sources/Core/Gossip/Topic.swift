@@ -28,14 +28,17 @@ public struct Topic: Hashable, Comparable, Sendable, ExpressibleByStringLiteral,
   }
 
   /// Whether both names have the same bytes.
-  public static func == (left: Topic, right: Topic) -> Bool { left.name.utf8.elementsEqual(right.name.utf8) }
+  public static func == (left: Topic, right: Topic) -> Bool {
+    unsafe left.name.utf8Span.span.bytes.elementsEqual(right.name.utf8Span.span.bytes)
+  }
 
   /// The order of the names' bytes.
   public static func < (left: Topic, right: Topic) -> Bool { left.name.utf8.lexicographicallyPrecedes(right.name.utf8) }
 
   /// Hashes the name's bytes.
   public func hash(into hasher: inout Hasher) {
-    for byte in name.utf8 { hasher.combine(byte) }
+    let bytes = unsafe name.utf8Span.span.bytes
+    unsafe bytes.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
   }
 
   /// The name.

@@ -210,7 +210,7 @@ extension HostCore {
     links[connection]!.gossipFailures += 1
     run(gossip: .peerDisconnected(link.peer), now, &outputs)
     links[connection]!.gossipProtocol = nil
-    guard link.gossipFailures < 3, link.isActive, !link.isClosing else { return }
+    guard link.gossipFailures <= 3, link.isActive, !link.isClosing else { return }
     links[connection]!.gossipProtocol = version
     joinMesh(connection, version, now, &outputs)
   }

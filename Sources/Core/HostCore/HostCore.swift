@@ -25,6 +25,8 @@ public final class HostCore {
   public internal(set) var peering: PeeringMachine
   /// The mesh, unless left out.
   public let gossip: Gossip?
+  /// Peering's deadline, kept because asking that large value for it means copying it.
+  var peeringDeadline: Instant?
   var exchange: PeerExchange
   var discoverer: Discoverer
   var dialBackServer: DialBackServer
@@ -62,6 +64,7 @@ public final class HostCore {
     var generator = SeededGenerator(seed: seed)
     peering = PeeringMachine(
       localPeer: key.peerID, configuration: configuration.peering, book: book, clock: clock, seed: generator.next(), now: now)
+    peeringDeadline = peering.nextDeadline
     gossip = configuration.gossip.map {
       Gossip(
         configuration: $0, key: key, crypto: crypto, seed: generator.next(),
@@ -97,7 +100,7 @@ public final class HostCore {
     func consider(_ other: Instant?) {
       if let other, deadline == nil || other < deadline! { deadline = other }
     }
-    consider(peering.nextDeadline)
+    consider(peeringDeadline)
     consider(gossip?.nextDeadline)
     consider(exchange.nextDeadline)
     consider(discoverer.nextDeadline)
@@ -166,7 +169,7 @@ public final class HostCore {
     if let deadline = requests.nextDeadline, deadline <= now {
       for id in requests.expire(now, into: &outputs) { answered(id, .failure(.timeout), now, &outputs) }
     }
-    if let deadline = peering.nextDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
+    if let deadline = peeringDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
     if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timerFired, now, &outputs) }
     if let deadline = kademliaState?.nextDeadline, deadline <= now { kademliaTimer(now, &outputs) }

@@ -4,8 +4,8 @@ import Peering
 import SecureChannel
 import Wire
 
-/// What the host keeps of one proven link.
-struct Link {
+/// What the host keeps of one proven link. A class, so that looking at it copies nothing; it belongs to its host.
+final class Link {
   /// What a stream of the link is for.
   enum StreamRole {
     case pingAnswerer
@@ -41,7 +41,14 @@ struct Link {
   var isClosing = false
   var bucket: TokenBucket
 
-  mutating func makeStream(_ connection: ConnectionID, _ role: StreamRole) -> StreamRef {
+  init(peer: PeerID, remote: Multiaddr, direction: Direction, bucket: TokenBucket) {
+    self.peer = peer
+    self.remote = remote
+    self.direction = direction
+    self.bucket = bucket
+  }
+
+  func makeStream(_ connection: ConnectionID, _ role: StreamRole) -> StreamRef {
     let stream = StreamID.outbound(nextStream)
     nextStream += 1
     streams[stream] = role

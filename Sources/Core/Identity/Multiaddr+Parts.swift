@@ -68,7 +68,10 @@ extension Multiaddr {
   private var hostComponent: Component? { components.first { $0.code != .ip6zone } }
 
   private var transport: Component? {
-    guard host != nil else { return nil }
-    return components.drop { $0.code == .ip6zone }.dropFirst().first
+    let components = components.drop { $0.code == .ip6zone }
+    switch components.first {
+    case .ip?, .dns?, .dns4?, .dns6?: return components.dropFirst().first
+    default: return nil
+    }
   }
 }

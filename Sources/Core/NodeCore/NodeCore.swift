@@ -218,15 +218,20 @@ public final class NodeCore<L: Ledger, C: Consensus> {
 
   /// When `timer` is wanted.
   public var nextDeadline: Instant? {
-    if !startOutputs.isEmpty { return started }
-    var deadline = min(poolDeadline, serviceDeadline)
-    if let other = host.nextDeadline, other < deadline { deadline = other }
-    if let other = chain.nextDeadline, other < deadline { deadline = other }
-    if let other = sync.nextDeadline, other < deadline { deadline = other }
-    return deadline
+    @_specialize(where L == AccountLedger, C == ProofOfAuthority)
+    get {
+      if !startOutputs.isEmpty { return started }
+      var deadline = min(poolDeadline, serviceDeadline)
+      if let other = host.nextDeadline, other < deadline { deadline = other }
+      if let other = chain.nextDeadline, other < deadline { deadline = other }
+      if let other = sync.nextDeadline, other < deadline { deadline = other }
+      return deadline
+    }
   }
 
   /// Takes one input and appends what is to be done.
+  // Generic code is several times slower unless the compiler knows the types that this package runs it with.
+  @_specialize(where L == AccountLedger, C == ProofOfAuthority)
   public func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
     if !startOutputs.isEmpty {
       outputs.append(contentsOf: startOutputs)

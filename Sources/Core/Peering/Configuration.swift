@@ -68,6 +68,9 @@ public struct PeeringConfiguration: Sendable {
   public var settledAfter = Duration.seconds(60)
   /// Failed dials after which a peer's row leaves the book. Default 5.
   public var failuresMaximum = 5
+  /// The most seeds that a node without links dials at a time. Default 3: seeds introduce; if every node of a new network held all of
+  /// them, the first ones would take all their slots and the others find nobody.
+  public var seedLinksMaximum = 3
   /// How long a node without a link tries stored peers before it asks seeds. Default 11 s.
   public var seedPatience = Duration.seconds(11)
   /// How long a node stays below its outbound minimum before it asks seeds, so that islands meet. Default 1 min.

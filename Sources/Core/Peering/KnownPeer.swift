@@ -122,6 +122,12 @@ struct KnownTable {
     }
   }
 
+  /// Whether an entry has an address, and when `isSelfDeclared` has it from the peer itself.
+  func holds(_ address: Multiaddr, of target: DialTarget, isSelfDeclared: Bool) -> Bool {
+    guard let index = entries.index(forKey: target) else { return false }
+    return entries.values[index].addresses.contains { $0.address == address && ($0.isSelfDeclared || !isSelfDeclared) }
+  }
+
   private func list(of entry: KnownPeer) -> List {
     if entry.role == .keep { return .keep }
     if entry.isStored { return .stored }

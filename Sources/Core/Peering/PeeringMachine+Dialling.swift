@@ -55,11 +55,16 @@ extension PeeringMachine {
     let groups = outboundGroups()
     if shortSince == nil { shortSince = now }
     if let target = best(of: .stored, groups, now, &next) { return target }
-    if let cause = reasonForSeeds(now, &next), let target = best(of: .seed, groups, now, &next) {
+    if let cause = reasonForSeeds(now, &next), activeCount > 0 || hasRoomForSeed, let target = best(of: .seed, groups, now, &next) {
       seedCause = cause
       return target
     }
     return best(of: .heard, groups, now, &next)
+  }
+
+  /// Seeds are there for everybody: a node without links takes a few slots of theirs, and finds the others through them.
+  private var hasRoomForSeed: Bool {
+    links.values.count { $0.direction == .outbound && $0.target.flatMap { known[$0]?.role } == .seed } < configuration.seedLinksMaximum
   }
 
   private func outboundGroups() -> [IPNetwork: Int] {

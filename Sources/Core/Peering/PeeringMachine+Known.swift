@@ -14,8 +14,10 @@ extension PeeringMachine {
       guard peer == nil || peer == author else { return }
       peer = author
     }
-    let address = KnownAddress(item.address.withoutPeerID)
     let isConfigured = source == .seed || source.isMustKeep || source == .local
+    // Most of what is told is known already: no more than a look is spent on it.
+    if let peer, !isConfigured, known.holds(item.address.withoutPeerID, of: .peer(peer), isSelfDeclared: source.isIdentify) { return }
+    let address = KnownAddress(item.address.withoutPeerID)
     guard address.facts.fault(allowsPrivate: isConfigured || configuration.allowsPrivateAddresses) == nil else { return }
     // A heard name could make this node look up whatever a stranger likes.
     if source.author != nil && address.facts.ip == nil { return }
@@ -61,7 +63,7 @@ extension PeeringMachine {
   private func marked(_ address: KnownAddress, _ target: DialTarget, _ role: KnownPeer.Role, _ source: PeerSource) -> KnownAddress {
     var address = address
     address.isNameless = target.peer == nil && role != .heard
-    if case .identify = source { address.isSelfDeclared = true }
+    if source.isIdentify { address.isSelfDeclared = true }
     return address
   }
 
@@ -72,8 +74,7 @@ extension PeeringMachine {
   ) {
     let address = marked(address, target, role, source)
     let maximum = configuration.addressesPerPeerMaximum
-    var isHearsay = role == .heard
-    if case .identify = source { isHearsay = false }
+    let isHearsay = role == .heard && !source.isIdentify
     known.update(target) { entry in
       if role > entry.role {
         entry.role = role

@@ -23,7 +23,7 @@ extension PeeringMachine {
   public func isActive(_ peer: PeerID) -> Bool { linkOfPeer[peer].map { links[$0]?.state == .active } ?? false }
 
   /// Whether more outbound links would be opened if somebody were known: discovery works harder meanwhile.
-  public var wantsPeers: Bool { !isStopping && slots.outbound < configuration.outboundMaximum && slots.total < configuration.totalMaximum }
+  public var wantsPeers: Bool { !isStopping && slots.outbound < configuration.outboundMinimum && slots.total < configuration.totalMaximum }
 
   /// Whether there are fewer outbound links and dials than the minimum.
   public var lacksOutbound: Bool { !isStopping && slots.outbound < configuration.outboundMinimum }

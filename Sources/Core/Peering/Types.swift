@@ -19,6 +19,7 @@ public enum PeerSource: Hashable, Sendable {
   case local
 
   var isMustKeep: Bool { self == .bootstrap || self == .manual }
+  var isIdentify: Bool { if case .identify = self { true } else { false } }
 
   /// Who is answerable for the entry, for the quota.
   var author: PeerID? {

@@ -180,6 +180,8 @@ public struct RangeSync: Sendable {
   private var searchRounds = 0
   /// How far below the head the next fetch starts; grows while the peers' chain does not continue ours.
   private var stepBack: UInt64 = 0
+  /// No peer is to be asked for its status before this.
+  private var statusDeadline = Instant.distantFuture
   private var wakeUp: Instant?
   /// Since when the head has stood behind what peers show; begins anew with every block.
   private var gapSince: Instant?
@@ -197,7 +199,7 @@ public struct RangeSync: Sendable {
   public private(set) var nextDeadline: Instant?
 
   private var earliestDeadline: Instant? {
-    [searchDeadline, wakeUp, peers.values.lazy.map(\.nextStatus).min()].compactMap { $0 }.min()
+    [searchDeadline, wakeUp, peers.isEmpty ? nil : statusDeadline].compactMap { $0 }.min()
   }
 
   /// The highest height that a peer claims, or the own.
@@ -208,10 +210,17 @@ public struct RangeSync: Sendable {
     switch input {
     case .peerIntroduced(let peer, let height):
       if peers[peer] == nil { order.append(peer) }
-      peers[peer] = Peer(height: height, nextStatus: now + configuration.statusInterval + generator.jitter(.seconds(2)))
+      let nextStatus = now + configuration.statusInterval + generator.jitter(.seconds(2))
+      statusDeadline = min(statusDeadline, nextStatus)
+      peers[peer] = Peer(height: height, nextStatus: nextStatus)
     case .peerHeight(let peer, let height):
       // A status may show a lower height after a reorg; a block only ever shows a higher one. Both are taken as said.
-      peers[peer]?.height = height
+      // Whoever has just shown it need not be asked.
+      let nextStatus = now + configuration.statusInterval + generator.jitter(.seconds(2))
+      if let index = peers.index(forKey: peer) {
+        peers.values[index].height = height
+        peers.values[index].nextStatus = nextStatus
+      }
     case .peerGone(let peer):
       peers[peer] = nil
       order.removeAll { $0 == peer }
@@ -422,10 +431,15 @@ public struct RangeSync: Sendable {
   }
 
   private mutating func askStatuses(_ now: Instant, into outputs: inout [Output]) {
+    guard statusDeadline <= now else { return }
+    statusDeadline = .distantFuture
     for id in order {
-      guard let peer = peers[id], peer.nextStatus <= now else { continue }
-      peers[id]?.nextStatus = now + configuration.statusInterval + generator.jitter(.seconds(2))
-      outputs.append(.askStatus(id))
+      guard let index = peers.index(forKey: id) else { continue }
+      if peers.values[index].nextStatus <= now {
+        peers.values[index].nextStatus = now + configuration.statusInterval + generator.jitter(.seconds(2))
+        outputs.append(.askStatus(id))
+      }
+      statusDeadline = min(statusDeadline, peers.values[index].nextStatus)
     }
   }
 

@@ -1,11 +1,7 @@
 extension [UInt8] {
   /// Appends the number's bytes, most significant first.
   @inlinable public mutating func appendBigEndian<T: FixedWidthInteger>(_ value: T) {
-    var shift = T.bitWidth - 8
-    while shift >= 0 {
-      append(UInt8(truncatingIfNeeded: value >> T(truncatingIfNeeded: shift)))
-      shift -= 8
-    }
+    unsafe Swift.withUnsafeBytes(of: value.bigEndian) { unsafe append(contentsOf: $0) }
   }
 
   /// Appends the span's bytes.
@@ -23,7 +19,24 @@ extension RawSpan {
   /// Whether the bytes equal `other`'s. O(n).
   @inlinable public func elementsEqual(_ other: [UInt8]) -> Bool {
     guard byteCount == other.count else { return false }
-    return unsafe withUnsafeBytes { unsafe $0.elementsEqual(other) }
+    return unsafe other.withUnsafeBytes { unsafe elementsEqual($0.bytes) }
+  }
+
+  /// Whether the bytes equal `other`'s, eight at a time. O(n).
+  @inlinable public func elementsEqual(_ other: RawSpan) -> Bool {
+    guard byteCount == other.byteCount else { return false }
+    var offset = 0
+    while offset + 8 <= byteCount {
+      let left = unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self)
+      let right = unsafe other.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self)
+      if left != right { return false }
+      offset += 8
+    }
+    while offset < byteCount {
+      if byte(offset) != other.byte(offset) { return false }
+      offset += 1
+    }
+    return true
   }
 
   /// The byte at `offset`; traps outside the span.

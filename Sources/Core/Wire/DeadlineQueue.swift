@@ -1,30 +1,36 @@
 /// Deadlines by key, earliest first; a key has at most one. A binary heap with an index: O(log n) to set, move, remove and take.
+// Inlinable throughout, so that users in other modules get code for their keys rather than for any.
 public struct DeadlineQueue<Key: Hashable & Comparable & Sendable>: Sendable {
-  private struct Entry: Sendable {
-    var deadline: Instant
-    var key: Key
+  @usableFromInline struct Entry: Sendable {
+    @usableFromInline var deadline: Instant
+    @usableFromInline var key: Key
+
+    @inlinable init(deadline: Instant, key: Key) {
+      self.deadline = deadline
+      self.key = key
+    }
 
     // Keys break ties, so that equal deadlines fire in the same order on every machine.
-    func isBefore(_ other: Entry) -> Bool { deadline != other.deadline ? deadline < other.deadline : key < other.key }
+    @inlinable func isBefore(_ other: Entry) -> Bool { deadline != other.deadline ? deadline < other.deadline : key < other.key }
   }
 
-  private var heap: [Entry] = []
-  private var position: [Key: Int] = [:]
+  @usableFromInline var heap: [Entry] = []
+  @usableFromInline var position: [Key: Int] = [:]
 
   /// Makes an empty queue.
-  public init() {}
+  @inlinable public init() {}
 
   /// The number of keys.
-  public var count: Int { heap.count }
+  @inlinable public var count: Int { heap.count }
 
   /// The earliest deadline, or `nil`.
-  public var next: Instant? { heap.first?.deadline }
+  @inlinable public var next: Instant? { heap.first?.deadline }
 
   /// The deadline of a key, or `nil`.
-  public subscript(key: Key) -> Instant? { position[key].map { heap[$0].deadline } }
+  @inlinable public subscript(key: Key) -> Instant? { position[key].map { heap[$0].deadline } }
 
   /// Sets or moves a key's deadline.
-  public mutating func set(_ key: Key, _ deadline: Instant) {
+  @inlinable public mutating func set(_ key: Key, _ deadline: Instant) {
     if let index = position[key] {
       let earlier = deadline < heap[index].deadline
       heap[index].deadline = deadline
@@ -37,7 +43,7 @@ public struct DeadlineQueue<Key: Hashable & Comparable & Sendable>: Sendable {
   }
 
   /// Forgets a key.
-  public mutating func remove(_ key: Key) {
+  @inlinable public mutating func remove(_ key: Key) {
     guard let index = position.removeValue(forKey: key) else { return }
     let last = heap.removeLast()
     guard index < heap.count else { return }
@@ -48,13 +54,13 @@ public struct DeadlineQueue<Key: Hashable & Comparable & Sendable>: Sendable {
   }
 
   /// Takes the earliest key whose deadline is not after `now`.
-  public mutating func popExpired(_ now: Instant) -> Key? {
+  @inlinable public mutating func popExpired(_ now: Instant) -> Key? {
     guard let first = heap.first, first.deadline <= now else { return nil }
     remove(first.key)
     return first.key
   }
 
-  private mutating func siftUp(_ start: Int) {
+  @inlinable mutating func siftUp(_ start: Int) {
     var index = start
     while index > 0 {
       let parent = (index - 1) / 2
@@ -64,7 +70,7 @@ public struct DeadlineQueue<Key: Hashable & Comparable & Sendable>: Sendable {
     }
   }
 
-  private mutating func siftDown(_ start: Int) {
+  @inlinable mutating func siftDown(_ start: Int) {
     var index = start
     while true {
       var least = index
@@ -75,7 +81,7 @@ public struct DeadlineQueue<Key: Hashable & Comparable & Sendable>: Sendable {
     }
   }
 
-  private mutating func swap(_ left: Int, _ right: Int) {
+  @inlinable mutating func swap(_ left: Int, _ right: Int) {
     heap.swapAt(left, right)
     position[heap[left].key] = left
     position[heap[right].key] = right

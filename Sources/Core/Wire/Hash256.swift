@@ -17,20 +17,18 @@ public struct Hash256: Hashable, Comparable, Sendable, CustomStringConvertible {
 
   /// Makes a digest of exactly 32 bytes; `nil` for any other count.
   public init?(_ bytes: some Collection<UInt8>) {
-    guard bytes.count == 32 else { return nil }
-    var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    var index = 0
-    for byte in bytes {
-      switch index >> 3 {
-      case 0: words.0 = words.0 << 8 | UInt64(byte)
-      case 1: words.1 = words.1 << 8 | UInt64(byte)
-      case 2: words.2 = words.2 << 8 | UInt64(byte)
-      default: words.3 = words.3 << 8 | UInt64(byte)
-      }
-      index += 1
+    // One look at the storage, since the loop over an unknown collection is slow.
+    if let made = bytes.withContiguousStorageIfAvailable({ unsafe Hash256(UnsafeRawBufferPointer($0).bytes) }) {
+      guard let made else { return nil }
+      self = made
+      return
     }
-    self.init(a: words.0, b: words.1, c: words.2, d: words.3)
+    let copy = Array(bytes)
+    self.init(copy.rawSpan)
   }
+
+  /// Makes a digest of four numbers, most significant first.
+  public init(words: (UInt64, UInt64, UInt64, UInt64)) { self.init(a: words.0, b: words.1, c: words.2, d: words.3) }
 
   /// Makes a digest from a span of exactly 32 bytes; `nil` for any other count.
   public init?(_ span: RawSpan) {
@@ -55,7 +53,10 @@ public struct Hash256: Hashable, Comparable, Sendable, CustomStringConvertible {
 
   /// Appends the 32 bytes to `buffer`.
   public func append(to buffer: inout [UInt8]) {
-    for word in [a, b, c, d] { buffer.appendBigEndian(word) }
+    buffer.appendBigEndian(a)
+    buffer.appendBigEndian(b)
+    buffer.appendBigEndian(c)
+    buffer.appendBigEndian(d)
   }
 
   /// The bytes as four numbers, most significant first; for tables that store digests without an array.

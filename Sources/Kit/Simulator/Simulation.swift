@@ -63,8 +63,10 @@ public final class Simulation {
   var measures: Measures
   /// When faults and load end.
   let quietFrom: Instant
+  let jitterNanoseconds: Double
   let end: Instant
   var outputs: [Core.Output] = []
+  var sharedValues = SharedValues()
 
   static let network = "simulation"
   /// Wall time at the simulation's beginning: 2026-01-01 00:00 UTC.
@@ -81,6 +83,7 @@ public final class Simulation {
     let crypto = SimulatedCrypto(seed: generator.next())
     self.crypto = crypto
     end = Instant.zero + (duration ?? scenario.duration)
+    jitterNanoseconds = Double(scenario.jitter.nanoseconds)
     quietFrom = max(Instant.zero, end - scenario.settle)
     // Propagation counts once the first nodes are there and linked, and while there is time left to arrive.
     let warm = min(Instant.zero + scenario.startWithin + .seconds(20), Instant.zero + (end - .zero) / 3)
@@ -119,7 +122,7 @@ public final class Simulation {
   /// Performs the next event. False when the time is over or a property was broken.
   @discardableResult
   public func step() -> Bool {
-    guard oracle.violation == nil, let next = queue.next, next <= end, let (time, event) = queue.pop() else {
+    guard oracle.violation == nil, let (time, event) = queue.pop(upTo: end) else {
       now = max(now, end)
       return false
     }
@@ -159,29 +162,36 @@ public final class Simulation {
   func post(_ index: Int, _ input: Core.Input) {
     let node = nodes[index]
     guard node.isUp else { return }
-    node.inbox.append(input)
-    if !node.isRunning && !node.isSuspended { drain(node) }
+    if node.isRunning || node.isSuspended { return node.inbox.append(input) }
+    node.isRunning = true
+    take(input, node)
+    drain(node)
   }
 
+  /// Takes what waits in the inbox.
   func drain(_ node: SimulatedNode) {
     node.isRunning = true
-    var wanted = outputs
-    outputs = []
     while !node.inbox.isEmpty, node.isUp {
       let inputs = node.inbox
       node.inbox = []
-      for input in inputs {
-        guard let core = node.core else { break }
-        trace.input(now, node.index, input)
-        if node.mask != nil, case .host(let input) = input { node.mask!.note(input) }
-        core.handle(input, now: now, into: &wanted)
-        for output in wanted { perform(output, of: node) }
-        wanted.removeAll(keepingCapacity: true)
-      }
+      for input in inputs { take(input, node) }
     }
-    outputs = wanted
     node.isRunning = false
     arm(node)
+  }
+
+  /// Gives one input to the node's core and performs what it wants.
+  private func take(_ input: Core.Input, _ node: SimulatedNode) {
+    guard let core = node.core else { return }
+    trace.input(now, node.index, input)
+    if node.mask != nil, case .host(let input) = input { node.mask!.note(input) }
+    // One buffer for all nodes; while one node's outputs are performed another one may run, with a buffer of its own.
+    var wanted = outputs
+    outputs = []
+    core.handle(input, now: now, into: &wanted)
+    for output in wanted { perform(output, of: node) }
+    wanted.removeAll(keepingCapacity: true)
+    outputs = wanted
   }
 
   /// Keeps one timer event for a node no later than its deadline.

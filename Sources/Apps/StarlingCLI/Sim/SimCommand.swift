@@ -9,11 +9,12 @@ enum SimCommand {
     options: [
       CommandOption("scenario", value: "NAME|FILE", help: "What happens: one of the built-in names, or a file. [calm]"),
       CommandOption("nodes", value: "N", help: "How many nodes; the scenario's own number by default."),
-      CommandOption("seed", value: "N", help: "What everything is drawn from. [1]"),
+      CommandOption("seed", value: "N", help: "What everything is drawn from. [the file's, or 1]"),
       CommandOption("seeds", value: "A..B", help: "Many seeds, one run each, on all cores."),
       CommandOption("for", value: "TIME", help: "How long, in virtual time, such as 90s or 10m; the scenario's own by default."),
       CommandOption("report", value: "FILE.html", help: "Write a page with charts of one run; it needs no other file."),
       CommandOption("trace", help: "Print every event; equal from run to run."),
+      CommandOption("show", help: "Print the scenario as a file that runs the same."),
       CommandOption("list", help: "List the scenarios."),
       CommandOption("json", help: "Print the report's figures as JSON, one line for each seed; series only with one seed."),
     ],
@@ -36,6 +37,13 @@ enum SimCommand {
     let plan = try SimPlan(call)
     for option in ["trace", "report"] where plan.seeds.count > 1 && (call.isOn(option) || call[option] != nil) {
       throw Failure.usage(call, "--\(option) shows one run; give --seed instead of --seeds")
+    }
+    if call.isOn("show") {
+      var scenario = plan.simulation(plan.seeds.lowerBound).scenario
+      scenario.seed = plan.seeds.lowerBound
+      if let duration = plan.duration { scenario.duration = duration }
+      Output.text(scenario.text)
+      return ExitStatus.success
     }
     let isJSON = call.isOn("json")
     let reports: [SimulationReport]

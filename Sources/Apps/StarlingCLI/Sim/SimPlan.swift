@@ -13,6 +13,7 @@ struct SimPlan: Sendable {
 
   init(_ call: ParsedCommand) throws {
     scenarioWord = call["scenario"] ?? "calm"
+    var fileSeed: UInt64?
     if Scenario.names.contains(scenarioWord) {
       text = nil
     } else if FileManager.default.fileExists(atPath: scenarioWord) {
@@ -20,7 +21,7 @@ struct SimPlan: Sendable {
         throw Failure("\(scenarioWord) cannot be read, or has more than 1 MiB")
       }
       let text = String(decoding: data, as: UTF8.self)
-      do throws(ScenarioError) { _ = try Scenario(text: text) } catch {
+      do throws(ScenarioError) { fileSeed = try Scenario(text: text).seed } catch {
         throw Failure("\(scenarioWord): \(error)", status: ExitStatus.configuration)
       }
       self.text = text
@@ -47,9 +48,8 @@ struct SimPlan: Sendable {
       }
       seeds = first...last
     } else {
-      guard let seed = UInt64(call["seed"] ?? "1") else {
-        throw Failure.usage(call, "--seed takes a number, not \"\(call["seed"] ?? "")\"")
-      }
+      let word = call["seed"] ?? "\(fileSeed ?? 1)"
+      guard let seed = UInt64(word) else { throw Failure.usage(call, "--seed takes a number, not \"\(word)\"") }
       seeds = seed...seed
     }
   }

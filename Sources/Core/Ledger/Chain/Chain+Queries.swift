@@ -117,6 +117,7 @@ extension Chain {
   }
 
   /// Traps when the tables disagree or a bound is passed. O(everything in memory); for tests.
+  @_specialize(where L == AccountLedger, C == ProofOfAuthority)
   public func checkInvariants() {
     pool.checkInvariants()
     precondition(orphans.count <= configuration.orphans, "\(orphans.count) orphans")

@@ -12,6 +12,7 @@ extension Chain {
     case build(BuildWork)
 
     /// Does it.
+    @_specialize(where L == AccountLedger, C == ProofOfAuthority)
     public func run(crypto: any CryptoSuite) -> WorkResult {
       switch self {
       case .verifyBlock(let work): .block(work.run(crypto: crypto))

@@ -174,6 +174,8 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   }
 
   /// Takes an input and appends what is to be done.
+  // Generic code is several times slower unless the compiler knows the types that this package runs it with.
+  @_specialize(where L == AccountLedger, C == ProofOfAuthority)
   public mutating func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
     switch input {
     case .blockReceived(let bytes, let source, let token): receive(bytes, source, token, now, &outputs)

@@ -21,6 +21,8 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   case connected
   /// In the end all honest nodes have one head, and the chain has grown.
   case oneHead
+  /// Blocks and transactions spread as fast as the scenario asks for.
+  case speed
 
   /// What it says, for people.
   public var about: String {
@@ -33,6 +35,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
     case .blame: "No honest node is banned or cut off for an offence by another honest node."
     case .memory: "Nothing that belongs to an ended link or stream stays behind."
     case .connected: "In the end all honest nodes run and are connected."
+    case .speed: "Blocks and transactions spread as fast as the scenario asks for."
     case .oneHead: "In the end all honest nodes have one head, and the chain has grown."
     }
   }
@@ -41,7 +44,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   var isCheckedThroughout: Bool {
     switch self {
     case .oneLink, .invariants, .durability, .blame, .memory: true
-    case .transactions, .validity, .connected, .oneHead: false
+    case .transactions, .validity, .connected, .oneHead, .speed: false
     }
   }
 }

@@ -24,8 +24,8 @@ extension Simulation {
       .init(
         time: now, up: heights.count, lowest: heights.first ?? 0, median: heights.isEmpty ? 0 : heights[heights.count / 2],
         highest: heights.last ?? 0, links: links, isolated: isolated, bytes: nodes.reduce(0) { $0 + $1.bytesOut }))
-    // All of a small network, a few of a large one, each in its turn.
-    let count = min(nodes.count, 32)
+    // A few, each in its turn.
+    let count = min(nodes.count, 4)
     let first = measures.samples.count * count % nodes.count
     for offset in 0..<count { check(nodes[(first + offset) % nodes.count]) }
   }
@@ -56,6 +56,22 @@ extension Simulation {
     checkConnected(honest)
     checkHeads(honest)
     checkTransactions(honest)
+    checkSpeed()
+  }
+
+  private func checkSpeed() {
+    for (kind, spreads) in [("blocks", measures.blocks), ("transactions", measures.transactions)] {
+      func check(_ histogram: Histogram?, _ bound: Duration?, _ what: String) {
+        guard let bound else { return }
+        guard let median = histogram?.quantile(0.5) else { return oracle.violate(.speed, nil, "nothing was measured of \(kind), \(what)") }
+        if Int64(median) * 1_000 >= bound.nanoseconds {
+          oracle.violate(.speed, nil, "\(kind), \(what): the median is \(median / 1_000) ms, not below \(Int(bound.milliseconds)) ms")
+        }
+      }
+      check(spreads.byHops.first, scenario.oneHopMaximum, "1 hop")
+      check(spreads.byHops.dropFirst(2).first, scenario.threeHopsMaximum, "3 hops")
+      check(spreads.reaching[2], scenario.networkMaximum, "99 % of the nodes")
+    }
   }
 
   private func checkConnected(_ honest: [SimulatedNode]) {
@@ -105,30 +121,35 @@ extension Simulation {
   }
 
   private func checkTransactions(_ honest: [SimulatedNode]) {
-    let all = honest.count <= 100 ? honest : Array(honest.prefix(20))
-    for node in all {
-      guard let core = node.core else { continue }
-      for (id, origin) in oracle.transactions {
-        guard let status = try? core.chain.transaction(id) else {
-          return oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), is lost")
-        }
-        if case .pending = status {
-          return oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), still waits")
-        }
-      }
-    }
-    // Once in one chain suffices: all have the same.
-    guard let core = honest.first?.core else { return }
+    guard let first = honest.first, let core = first.core else { return }
+    // Every node has this chain or lacks its last block, so that one walk tells what is in it, and how often.
     var seen: Set<Hash256> = []
     for height in stride(from: UInt64(1), through: core.chain.head.height, by: 1) {
       guard let block = (try? core.chain.block(at: height)) ?? nil else {
-        return oracle.violate(.validity, honest[0].index, "block \(height) is missing")
+        return oracle.violate(.validity, first.index, "block \(height) is missing")
       }
       for id in block.transactionIDs(crypto: crypto) where !seen.insert(id).inserted {
-        return oracle.violate(.transactions, honest[0].index, "transaction \(id.short) is in the chain twice")
+        return oracle.violate(.transactions, first.index, "transaction \(id.short) is in the chain twice")
+      }
+    }
+    for (id, origin) in oracle.transactions where !seen.contains(id) { check(id, acceptedAt: origin, first) }
+    // The other nodes' own look-ups, by a sample of some five hundred.
+    let step = max(1, oracle.transactions.count * min(honest.count, 100) / 500)
+    for (turn, node) in honest.prefix(100).enumerated() {
+      for place in stride(from: turn % step, to: oracle.transactions.count, by: step) {
+        check(oracle.transactions[place].id, acceptedAt: oracle.transactions[place].node, node)
       }
     }
     replay(core)
+  }
+
+  /// Holds a node to a transaction that was accepted somewhere.
+  private func check(_ id: Hash256, acceptedAt origin: Int, _ node: SimulatedNode) {
+    switch try? node.core?.chain.transaction(id) {
+    case .confirmed: break
+    case .pending: oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), still waits")
+    case nil: oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), is lost")
+    }
   }
 
   /// Executes the whole chain again in an empty store.

@@ -39,9 +39,9 @@ struct EventQueue<Event> {
     siftUp(heap.count - 1)
   }
 
-  /// Takes the next event.
-  mutating func pop() -> (time: Instant, event: Event)? {
-    guard let first = heap.first else { return nil }
+  /// Takes the next event unless it happens after `last`.
+  mutating func pop(upTo last: Instant = .distantFuture) -> (time: Instant, event: Event)? {
+    guard let first = heap.first, first.time <= last.nanoseconds else { return nil }
     let last = heap.removeLast()
     if !heap.isEmpty {
       heap[0] = last

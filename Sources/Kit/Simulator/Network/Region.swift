@@ -42,8 +42,14 @@ public enum Region: Int, Hashable, Sendable, CaseIterable {
 
   /// The average round trip to another region.
   public func roundTrip(to other: Region) -> Duration {
-    .milliseconds(Int64(Region.milliseconds[rawValue * Region.allCases.count + other.rawValue]))
+    .milliseconds(Int64(Region.milliseconds[rawValue * Region.count + other.rawValue]))
   }
+
+  func halfRoundTripNanoseconds(to other: Region) -> Int64 {
+    Int64(Region.milliseconds[rawValue * Region.count + other.rawValue]) * 500_000
+  }
+
+  private static let count = Region.allCases.count
 
   // Rows and columns in the order of the cases.
   private static let milliseconds: [Int16] = [

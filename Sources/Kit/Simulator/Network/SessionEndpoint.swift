@@ -42,6 +42,7 @@ final class SessionEndpoint: LinkEndpoint {
   private enum State { case greeting, established, closed }
 
   private struct Stream {
+    let id: StreamID
     var isFinishedHere = false
     var isFinishedThere = false
     var framing: Framing
@@ -58,7 +59,8 @@ final class SessionEndpoint: LinkEndpoint {
   private var table: ProtocolTable
   private var state = State.greeting
   private var started = Instant.zero
-  private var streams: [StreamID: Stream] = [:]
+  /// Few at a time, so looking through them is faster than a table.
+  private var streams: [Stream] = []
   private var inbound = 0
   /// What happened on streams before the core admitted the link.
   private var held: [HostCore.Input] = []
@@ -115,7 +117,7 @@ final class SessionEndpoint: LinkEndpoint {
   private func over(_ error: ChannelError) {
     let wasEstablished = state == .established
     state = .closed
-    streams = [:]
+    streams = []
     simulation.closeSocket(end, tells: false)
     emit(wasEstablished ? .closed(end.connection, error) : .failed(end.connection, error))
   }
@@ -131,17 +133,18 @@ final class SessionEndpoint: LinkEndpoint {
     case .confirm: establish(now)
     case .open(let id, let names): opened(id, names)
     case .accept(let id, let name):
-      guard streams[id] != nil else { return }
-      streams[id]!.traffic = simulation.measures.traffic.slot(of: name)
+      guard let place = place(id) else { return }
+      streams[place].traffic = simulation.measures.traffic.slot(of: name)
       stream(.streamAccepted(ref(id), name))
     case .refuse(let id):
-      if streams.removeValue(forKey: id) != nil {
+      if remove(id) {
         stream(.streamEnded(ref(id), .negotiationFailed("the remote speaks none of the protocols")))
       }
     case .message(let id, let bytes): message(id, bytes)
     case .finish(let id):
-      guard let isFinishedHere = streams[id]?.isFinishedHere else { return }
-      streams[id]?.isFinishedThere = true
+      guard let place = place(id) else { return }
+      let isFinishedHere = streams[place].isFinishedHere
+      streams[place].isFinishedThere = true
       stream(.streamFinished(ref(id)))
       if isFinishedHere { remove(id, tells: true) }
     case .reset(let id): if remove(id) { stream(.streamEnded(ref(id), .streamReset(0))) }
@@ -152,15 +155,15 @@ final class SessionEndpoint: LinkEndpoint {
   private func opened(_ id: StreamID, _ names: [ProtocolID]) {
     guard inbound < limits.inboundStreamsMaximum else { return transmit(.reset(flip(id))) }
     guard let name = names.first(where: { table[$0] != nil }), let entry = table[name] else { return transmit(.refuse(flip(id))) }
-    streams[id] = Stream(framing: entry.framing, traffic: simulation.measures.traffic.slot(of: name))
+    streams.append(Stream(id: id, framing: entry.framing, traffic: simulation.measures.traffic.slot(of: name)))
     inbound += 1
     transmit(.accept(flip(id), name))
     stream(.streamOpened(ref(id), name))
   }
 
   private func message(_ id: StreamID, _ bytes: [UInt8]) {
-    guard let known = streams[id], !known.isFinishedThere else { return }
-    if case .lengthPrefixed(let maximum) = known.framing, bytes.count > maximum {
+    guard let place = place(id), !streams[place].isFinishedThere else { return }
+    if case .lengthPrefixed(let maximum) = streams[place].framing, bytes.count > maximum {
       remove(id)
       transmit(.reset(flip(id)))
       return stream(.streamEnded(ref(id), .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum)))
@@ -171,10 +174,10 @@ final class SessionEndpoint: LinkEndpoint {
   func delivered(_ packet: Packet, bytes: Int, _ now: Instant) {
     guard case .frame(.message(let theirs, _)) = packet else { return }
     let id = flip(theirs)
-    guard streams[id] != nil else { return }
-    streams[id]!.outstanding -= bytes
-    if streams[id]!.isBlocked && streams[id]!.outstanding < Self.window + limits.lowWatermark {
-      streams[id]!.isBlocked = false
+    guard let place = place(id) else { return }
+    streams[place].outstanding -= bytes
+    if streams[place].isBlocked && streams[place].outstanding < Self.window + limits.lowWatermark {
+      streams[place].isBlocked = false
       stream(.writable(ref(id)))
     }
   }
@@ -193,24 +196,24 @@ final class SessionEndpoint: LinkEndpoint {
     guard state == .established else { return }
     let outbound = streams.count - inbound
     guard outbound < limits.outboundStreamsMaximum else { return stream(.streamEnded(ref(id), .limit("outbound streams"))) }
-    precondition(streams[id] == nil, "stream \(id) is already open")
-    streams[id] = Stream(framing: table[names[0]]?.framing ?? .raw, traffic: simulation.measures.traffic.slot(of: names[0]))
+    precondition(place(id) == nil, "stream \(id) is already open")
+    streams.append(Stream(id: id, framing: table[names[0]]?.framing ?? .raw, traffic: simulation.measures.traffic.slot(of: names[0])))
     transmit(.open(flip(id), names))
   }
 
   func send(_ id: StreamID, _ bytes: [UInt8], _ now: Instant) {
-    guard state == .established, let known = streams[id], !known.isFinishedHere else { return }
-    if case .lengthPrefixed(let maximum) = known.framing, bytes.count > maximum {
+    guard state == .established, let place = place(id), !streams[place].isFinishedHere else { return }
+    if case .lengthPrefixed(let maximum) = streams[place].framing, bytes.count > maximum {
       return abort(id, .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum))
     }
     let frame = Frame.message(flip(id), bytes)
-    simulation.measures.traffic.sent(known.traffic, bytes: bytes.count)
-    streams[id]!.outstanding += frame.wireBytes
-    let queued = streams[id]!.outstanding - Self.window
+    simulation.measures.traffic.sent(streams[place].traffic, bytes: bytes.count)
+    streams[place].outstanding += frame.wireBytes
+    let queued = streams[place].outstanding - Self.window
     if queued > limits.sendBufferMaximum { return abort(id, .limit("bytes queued for sending: \(limits.sendBufferMaximum)")) }
     transmit(frame)
-    if queued > limits.highWatermark && !streams[id]!.isBlocked {
-      streams[id]!.isBlocked = true
+    if queued > limits.highWatermark && !streams[place].isBlocked {
+      streams[place].isBlocked = true
       stream(.blocked(ref(id)))
     }
   }
@@ -222,10 +225,10 @@ final class SessionEndpoint: LinkEndpoint {
   }
 
   func finish(_ id: StreamID, _ now: Instant) {
-    guard state == .established, let known = streams[id], !known.isFinishedHere else { return }
-    streams[id]!.isFinishedHere = true
+    guard state == .established, let place = place(id), !streams[place].isFinishedHere else { return }
+    streams[place].isFinishedHere = true
     transmit(.finish(flip(id)))
-    if known.isFinishedThere { remove(id, tells: true) }
+    if streams[place].isFinishedThere { remove(id, tells: true) }
   }
 
   func reset(_ id: StreamID, _ now: Instant) { if state == .established, remove(id) { transmit(.reset(flip(id))) } }
@@ -236,7 +239,7 @@ final class SessionEndpoint: LinkEndpoint {
     let wasEstablished = state == .established
     if wasEstablished { transmit(.goAway) }
     state = .closed
-    streams = [:]
+    streams = []
     held = []
     simulation.closeSocket(end, tells: true)
     emit(wasEstablished ? .closed(end.connection, error) : .failed(end.connection, error))
@@ -246,11 +249,14 @@ final class SessionEndpoint: LinkEndpoint {
 
   @discardableResult
   private func remove(_ id: StreamID, tells: Bool = false) -> Bool {
-    guard streams.removeValue(forKey: id) != nil else { return false }
+    guard let place = place(id) else { return false }
+    streams.remove(at: place)
     if !id.isOutbound { inbound -= 1 }
     if tells { stream(.streamEnded(ref(id), nil)) }
     return true
   }
+
+  private func place(_ id: StreamID) -> Int? { streams.firstIndex { $0.id == id } }
 
   private func transmit(_ frame: Frame, delay: Duration = .zero) {
     simulation.transmit(end, .frame(frame), bytes: frame.wireBytes, delay: delay)

@@ -33,7 +33,7 @@ extension Simulation {
   func knock(_ link: Link) {
     let target = nodes[link.target]
     guard let dialler = link.dialler, dialler.socket == .connecting, !isCut(from: dialler.node, to: target.index), !target.isOff,
-      !target.isUnreachable
+      !target.isUnreachable || target.ip == nodes[dialler.node].ip
     else { return }
     let back = now + latency(target.index, dialler.node)
     guard target.isUp else { return queue.schedule(.answered(link, isAccepted: false), at: back) }
@@ -78,12 +78,18 @@ extension Simulation {
     guard end.socket == .open, let far = end.other else { return }
     let sender = nodes[end.node]
     sender.bytesOut &+= UInt64(bytes)
-    sender.uploadFree = max(sender.uploadFree, now) + .nanoseconds(Int64(Double(bytes) / sender.uploadBytes * 1e9))
-    var arrival = sender.uploadFree + delay + latency(end.node, far.node)
-    if scenario.loss > 0, generator.unit() < scenario.loss { arrival += .milliseconds(200) + roundTrip(end.node, far.node) }
-    arrival = max(arrival, far.lastArrival)
-    far.lastArrival = arrival
-    queue.schedule(.arrive(far, packet, bytes), at: arrival)
+    // Plain numbers here: this runs for every packet, and a `Duration` has 128 bits.
+    let start = max(sender.uploadFree.nanoseconds, now.nanoseconds)
+    let sent = start + Int64(Double(bytes) / sender.uploadBytes * 1e9)
+    sender.uploadFree = Instant(nanoseconds: sent)
+    var arrival = sent + latencyNanoseconds(end.node, far.node)
+    if delay != .zero { arrival += delay.nanoseconds }
+    if scenario.loss > 0, generator.unit() < scenario.loss {
+      arrival += 200_000_000 + 2 * nodes[end.node].region.halfRoundTripNanoseconds(to: nodes[far.node].region)
+    }
+    arrival = max(arrival, far.lastArrival.nanoseconds)
+    far.lastArrival = Instant(nanoseconds: arrival)
+    queue.schedule(.arrive(far, packet, bytes), at: far.lastArrival)
   }
 
   func arrive(_ end: LinkEnd, _ packet: Packet, bytes: Int) {
@@ -96,10 +102,10 @@ extension Simulation {
     }
     let receiver = nodes[end.node]
     receiver.bytesIn &+= UInt64(bytes)
-    let duration = Duration.nanoseconds(Int64(Double(bytes) / receiver.downloadBytes * 1e9))
+    let duration = Int64(Double(bytes) / receiver.downloadBytes * 1e9)
     // An idle line takes a small packet without an event of its own.
-    let isIdle = receiver.downloadFree < now && duration < .microseconds(200)
-    receiver.downloadFree = max(receiver.downloadFree, now) + duration
+    let isIdle = receiver.downloadFree < now && duration < 200_000
+    receiver.downloadFree = Instant(nanoseconds: max(receiver.downloadFree.nanoseconds, now.nanoseconds) + duration)
     if isIdle { deliver(end, packet, bytes: bytes) } else { queue.schedule(.deliver(end, packet, bytes), at: receiver.downloadFree) }
   }
 
@@ -147,14 +153,14 @@ extension Simulation {
   // MARK: Paths
 
   /// How long a packet takes now, beyond its time on the lines.
-  func latency(_ from: Int, _ to: Int) -> Duration {
-    let half = roundTrip(from, to) / 2
-    guard scenario.jitter > .zero else { return half }
-    let draw = generator.unit()
-    return half + .nanoseconds(Int64(draw * draw * Double(scenario.jitter.nanoseconds)))
-  }
+  func latency(_ from: Int, _ to: Int) -> Duration { .nanoseconds(latencyNanoseconds(from, to)) }
 
-  func roundTrip(_ from: Int, _ to: Int) -> Duration { nodes[from].region.roundTrip(to: nodes[to].region) }
+  private func latencyNanoseconds(_ from: Int, _ to: Int) -> Int64 {
+    let half = nodes[from].region.halfRoundTripNanoseconds(to: nodes[to].region)
+    guard jitterNanoseconds > 0 else { return half }
+    let draw = generator.unit()
+    return half + Int64(draw * draw * jitterNanoseconds)
+  }
 
   /// Whether packets in this direction are lost.
   func isCut(from: Int, to: Int) -> Bool {

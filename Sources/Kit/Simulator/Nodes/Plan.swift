@@ -1,6 +1,5 @@
 import Identity
 import Ledger
-import Store
 import Wire
 
 /// The network as it stands before the first event: who is who, where, with which faults of its own.
@@ -27,6 +26,15 @@ struct Plan {
     let slow = Set(others.suffix(Int(scenario.slow * Double(count))))
 
     let regions = Array(Region.allCases.prefix(max(1, min(scenario.regions, Region.allCases.count))))
+    // Two neighbours stand behind one router.
+    let routed = others.dropFirst(unreachable.count).prefix(Int(scenario.nat * Double(count)))
+    var routerOf: [Int: Int] = [:]
+    var routers = 0
+    for region in regions.indices {
+      let neighbours = routed.filter { $0 % regions.count == region }
+      for (place, index) in neighbours.enumerated() { routerOf[index] = routers + place / 2 }
+      routers += (neighbours.count + 1) / 2
+    }
     var nodes: [SimulatedNode] = []
     nodes.reserveCapacity(count)
     for index in 0..<count {
@@ -34,15 +42,16 @@ struct Plan {
       let isProducer = index >= count - authorities
       let key = NodeKey(seed: generator.bytes(32), crypto: crypto)
       let rate = slow.contains(index) ? 0.01 : 1
-      let store: any KeyValueStore = scenario.hasStoreFaults ? FaultingStore(durability: .immediate) : MemoryStore()
       let skew = scenario.clockSkew
       let offset = skew == .zero ? .zero : generator.jitter(skew * 2) - skew
       nodes.append(
         SimulatedNode(
-          index: index, key: key, region: region, ip: Plan.ip(index, region),
+          index: index, key: key, region: region, ip: Plan.ip(routerOf[index].map { count + $0 } ?? index, region),
+          address: Multiaddr(ip: routerOf[index] == nil ? Plan.ip(index, region) : Plan.privateIP(index), port: 4001),
           producer: isProducer ? NodeKey(seed: generator.bytes(32), crypto: crypto) : nil, behaviour: behaviours[index],
-          isUnreachable: unreachable.contains(index), isSeed: index < seeds, uploadBytes: scenario.uploadBytes * rate,
-          downloadBytes: scenario.downloadBytes * rate, store: store, clockOffset: offset))
+          isUnreachable: unreachable.contains(index) || routerOf[index] != nil, isSeed: index < seeds,
+          uploadBytes: scenario.uploadBytes * rate,
+          downloadBytes: scenario.downloadBytes * rate, clockOffset: offset))
     }
     self.nodes = nodes
 
@@ -52,6 +61,14 @@ struct Plan {
     genesis = GenesisConfiguration(
       chainID: "simulation", time: Simulation.wallStart, authorities: nodes.compactMap { $0.producer.flatMap { Address($0.publicKey) } },
       blockTime: scenario.blockTime, balances: balances, blockReward: 10)
+  }
+
+  /// An address of a home network; different for each node, so that it names its node.
+  private static func privateIP(_ index: Int) -> IPAddress {
+    guard let ip = IPAddress(bytes: [10, UInt8(index >> 16 & 255), UInt8(index >> 8 & 255), UInt8(index & 255)]) else {
+      preconditionFailure("four bytes are an address")
+    }
+    return ip
   }
 
   /// A public address in a network of its own; the first byte shows the region.

@@ -2,7 +2,6 @@ import HostCore
 import Identity
 import Ledger
 import NodeCore
-import Store
 import Wire
 
 /// The node that simulations run: the real one.
@@ -20,7 +19,7 @@ final class SimulatedNode {
   let behaviour: Behaviour?
   /// What changes a byzantine node's words.
   var mask: Mask?
-  /// Nobody can dial it.
+  /// Nobody can dial it, but who is behind the same router.
   let isUnreachable: Bool
   let isSeed: Bool
   let uploadBytes: Double
@@ -30,9 +29,7 @@ final class SimulatedNode {
   var core: Core?
   /// Counts the process's lives, so that what belongs to an earlier one is dropped.
   var life: UInt32 = 0
-  var store: any KeyValueStore
-  /// The machine fails to write while this is set.
-  var isDiskFailing = false
+  var disk = Disk()
   /// The machine is gone, so that nothing is answered, not even refused.
   var isOff = false
 
@@ -53,8 +50,6 @@ final class SimulatedNode {
   var downloadFree = Instant.zero
   var workFree = Instant.zero
   var storeFree = Instant.zero
-  /// A batch that the store is writing.
-  var writing: (id: CommitID, batch: WriteBatch)?
   /// How far the wall clock is off.
   var clockOffset: Duration
   /// The same when no fault touches the clock.
@@ -67,21 +62,21 @@ final class SimulatedNode {
   var bytesOut: UInt64 = 0
 
   init(
-    index: Int, key: NodeKey, region: Region, ip: IPAddress, producer: NodeKey?, behaviour: Behaviour?, isUnreachable: Bool, isSeed: Bool,
-    uploadBytes: Double, downloadBytes: Double, store: any KeyValueStore, clockOffset: Duration
+    index: Int, key: NodeKey, region: Region, ip: IPAddress, address: Multiaddr, producer: NodeKey?, behaviour: Behaviour?,
+    isUnreachable: Bool, isSeed: Bool,
+    uploadBytes: Double, downloadBytes: Double, clockOffset: Duration
   ) {
     self.index = index
     self.key = key
     self.region = region
     self.ip = ip
-    address = Multiaddr(ip: ip, port: 4001)
+    self.address = address
     self.producer = producer
     self.behaviour = behaviour
     self.isUnreachable = isUnreachable
     self.isSeed = isSeed
     self.uploadBytes = uploadBytes
     self.downloadBytes = downloadBytes
-    self.store = store
     self.clockOffset = clockOffset
     homeOffset = clockOffset
   }

@@ -3,7 +3,6 @@ import Identity
 import Ledger
 import NodeCore
 import Peering
-import Store
 import Wire
 
 // The shell of each node: its process, its worker, its store.
@@ -27,14 +26,15 @@ extension Simulation {
       configuration.host.peering.outboundMinimum = outbound
       configuration.host.peering.outboundMaximum = max(outbound, 2 * outbound)
     }
-    if let links = scenario.links { configuration.host.peering.totalMaximum = links }
+    if let links = node.isSeed ? scenario.seedLinks ?? scenario.links : scenario.links { configuration.host.peering.totalMaximum = links }
+    if let known = scenario.known { configuration.host.peering.knownMaximum = known }
     configuration.producer = node.producer
     configuration.nodeType = node.producer == nil ? "full" : "authority"
     let clock = wallClock(node)
     let chain: Chain<AccountLedger, ProofOfAuthority>
     do throws(ChainError) {
       chain = try Chain.open(
-        genesis: genesis, ledger: ledger, consensus: consensus, store: node.store, crypto: crypto, configuration: configuration.chain,
+        genesis: genesis, ledger: ledger, consensus: consensus, store: node.disk.store, crypto: crypto, configuration: configuration.chain,
         clock: clock, now: now)
     } catch {
       return oracle.violate(.durability, node.index, "the store cannot be opened: \(error)")
@@ -42,7 +42,7 @@ extension Simulation {
     if chain.head.height < node.durableHeight {
       return oracle.violate(.durability, node.index, "height \(chain.head.height) after the start, \(node.durableHeight) was durable")
     }
-    let book = (try? node.store.scan(HostCore.bookTable, from: [], limit: 10_000)) ?? []
+    let book = (try? node.disk.store.scan(HostCore.bookTable, from: [], limit: 10_000)) ?? []
     let core = Core(
       key: node.key, crypto: crypto, configuration: configuration, genesis: genesis, chain: chain, book: book, clock: clock,
       seed: generator.next(), now: now)
@@ -59,9 +59,7 @@ extension Simulation {
   func crash(_ node: SimulatedNode, isSilent: Bool) {
     guard node.isUp else { return }
     trace.note(now, node.index, .crashed, isSilent ? 1 : 0)
-    // What the store was writing is there or not, whole.
-    if let writing = node.writing, generator.unit() < 0.5 { try? node.store.commit(writing.batch) }
-    node.writing = nil
+    node.disk.crash(&generator, &sharedValues)
     node.core = nil
     node.life += 1
     node.inbox = []
@@ -91,8 +89,7 @@ extension Simulation {
       node.workFree = max(node.workFree, now) + scenario.workCost(work)
       queue.schedule(.workDone(node: node.index, life: node.life, id, result), at: node.workFree)
     case .store(let id, let batch):
-      precondition(node.writing == nil, "two batches are under way")
-      node.writing = (id, batch)
+      node.disk.begin(id, batch)
       node.storeFree =
         max(node.storeFree, now) + .milliseconds(1) + generator.jitter(.milliseconds(2)) + .microseconds(5 * batch.operations.count)
       queue.schedule(.stored(node: node.index, life: node.life), at: node.storeFree)
@@ -103,15 +100,8 @@ extension Simulation {
 
   /// The store has done, or failed, what it was asked for.
   func stored(_ node: SimulatedNode) {
-    guard let (id, batch) = node.writing else { return }
-    node.writing = nil
-    if node.isDiskFailing { return post(node.index, .commitFailed(id, StoreError("the disk is full"))) }
-    do throws(StoreError) {
-      try node.store.commit(batch)
-      post(node.index, .committed(id))
-    } catch {
-      post(node.index, .commitFailed(id, error))
-    }
+    guard let (id, error) = node.disk.finish(&sharedValues) else { return }
+    if let error { post(node.index, .commitFailed(id, error)) } else { post(node.index, .committed(id)) }
   }
 
   private func perform(_ output: HostCore.Output, of node: SimulatedNode) {
@@ -125,7 +115,7 @@ extension Simulation {
     case .reset(let stream): onLink(node, stream.connection) { $0.reset(stream.stream, now) }
     case .protocols(let table):
       for end in node.ends.values.sorted(by: { $0.connection < $1.connection }) { onLink(end) { $0.protocolsChanged(table) } }
-    case .book(let batch): if !node.isDiskFailing { try? node.store.commit(batch) }
+    case .book(let batch): node.disk.write(book: batch)
     case .openApplication, .applicationRefused, .discover, .event: break
     }
   }

@@ -30,7 +30,7 @@ extension Scenario {
     scenario.seeds = draw([1, 2, 3])
     scenario.authorities = draw([1, 2, 3, 4, 5])
     scenario.blockTime = draw([.seconds(1), .seconds(2), .seconds(5)])
-    scenario.transactions = draw([0.5, 2, 5, 10])
+    scenario.transactions = draw([0.5, 1, 2, 5])
     scenario.transactionBytes = draw([16, 64, 400, 2_000])
     scenario.accounts = draw([2, 8, 20])
     scenario.jitter = draw([.zero, .milliseconds(5), .milliseconds(50)])
@@ -53,14 +53,19 @@ extension Scenario {
         .flood(times: 20),
       ])
       let longest = draw([2, 15, 60])
+      let every = draw([5, 15, 40])
+      // A flood all the time would be most of what a campaign computes.
+      var isFlood = false
+      if case .flood = kind { isFlood = true }
       scenario.faults.append(
         Fault(
-          kind, from: .seconds(10 + generator.index(below: 30)), every: .seconds(draw([5, 15, 40])),
-          lasting: .seconds(1)...(.seconds(longest))))
+          kind, from: .seconds(10 + generator.index(below: 30)), every: .seconds(isFlood ? 40 : every),
+          lasting: .seconds(1)...(.seconds(isFlood ? min(longest, 15) : longest))))
     }
     for _ in 0..<generator.index(below: 3) {
       scenario.liars.append(LiarGroup(draw(Behaviour.allCases), share: draw([0.05, 0.1])))
     }
+    scenario.nat = draw([0, 0, 0.2])
     if scenario.faults.contains(where: { if case .flood = $0.kind { true } else { false } }) {
       // 400 kB/s of transactions come to 6 MB/s of gossip: a flood needs lines that can carry it to the mempool's bounds.
       scenario.uploadBytes = 12.5e6
@@ -162,12 +167,31 @@ extension Scenario {
     about = A thousand nodes in eight regions, blocks of 10 KB every 5 s.
     nodes = 1000
     seeds = 20
+    seed-links = 200
     authorities = 8
     duration = 150s
     settle = 30s
     start-within = 20s
+    one-hop = 100ms
+    three-hops = 300ms
+    network = 1s
     transactions = 5
     transaction-bytes = 200
+    accounts = 40
+    """,
+    """
+    name = wan-10000
+    about = Ten thousand nodes in eight regions, blocks of 10 KB every 5 s in few large transactions.
+    nodes = 10000
+    seeds = 200
+    seed-links = 200
+    known = 400
+    authorities = 8
+    duration = 150s
+    settle = 30s
+    start-within = 40s
+    transactions = 1
+    transaction-bytes = 2000
     accounts = 40
     """,
   ]

@@ -20,8 +20,11 @@ extension Scenario {
   private enum Field {
     case integer(WritableKeyPath<Scenario, Int>)
     case number(WritableKeyPath<Scenario, Double>)
+    case share(WritableKeyPath<Scenario, Double>)
     case bytes(WritableKeyPath<Scenario, Double>)
     case duration(WritableKeyPath<Scenario, Duration>)
+    case bound(WritableKeyPath<Scenario, Duration?>)
+    case seed(WritableKeyPath<Scenario, UInt64?>)
     case optional(WritableKeyPath<Scenario, Int?>)
     case flag(WritableKeyPath<Scenario, Bool>)
     case text(WritableKeyPath<Scenario, String>)
@@ -29,12 +32,16 @@ extension Scenario {
 
   private static var fields: [(key: String, field: Field)] {
     [
-      ("name", .text(\.name)), ("about", .text(\.about)), ("nodes", .integer(\.nodes)), ("regions", .integer(\.regions)),
+      ("name", .text(\.name)), ("about", .text(\.about)), ("seed", .seed(\.seed)), ("one-hop", .bound(\.oneHopMaximum)),
+      ("three-hops", .bound(\.threeHopsMaximum)), ("network", .bound(\.networkMaximum)), ("nodes", .integer(\.nodes)),
+      ("regions", .integer(\.regions)),
       ("seeds", .integer(\.seeds)), ("upload", .bytes(\.uploadBytes)), ("download", .bytes(\.downloadBytes)),
       ("jitter", .duration(\.jitter)),
-      ("loss", .number(\.loss)), ("handshake-cost", .duration(\.handshakeCost)), ("unreachable", .number(\.unreachable)),
-      ("slow", .number(\.slow)),
-      ("clock-skew", .duration(\.clockSkew)), ("outbound", .optional(\.outbound)), ("links", .optional(\.links)), ("late", .number(\.late)),
+      ("loss", .share(\.loss)), ("handshake-cost", .duration(\.handshakeCost)), ("unreachable", .share(\.unreachable)),
+      ("nat", .share(\.nat)),
+      ("slow", .share(\.slow)),
+      ("clock-skew", .duration(\.clockSkew)), ("outbound", .optional(\.outbound)), ("links", .optional(\.links)),
+      ("seed-links", .optional(\.seedLinks)), ("known", .optional(\.known)), ("late", .share(\.late)),
       ("late-after", .duration(\.lateAfter)), ("start-within", .duration(\.startWithin)), ("authorities", .integer(\.authorities)),
       ("block-time", .duration(\.blockTime)), ("transactions", .number(\.transactions)),
       ("transaction-bytes", .integer(\.transactionBytes)),
@@ -85,12 +92,21 @@ extension Scenario {
     case .number(let path):
       guard let number = Double(value), number >= 0, number.isFinite else { return false }
       self[keyPath: path] = number
+    case .share(let path):
+      guard let share = ScenarioWords.share(value[...]) else { return false }
+      self[keyPath: path] = share
     case .bytes(let path):
       guard let number = ScenarioWords.bytes(value) else { return false }
       self[keyPath: path] = number
     case .duration(let path):
       guard let duration = ScenarioWords.duration(value) else { return false }
       self[keyPath: path] = duration
+    case .bound(let path):
+      guard let duration = ScenarioWords.duration(value) else { return false }
+      self[keyPath: path] = duration
+    case .seed(let path):
+      guard let number = UInt64(value) else { return false }
+      self[keyPath: path] = number
     case .flag(let path):
       guard value == "yes" || value == "no" else { return false }
       self[keyPath: path] = value == "yes"
@@ -110,8 +126,10 @@ extension Scenario {
       case .text(let path): add(path) { $0 }
       case .integer(let path): add(path) { "\($0)" }
       case .optional(let path): add(path) { $0.map { "\($0)" } ?? "0" }
-      case .number(let path), .bytes(let path): add(path) { "\($0)" }
+      case .number(let path), .share(let path), .bytes(let path): add(path) { "\($0)" }
       case .duration(let path): add(path) { ScenarioWords.show($0) }
+      case .bound(let path): add(path) { $0.map(ScenarioWords.show) ?? "0s" }
+      case .seed(let path): add(path) { $0.map { "\($0)" } ?? "0" }
       case .flag(let path): add(path) { $0 ? "yes" : "no" }
       }
     }

@@ -9,6 +9,9 @@ public struct Scenario: Hashable, Sendable {
   /// One sentence on what it shows.
   public var about = ""
 
+  /// The seed that a file is about: what a run takes when its caller names none.
+  public var seed: UInt64?
+
   // MARK: Network
 
   /// How many nodes take part. Default 20.
@@ -27,8 +30,10 @@ public struct Scenario: Hashable, Sendable {
   public var loss = 0.0
   /// What the cryptography of a handshake costs each side. Default 0.3 ms.
   public var handshakeCost = Duration.microseconds(300)
-  /// The share of nodes that nobody can dial: behind a NAT or a firewall. Default none.
+  /// The share of nodes behind a firewall, which nobody can dial at the address that they name. Default none.
   public var unreachable = 0.0
+  /// The share of nodes behind a router: two share its public address, and each listens on a private one. Default none.
+  public var nat = 0.0
   /// The share of nodes that read a hundred times slower than others. Default none.
   public var slow = 0.0
   /// How far clocks may be off in either direction. Default none.
@@ -37,6 +42,10 @@ public struct Scenario: Hashable, Sendable {
   public var outbound: Int?
   /// Links that a node takes in all; `nil` for the default of peering.
   public var links: Int?
+  /// The same for seeds, whose operators give them more; `nil` for the default of peering.
+  public var seedLinks: Int?
+  /// Peers that a node remembers; `nil` for the default of peering. Large networks need it for their memory.
+  public var known: Int?
   /// The share of nodes that start only after ``lateAfter``. Default none.
   public var late = 0.0
   /// When late nodes start.
@@ -63,16 +72,18 @@ public struct Scenario: Hashable, Sendable {
   public var duration = Duration.seconds(120)
   /// The quiet time at the end: no faults, no load; by its end all must be well. Default 45 s.
   public var settle = Duration.seconds(45)
+  /// What the medians of blocks and of transactions must keep below: deliveries over one hop. Default no bound.
+  public var oneHopMaximum: Duration?
+  /// The same for deliveries over three hops.
+  public var threeHopsMaximum: Duration?
+  /// The same for the time until 99 % of the nodes have a thing.
+  public var networkMaximum: Duration?
   /// What goes wrong.
   public var faults: [Fault] = []
   /// Who lies, and which share of the nodes does.
   public var liars: [LiarGroup] = []
   /// Whether links carry real bytes through `Connection` at both ends.
   public var isFull = false
-  /// Whether stores may lose what was under way at a crash; costs memory.
-  public var hasStoreFaults: Bool {
-    faults.contains { if case .crash = $0.kind { true } else if case .diskErrors = $0.kind { true } else { false } }
-  }
 
   /// Makes a scenario without faults.
   public init(name: String) { self.name = name }

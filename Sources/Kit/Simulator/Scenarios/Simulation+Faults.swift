@@ -43,6 +43,7 @@ extension Simulation {
     case .restart(let share):
       for node in pick(share, where: { $0.isUp && $0.isHonest && !$0.isSuspended }) {
         post(node.index, .host(.command(.stop)))
+        node.disk.sync()
         crash(node, isSilent: false)
         queue.schedule(.mend(.start(node.index)), at: mend)
       }
@@ -59,9 +60,9 @@ extension Simulation {
         queue.schedule(.mend(.clock(node.index)), at: mend)
       }
     case .diskErrors(let share):
-      for node in pick(share, where: { $0.isUp && !$0.isDiskFailing }) {
+      for node in pick(share, where: { $0.isUp && !$0.disk.isFailing }) {
         trace.note(now, node.index, .diskFails)
-        node.isDiskFailing = true
+        node.disk.isFailing = true
         queue.schedule(.mend(.disk(node.index)), at: mend)
       }
     case .seedsDown:
@@ -87,7 +88,7 @@ extension Simulation {
     case .resume(let index): resume(nodes[index])
     case .disk(let index):
       trace.note(now, index, .diskWorks)
-      nodes[index].isDiskFailing = false
+      nodes[index].disk.isFailing = false
     case .clock(let index): setClock(nodes[index], nodes[index].homeOffset)
     case .load:
       load.times = 1
