@@ -11,6 +11,7 @@ enum Benchmarks {
   }
 
   private static let all: [String: @Sendable ([String]) throws -> Void] = [
+    "book": BookBenchmark.run,
     "channel": { _ in benchmarkChannel() },
     "crypto": { _ in benchmarkCrypto() },
     "ledger": { _ in LedgerBenchmark.run() },

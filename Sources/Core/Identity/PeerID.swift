@@ -66,6 +66,17 @@ public struct PeerID: Hashable, Comparable, Sendable {
     hasher.combine(words.3)
   }
 
+  /// Adds the multihash to a keyed hash.
+  public func combine(into hash: inout SipHash) {
+    hash.combine(words.0)
+    hash.combine(words.1)
+    hash.combine(words.2)
+    hash.combine(words.3)
+    hash.combine(words.4)
+    hash.combine(words.5)
+    hash.combine(count)
+  }
+
   /// Byte order of the multihashes: the order that decides which side of a pair dials.
   public static func < (left: PeerID, right: PeerID) -> Bool {
     if left.words.0 != right.words.0 { return left.words.0 < right.words.0 }
