@@ -16,7 +16,7 @@ import Wire
     #expect(outputs.book.isEmpty)
     let who = bench.machine.links(now: bench.now).first { $0.connection == dial.id }!.peer!
     outputs = bench.send(.introduced(who))
-    #expect(outputs.book.count == 1)
+    #expect(outputs.rows.count == 1)
     _ = bench.enter(99, from: "/ip4/20.0.0.1/tcp/1")
     #expect(bench.send(.introduced(peer(99))).book.isEmpty)
   }
@@ -28,7 +28,7 @@ import Wire
     let dial = bench.send(.dial(PeerAddress(peer: nil, address: publicAddress(1)), keep: true)).dials[0]
     book.apply(bench.prove(dial, 2))
     book.apply(bench.send(.closed(dial.id, .transport("outage")), at: 500))
-    #expect(book.all.count == 1, "a lost link deletes nothing")
+    #expect(book.peers == 1, "a lost link deletes nothing")
     var again = Bench(local: 5, book: book.all, at: at(1_000))
     let outputs = again.send(.timerFired)
     #expect(outputs.dials.map(\.address) == [publicAddress(1)])
@@ -45,10 +45,10 @@ import Wire
     for failure in 1...5 {
       let next = bench.nextDial(by: 1e6)
       dial = try #require(next)
-      #expect(book.all.count == 1, "before failure \(failure)")
+      #expect(book.peers == 1, "before failure \(failure)")
       book.apply(bench.send(.dialFailed(dial.id, .refused)))
     }
-    #expect(book.all.isEmpty)
+    #expect(book.peers == 0)
     #expect(bench.nextDial(by: 1e6) != nil)
   }
 
@@ -63,7 +63,7 @@ import Wire
       let next = bench.nextDial(by: 1e6)
       book.apply(bench.send(.dialFailed(try #require(next).id, .unreachable)))
     }
-    #expect(book.all.count == 1)
+    #expect(book.peers == 1)
   }
 
   @Test func unreadableRowsAreSetAside() {
@@ -132,23 +132,38 @@ import Wire
     #expect(bench.machine.counts.known == 0)
   }
 
-  /// One liar's word fills only its quota; the table keeps its bound, and whom the node has met stays.
-  @Test func quotaAndBound() {
+  /// One liar's word is taken up to a budget that coming back does not renew, and fills only its part of the tables; whom the node has
+  /// met stays.
+  @Test func budgetAndBound() {
     var bench = Bench(local: 5) {
-      $0.knownMaximum = 300
-      $0.perSourceMaximum = 100
       $0.outboundMinimum = 1
+      $0.toldBurst = 100
+      $0.toldPerSecond = 1
+      $0.book.newBuckets = 8
     }
     let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
     bench.prove(dial, 9)
-    for liar in 1...10 {
-      let lies = (0..<150).map { PeerAddress(peer: peer(UInt64(10_000 * liar + $0)), address: publicAddress($0)) }
-      bench.send(.learned(lies, .exchange(peer(UInt64(liar)))))
-      #expect(bench.machine.counts.known == min(300, 1 + 100 * liar))
+    func lies(_ liar: Int) -> [PeerAddress] {
+      (0..<150).map { PeerAddress(peer: peer(UInt64(10_000 * liar + $0)), address: address("/ip4/\(20 + liar).\($0).9.9/tcp/4001")) }
     }
+    let first = bench.enter(1, from: "/ip4/60.0.0.1/tcp/5").id
+    bench.send(.learned(lies(1), .exchange(peer(1))))
+    let known = bench.machine.counts.known
+    #expect((60...102).contains(known), "\(known) of 100")
+    bench.send(.closed(first, .remoteClosed))
+    _ = bench.enter(2, from: "/ip4/60.0.9.9/tcp/5")
+    bench.send(.learned(lies(2), .exchange(peer(2))))
+    #expect(bench.machine.counts.known == known, "another name in the same network earns nothing")
+    bench.send(.learned(lies(2), .exchange(peer(2))), at: 50)
+    #expect(bench.machine.counts.known > known, "time does")
+    for liar in 3...40 {
+      _ = bench.enter(UInt64(liar), from: "/ip4/\(60 + liar).0.0.1/tcp/5")
+      bench.send(.learned(lies(liar), .exchange(peer(UInt64(liar)))))
+    }
+    #expect(bench.machine.book.count <= 8 * 64 + 1)
     #expect(bench.machine.isStored(peer(9)))
     let many = (0..<30).map { PeerAddress(peer: peer(77), address: publicAddress($0)) }
-    bench.send(.learned(many, .discovery))
+    bench.send(.learned(many, .bootstrap))
     #expect(bench.machine.addresses(of: peer(77)).count == 8)
   }
 

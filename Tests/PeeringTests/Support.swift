@@ -101,6 +101,10 @@ extension [PeeringMachine.Output] {
   var cancelled: [ConnectionID] { compactMap { if case .cancelDial(let id) = $0 { id } else { nil } } }
   var pings: [(id: ConnectionID, nonce: UInt64)] { compactMap { if case .ping(let id, let nonce) = $0 { (id, nonce) } else { nil } } }
   var book: [BookChange] { compactMap { if case .book(let change) = $0 { change } else { nil } } }
+  /// The peers' rows that are written.
+  var rows: [[UInt8]] {
+    book.compactMap { if case .put(let key, _) = $0, key.first == UInt8(ascii: "p") { key } else { nil } }
+  }
   var events: [PeeringEvent] { compactMap { if case .event(let event) = $0 { event } else { nil } } }
 }
 
@@ -120,6 +124,13 @@ struct TestBook {
       }
     }
   }
+
+  mutating func put(_ key: [UInt8], _ value: [UInt8]) { rows[key] = value }
+
+  func value(_ key: [UInt8]) -> [UInt8]? { rows[key] }
+
+  /// How many peers have a row.
+  var peers: Int { rows.keys.filter { $0.first == UInt8(ascii: "p") }.count }
 
   var all: [(key: [UInt8], value: [UInt8])] { rows.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { ($0.key, $0.value) } }
 }

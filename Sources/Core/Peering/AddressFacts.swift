@@ -24,12 +24,6 @@ struct AddressFacts: Hashable, Sendable {
     return nil
   }
 
-  /// The group for diversity, or `nil` where diversity means nothing (loopback, private, names).
-  var diversityGroup: IPNetwork? {
-    guard let ip, ip.isRoutable else { return nil }
-    return ip.netgroup
-  }
-
   /// The network that ``PeeringConfiguration/perSubnetMaximum`` counts.
   static func subnet(of ip: IPAddress) -> IPNetwork { IPNetwork(ip, prefixLength: ip.isV6 ? 48 : 24) }
 }

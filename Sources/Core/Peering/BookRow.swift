@@ -80,6 +80,42 @@ struct PeerRow: Hashable {
   }
 }
 
+/// The keys of the book's other rows.
+enum BookKeys {
+  /// The secret of the buckets: 16 bytes.
+  static let secret = [UInt8(ascii: "k")]
+  /// The last good outbound peers: see ``AnchorsRow``.
+  static let anchors = [UInt8(ascii: "a")]
+  /// The first byte of a part of the new table, before the part's number.
+  static let heard = UInt8(ascii: "h")
+}
+
+/// The row of the last good outbound peers: protobuf, 1 repeated PeerID, the one to dial first in front.
+enum AnchorsRow {
+  static func value(_ peers: [PeerID]) -> [UInt8] {
+    var writer = ProtobufWriter()
+    for peer in peers { writer.data(1, peer.bytes) }
+    return writer.bytes
+  }
+
+  /// Reads a row; `nil` when it is not one.
+  static func read(_ value: [UInt8]) -> [PeerID]? {
+    var peers: [PeerID] = []
+    do throws(ProtobufError) {
+      var reader = ProtobufReader(value.rawSpan)
+      while let field = try reader.nextField() {
+        if field == 1 {
+          guard let peer = try? PeerID(bytes: try reader.span()) else { return nil }
+          if !peers.contains(peer) { peers.append(peer) }
+        } else {
+          try reader.skip()
+        }
+      }
+    } catch { return nil }
+    return peers
+  }
+}
+
 /// A ban's row in the book.
 ///
 /// The key is `b` and a PeerID, or `n`, the prefix length and the network's bytes. The value is protobuf: 1 end (ms since 1970, absent: until

@@ -76,15 +76,22 @@ public struct PeeringConfiguration: Sendable {
   /// How long a node stays below its outbound minimum before it asks seeds, so that islands meet. Default 1 min.
   public var seedFallback = Duration.seconds(60)
 
-  /// The most peers that are remembered. Default 4,096, about 1 KiB each with eight addresses.
-  public var knownMaximum = 4_096
-  /// Seeds, bootstrap and manual entries that are remembered beyond that when nobody can be forgotten. Default 1,024.
+  /// The tables of addresses. Defaults as in ``AddressBook/Configuration``: at most 81,920 addresses, about 12 MiB.
+  public var book = AddressBook.Configuration()
+  /// Which addresses count as one operator's, for the tables and for outbound links.
+  public var groups = NetworkGroups()
+  /// The most peers at hand: those whose back-off, score and round trip are remembered beside their addresses. Default 1,024, about
+  /// 0.5 KiB each; links and configured peers come on top when nobody can be let go.
+  public var atHandMaximum = 1_024
+  /// The most seeds, bootstrap and manual entries. Default 1,024.
   public var configuredMaximum = 1_024
-  /// The most addresses of one peer. Default 8.
-  public var addressesPerPeerMaximum = 8
-  /// The most remembered peers that one peer's word brought in. Default 512.
-  public var perSourceMaximum = 512
-  /// How many remembered peers one choice looks at. Default 128, which bounds its time.
+  /// Addresses a second that one group of peers may tell of in the long run. Default 0.1.
+  public var toldPerSecond = 0.1
+  /// Addresses that one group of peers may tell of at once. Default 1,000: four full lists.
+  public var toldBurst = 1_000.0
+  /// The most groups of tellers whose budgets are remembered; further ones are not listened to. Default 4,096.
+  public var tellersMaximum = 4_096
+  /// How many addresses one choice looks at. Default 128, which bounds its time.
   public var sampleMaximum = 128
   /// Whether loopback, private and link-local addresses may be dialled and passed on. Default public only.
   public var allowsPrivateAddresses = false
@@ -92,6 +99,14 @@ public struct PeeringConfiguration: Sendable {
   public var shareAge = Duration.seconds(86_400)
   /// The most addresses that are passed on at once. Default 250.
   public var shareMaximum = 250
+
+  /// The most peers of the last good outbound set, which are dialled first after a restart. Default 8.
+  public var anchorsMaximum = 8
+  /// How often the whole table of addresses that were only heard of is persisted, in 32 parts. Default 15 min.
+  public var snapshotInterval = Duration.seconds(900)
+  /// Average time between two feelers: short test links to addresses that were only heard of, or whose place another waits for, as long
+  /// as there are enough outbound links. `nil` makes none. Default 2 min.
+  public var feelerInterval: Duration? = .seconds(120)
 
   /// The time in which a score halves. Default 10 min.
   public var scoreHalfLife = Duration.seconds(600)

@@ -31,17 +31,25 @@ enum OneLinkRule {
 
 /// How long to wait before the next dial of a peer.
 enum BackOff {
-  /// The bound doubles with each failure up to a cap, and the wait is drawn evenly below it. While nobody
-  /// at all can be reached, seeds and stored peers are as must-keep ones, so that the node is back soon after an outage.
+  /// The bound doubles with each failure up to a cap, and the wait is drawn evenly below it. A peer that `hurries` has the cap of a must-keep
+  /// one: while nobody at all can be reached, that are seeds and stored peers, so that the node is back soon after an outage.
   static func delay(
-    _ entry: KnownPeer, isLasting: Bool, isAlone: Bool, _ configuration: PeeringConfiguration, _ generator: inout SeededGenerator
+    _ entry: KnownPeer, isLasting: Bool, hurries: Bool, _ configuration: PeeringConfiguration, _ generator: inout SeededGenerator
   ) -> Duration {
-    let ordinary = entry.role == .keep ? configuration.backOffKeepMaximum : configuration.backOffMaximum
-    if isLasting { return ordinary }
-    let cap = isAlone && (entry.role == .seed || entry.isStored) ? configuration.backOffKeepMaximum : ordinary
+    if isLasting { return cap(entry, configuration) }
+    let bound = bound(entry, configuration)
+    return max(configuration.backOffMinimum, generator.jitter(hurries ? min(bound, configuration.backOffKeepMaximum) : bound))
+  }
+
+  /// The longest wait after so many failures.
+  static func bound(_ entry: KnownPeer, _ configuration: PeeringConfiguration) -> Duration {
     let exponent = min(max(entry.streak, entry.shortLives, 1) - 1, 30)
     let (scaled, overflow) = configuration.backOffBase.nanoseconds.multipliedReportingOverflow(by: 1 << exponent)
-    let bound = overflow ? cap : min(cap, .nanoseconds(scaled))
-    return max(configuration.backOffMinimum, generator.jitter(bound))
+    let cap = cap(entry, configuration)
+    return overflow ? cap : min(cap, .nanoseconds(scaled))
+  }
+
+  private static func cap(_ entry: KnownPeer, _ configuration: PeeringConfiguration) -> Duration {
+    entry.role == .keep ? configuration.backOffKeepMaximum : configuration.backOffMaximum
   }
 }

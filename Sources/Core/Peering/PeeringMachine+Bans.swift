@@ -4,6 +4,7 @@ import Wire
 extension PeeringMachine {
   /// Adds an offence to the score and acts on the thresholds. Must-keep peers are disconnected, never banned: the operator wants them.
   mutating func report(_ peer: PeerID, _ offence: Offence, _ now: Instant, _ outputs: inout [Output]) {
+    if book.contains(.peer(peer)) { takeInHand(.peer(peer), now) }
     guard known[.peer(peer)] != nil else { return }
     var score = 0.0
     let halfLife = configuration.scoreHalfLife

@@ -8,7 +8,8 @@ extension PeeringMachine {
       && slots.dialling < configuration.parallelDialsMaximum
   }
 
-  /// Dials must-keep peers, then others until the outbound minimum. The one place where dials begin by themselves.
+  /// Dials must-keep peers, then the last good ones of an earlier life, then others until the outbound minimum. The one place where lasting
+  /// links begin by themselves.
   mutating func fill(_ now: Instant, _ outputs: inout [Output]) {
     needsFill = false
     fillDeadline = .distantFuture
@@ -16,50 +17,63 @@ extension PeeringMachine {
     var next = Instant.distantFuture
     for target in known.targets(.keep) {
       guard canDial else { break }
-      guard let entry = known[target], isFree(entry, target, now) else { continue }
+      guard let entry = known[target], isFree(target, now) else { continue }
       if entry.notBefore > now {
         next = min(next, entry.notBefore)
       } else {
         beginRound(target, now, &outputs)
       }
     }
+    while isShort && canDial, let peer = anchorsToDial.first {
+      anchorsToDial.removeFirst()
+      if book.contains(.peer(peer)), isFree(.peer(peer), now), dueTime(.peer(peer), now) <= now { beginRound(.peer(peer), now, &outputs) }
+    }
     // When most links are silent, one dial at a time finds out whether the line or the links are dead.
-    while slots.outbound < configuration.outboundMinimum || (isOwnFaultSuspected && slots.dialling == 0), canDial {
+    while isShort || (isOwnFaultSuspected && slots.dialling == 0), canDial {
       let cause = seedCause
       guard let target = choose(now, &next) else { break }
       if let seedCause, seedCause != cause { emit(.seedsAsked(seedCause), now, &outputs) }
       beginRound(target, now, &outputs)
     }
-    if slots.outbound - slots.dialling >= configuration.outboundMinimum {
+    if slots.lasting - slots.lastingDials >= configuration.outboundMinimum {
       shortSince = nil
       if activeCount > 0 { seedCause = nil }
     }
+    if !isShort, feelerDeadline == .distantFuture { planFeeler(now) }
     fillDeadline = next
   }
 
-  func isFree(_ entry: KnownPeer, _ target: DialTarget, _ now: Instant) -> Bool {
-    guard entry.link == nil, !entry.addresses.isEmpty else { return false }
+  /// Whether there are fewer outbound links, and dials for them, than there should be.
+  private var isShort: Bool { slots.lasting < configuration.outboundMinimum }
+
+  func isFree(_ target: DialTarget, _ now: Instant) -> Bool {
+    if known[target]?.link != nil { return false }
     if let peer = target.peer, linkOfPeer[peer] != nil || heldOfPeer[peer] != nil { return false }
-    return bans.count == 0 || entry.addresses.contains { bans.ban(peer: target.peer, ip: $0.facts.ip, now: now) == nil }
+    return bans.count == 0 ? book.contains(target) : !dialOrder(target).allSatisfy { isBanned(target, $0, now) }
   }
 
-  /// When an entry may be dialled: after its back-off, and when the lower PeerID, whose turn it is, has had its time.
-  private func dueTime(_ entry: KnownPeer, _ target: DialTarget) -> Instant {
+  private func isBanned(_ target: DialTarget, _ address: Multiaddr, _ now: Instant) -> Bool {
+    bans.ban(peer: target.peer, ip: AddressFacts(address).ip, now: now) != nil
+  }
+
+  /// When a peer may be dialled: after its back-off, and when the lower PeerID, whose turn it is, has had its time.
+  private func dueTime(_ target: DialTarget, _ now: Instant) -> Instant {
+    let entry = known[target] ?? entryFromBook(target, now)
     guard entry.role == .heard, let peer = target.peer, peer < localPeer else { return entry.notBefore }
     if activeCount < configuration.patientFrom || isOwnFaultSuspected { return entry.notBefore }
     return max(entry.notBefore, entry.waitingSince + configuration.passiveWait)
   }
 
-  /// The next entry to dial, or `nil`; `next` becomes the time at which another look may find one.
+  /// The next peer to dial, or `nil`; `next` becomes the time at which another look may find one.
   private mutating func choose(_ now: Instant, _ next: inout Instant) -> DialTarget? {
-    let groups = outboundGroups()
+    let groups = outboundGroups
     if shortSince == nil { shortSince = now }
-    if let target = best(of: .stored, groups, now, &next) { return target }
-    if let cause = reasonForSeeds(now, &next), activeCount > 0 || hasRoomForSeed, let target = best(of: .seed, groups, now, &next) {
+    if let target = best(of: .tried, groups, now, &next) { return target }
+    if let cause = reasonForSeeds(now, &next), activeCount > 0 || hasRoomForSeed, let target = nextSeed(now, &next) {
       seedCause = cause
       return target
     }
-    return best(of: .heard, groups, now, &next)
+    return best(of: .new, groups, now, &next)
   }
 
   /// Seeds are there for everybody: a node without links takes a few slots of theirs, and finds the others through them.
@@ -67,21 +81,21 @@ extension PeeringMachine {
     links.values.count { $0.direction == .outbound && $0.target.flatMap { known[$0]?.role } == .seed } < configuration.seedLinksMaximum
   }
 
-  private func outboundGroups() -> [IPNetwork: Int] {
-    var groups: [IPNetwork: Int] = [:]
-    for link in links.values where link.direction == .outbound {
-      if let ip = link.ip, ip.isRoutable { groups[ip.netgroup, default: 0] += 1 }
-    }
-    return groups
+  /// The groups that hold an outbound link or dial already.
+  private var outboundGroups: Set<NetworkGroup> {
+    Set(links.values.lazy.filter { $0.direction == .outbound }.compactMap { $0.ip.flatMap { book.groups.group(of: $0) } })
   }
 
   /// Seeds are asked when no stored peer connects, and when a node that has links has too few for long: those that it hears of may be
   /// dead, or all of one island.
-  private func reasonForSeeds(_ now: Instant, _ next: inout Instant) -> SeedCause? {
+  private mutating func reasonForSeeds(_ now: Instant, _ next: inout Instant) -> SeedCause? {
     if known.targets(.seed).isEmpty { return nil }
     if activeCount == 0 {
-      if known.targets(.stored).isEmpty { return .nobodyStored }
-      let isStoredPending = known.targets(.stored).contains { known[$0].map { !$0.isTried || $0.link != nil } ?? false }
+      if linkSummary.stored == 0 { return .nobodyStored }
+      let aloneSeconds = BookSeconds(at: aloneSince)
+      let isStoredPending = sample(.tried).contains { id in
+        book.records[id].tried < aloneSeconds || known[book.target(of: id)]?.link != nil
+      }
       if !isStoredPending { return .noStoredConnects }
       if now >= aloneSince + configuration.seedPatience { return .storedAreSlow }
       next = min(next, aloneSince + configuration.seedPatience)
@@ -93,48 +107,100 @@ extension PeeringMachine {
     return due <= now ? .tooFewPeers : nil
   }
 
-  /// Among those that are due in a sample: new network groups first, then fewest failures, then the most recently good.
-  private mutating func best(of list: KnownTable.List, _ groups: [IPNetwork: Int], _ now: Instant, _ next: inout Instant) -> DialTarget? {
-    let sample = known.sample(list, maximum: configuration.sampleMaximum, using: &generator)
-    let start = list == .heard ? generator.index(below: sample.count) : 0
-    var best: (target: DialTarget, rank: (Int, Int, Int64))?
-    for step in 0..<sample.count {
-      let target = sample[(start + step) % sample.count]
-      guard let entry = known[target], isFree(entry, target, now) else { continue }
-      let due = dueTime(entry, target)
+  /// The first seed of the list that is due.
+  private func nextSeed(_ now: Instant, _ next: inout Instant) -> DialTarget? {
+    for target in known.targets(.seed) where isFree(target, now) {
+      let due = dueTime(target, now)
+      if due <= now { return target }
+      next = min(next, due)
+    }
+    return nil
+  }
+
+  /// Random addresses of a table: all of a small one.
+  private mutating func sample(_ list: AddressBook.List) -> [RecordID] {
+    let maximum = configuration.sampleMaximum
+    if book.count(list) > maximum { return (0..<maximum).compactMap { _ in book.draw(list, using: &generator) } }
+    var all = book.all(list)
+    for place in all.indices.dropFirst() { all.swapAt(place, generator.index(below: place + 1)) }
+    return all
+  }
+
+  /// Of a random sample the first that is due, that no outbound link's network group holds and that its failures do not put behind.
+  /// Where there is none such, failures count less than groups.
+  private mutating func best(
+    of list: AddressBook.List, _ groups: Set<NetworkGroup>, _ now: Instant, _ next: inout Instant
+  ) -> DialTarget? {
+    let sample = sample(list)
+    let seconds = BookSeconds(at: now)
+    var best: (target: DialTarget, rank: Int)?
+    for id in sample {
+      let target = book.target(of: id)
+      guard isFree(target, now) else { continue }
+      let due = dueTime(target, now)
       if due > now {
         next = min(next, due)
         continue
       }
-      if list == .seed { return target }
-      let group = entry.addresses.lazy.compactMap(\.facts.diversityGroup).first.map { groups[$0] ?? 0 } ?? 0
-      let recency = entry.lastSuccess?.nanoseconds ?? .min
-      let rank = (group, entry.streak, recency == .min ? .max : -recency)
+      let group = book.endpoint(of: id).ip.flatMap { book.groups.group(of: $0) }
+      let isCrowded = group.map { groups.contains($0) } ?? false
+      let isBehind = generator.unit() >= book.chance(book.records[id], seconds)
+      let rank = (isCrowded ? 2 : 0) + (isBehind ? 1 : 0)
+      if rank == 0 { return target }
       if best.map({ rank < $0.rank }) ?? true { best = (target, rank) }
     }
-    if best == nil && sample.count < known.targets(list).count { next = min(next, now + .seconds(1)) }
+    if best == nil && book.count(list) > sample.count { next = min(next, now + .seconds(1)) }
     return best?.target
+  }
+
+  // MARK: Feelers
+
+  private mutating func planFeeler(_ now: Instant) {
+    guard let interval = configuration.feelerInterval, configuration.outboundMinimum > 0, !isStopping else {
+      feelerDeadline = .distantFuture
+      return
+    }
+    // Not to be foreseen: anything from half to one and a half of the average.
+    feelerDeadline = now + interval / 2 + generator.jitter(interval)
+  }
+
+  /// Tests an address by a short link: one whose tried place another waits for, or one that was only heard of. Like this the tried table
+  /// fills with what works, also while nothing is lost.
+  mutating func feel(_ now: Instant, _ outputs: inout [Output]) {
+    syncRows(book.resolvePending(at: BookSeconds(at: now)), now, &outputs)
+    guard !isShort else {
+      feelerDeadline = .distantFuture
+      return
+    }
+    planFeeler(now)
+    guard canDial, slots.feelers == 0 else { return }
+    if let holder = book.holderToTest(using: &generator) {
+      let target = book.target(of: holder)
+      if let peer = target.peer, isActive(peer) {
+        book.seen(book.item(holder), at: BookSeconds(at: now))
+      } else if isFree(target, now) {
+        beginRound(target, isFeeler: true, now, &outputs)
+      }
+      return
+    }
+    var next = Instant.distantFuture
+    if let target = best(of: .new, [], now, &next) { beginRound(target, isFeeler: true, now, &outputs) }
   }
 
   // MARK: One round through a peer's addresses
 
-  mutating func beginRound(_ target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {
-    guard let entry = known[target] else { return }
-    var order = entry.dialOrder
-    if bans.count > 0 {
-      order.removeAll { address in bans.ban(peer: target.peer, ip: AddressFacts(address).ip, now: now) != nil }
-    }
+  mutating func beginRound(_ target: DialTarget, isFeeler: Bool = false, _ now: Instant, _ outputs: inout [Output]) {
+    var order = dialOrder(target)
+    if bans.count > 0 { order.removeAll { isBanned(target, $0, now) } }
     guard !order.isEmpty else { return }
+    takeInHand(target, now)
     let first = order.removeFirst()
     let rest = order
-    known.update(target) {
-      $0.round = rest
-      $0.isTried = true
-    }
-    beginDial(target, first, now, &outputs)
+    known.update(target) { $0.round = rest }
+    beginDial(target, first, isFeeler: isFeeler, now, &outputs)
   }
 
-  private mutating func beginDial(_ target: DialTarget, _ address: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
+  private mutating func beginDial(_ target: DialTarget, _ address: Multiaddr, isFeeler: Bool, _ now: Instant, _ outputs: inout [Output]) {
     precondition(canDial, "a dial without a slot")
     let id = newDialID()
     let hasOthers = known[target]?.round.isEmpty == false
@@ -144,10 +210,12 @@ extension PeeringMachine {
     var link = Link(
       id: id, direction: .outbound, address: address, ip: AddressFacts(address).ip, state: .dialling, since: now, deadline: deadline)
     link.target = target
-    link.origin = known.origin(of: target)
+    link.isFeeler = isFeeler
+    link.origin = origin(of: target)
     if let origin = link.origin { dialCounts[origin].begun += 1 }
     set(link)
     known.update(target) { $0.link = id }
+    book.dialled(BookItem(target, address), hasFailed: false, counts: false, at: BookSeconds(at: now))
     outputs.append(.dial(id, address, expecting: target.peer, timeout: timeout))
     emit(.dialling(id, target.peer, address), now, &outputs)
   }
@@ -165,22 +233,23 @@ extension PeeringMachine {
 
   mutating func dialFailed(_ id: ConnectionID, _ failure: DialFailure, _ now: Instant, _ outputs: inout [Output]) {
     guard links[id]?.state == .dialling, let link = takeOut(id), let target = link.target else { return }
-    known.update(target) { entry in
-      if entry.link == id { entry.link = nil }
-      if let index = entry.addresses.firstIndex(where: { $0.address == link.address }) { entry.addresses[index].failures += 1 }
-    }
+    known.update(target) { if $0.link == id { $0.link = nil } }
+    // With no link at all, a timeout says as much about our own network as about the peer: an outage must not empty the book.
+    var counts = failure.provesOwnNetwork || activeCount > 0
+    if case .goodbye = failure { counts = false }
+    book.dialled(BookItem(target, link.address), hasFailed: true, counts: counts, at: BookSeconds(at: now))
     if case .wrongPeer(localPeer) = failure {
       rememberSelf(link.address, target, now, &outputs)
     } else if case .wrongPeer = failure {
-      dropAddress(link.address, of: target, now)
+      dropAddress(link.address, of: target, now, &outputs)
     }
-    settleRound(link, target, failure, now, &outputs)
+    settleRound(link, target, failure, counts: counts, now, &outputs)
     if let peer = target.peer, let held = heldOfPeer[peer], linkOfPeer[peer] == nil { release(held, now, &outputs) }
   }
 
   /// Tries the next address at once, or books the whole round as failed.
   private mutating func settleRound(
-    _ link: Link, _ target: DialTarget, _ failure: DialFailure, _ now: Instant, _ outputs: inout [Output]
+    _ link: Link, _ target: DialTarget, _ failure: DialFailure, counts: Bool, _ now: Instant, _ outputs: inout [Output]
   ) {
     var reason: Reason.Code?
     if case .goodbye(let goodbye) = failure { reason = goodbye.code }
@@ -192,13 +261,11 @@ extension PeeringMachine {
     if let nextAddress = entry.round.first, reason == nil, !isHeld, canDial, !isStopping {
       emit(.dialFailed(link.id, target.peer, link.address, failure, retryIn: .zero), now, &outputs)
       known.update(target) { $0.round.removeFirst() }
-      beginDial(target, nextAddress, now, &outputs)
+      beginDial(target, nextAddress, isFeeler: link.isFeeler, now, &outputs)
       return
     }
-    // With no link at all, a timeout says as much about our own network as about the peer: an outage must not empty the book.
-    let counts = reason == nil && (failure.provesOwnNetwork || activeCount > 0)
     let configuration = configuration
-    let isAlone = activeCount == 0
+    let hurries = activeCount == 0 && (entry.role == .seed || isStored(target))
     var generator = generator
     var wait = configuration.backOffBase
     known.update(target) { entry in
@@ -206,7 +273,7 @@ extension PeeringMachine {
       if reason != .duplicate {
         entry.streak += 1
         if counts { entry.failures += 1 }
-        wait = BackOff.delay(entry, isLasting: reason?.isLasting ?? false, isAlone: isAlone, configuration, &generator)
+        wait = BackOff.delay(entry, isLasting: reason?.isLasting ?? false, hurries: hurries, configuration, &generator)
       }
       entry.notBefore = now + wait
     }
@@ -216,14 +283,13 @@ extension PeeringMachine {
   }
 
   private mutating func bookFailure(_ target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {
-    guard let peer = target.peer, let entry = known[target], entry.isStored else { return }
+    guard let peer = target.peer, let entry = known[target], isStored(target) else { return }
     guard entry.failures >= configuration.failuresMaximum else {
       putRow(peer, now, &outputs)
       return
     }
-    known.update(target) { $0.isStored = false }
-    outputs.append(.book(.remove(key: PeerRow.key(peer))))
-    emit(.bookRowRemoved(peer), now, &outputs)
+    for id in book.ids(of: target) { book.demote(id) }
+    removeRow(peer, now, &outputs)
   }
 
   /// An operator's dial passes over back-off and passive wait, not over bans and slots.
@@ -242,27 +308,24 @@ extension PeeringMachine {
     }
     learn(PeerAddress(peer: peer, address: address), keep ? .manual : .discovery, now, &outputs)
     let target = peer.map(DialTarget.peer) ?? .address(address)
-    guard let entry = known[target] else {
-      // A nameless address that some peer has answered at is kept with that peer; nothing else leads here but a full table.
-      return
+    if !keep, target.peer != nil || answered(at: address) == nil {
+      // The operator's word needs no place in the table.
+      takeInHand(target, now)
+      if book.find(BookItem(target, address)) == nil { book.makeRoom(target, onlyHearsay: true) }
+      book.keep(BookItem(target, address), marks: [], at: BookSeconds(at: now))
     }
-    guard isFree(entry, target, now) else { return }
+    // A nameless address that some peer has answered at is kept with that peer; nothing else is missing but for a full table.
+    guard known[target] != nil, isFree(target, now) else { return }
     if !canDial {
       emit(.dialRefused(peer, address, Reason(.tooManyPeers, "\(slots.outbound) outbound, \(slots.total) in all")), now, &outputs)
       if keep { known.update(target) { $0.notBefore = now } }
       return
     }
-    let rest = entry.dialOrder.filter { $0 != address }
-    known.update(target) {
-      $0.round = rest
-      $0.isTried = true
-    }
-    beginDial(target, address, now, &outputs)
+    let rest = dialOrder(target).filter { $0 != address }
+    known.update(target) { $0.round = rest }
+    beginDial(target, address, isFeeler: false, now, &outputs)
   }
 
   /// The last link is gone: every stored peer deserves another try before seeds are asked.
-  mutating func becameAlone(_ now: Instant) {
-    aloneSince = now
-    for target in known.targets(.stored) { known.update(target) { $0.isTried = false } }
-  }
+  mutating func becameAlone(_ now: Instant) { aloneSince = now }
 }

@@ -17,6 +17,8 @@ extension PeeringMachine {
     if let held = heldOfPeer[peer] { lines.append("A second link (\(held)) waits for the decision which one is kept.") }
     if let entry = known[.peer(peer)] {
       lines.append(contentsOf: explain(entry, .peer(peer), now))
+    } else if book.contains(.peer(peer)) {
+      lines.append(contentsOf: explain(entryFromBook(.peer(peer), now), .peer(peer), now))
     } else {
       lines.append("Not remembered: never heard of, or forgotten to make room.")
     }
@@ -30,16 +32,16 @@ extension PeeringMachine {
       switch entry.role {
       case .keep: "a must-keep peer, dialled for ever"
       case .seed: "a seed, dialled when no stored peer connects"
-      case .heard: entry.isStored ? "a stored peer, dialled before seeds" : "a peer that was heard of"
+      case .heard: isStored(target) ? "a stored peer, dialled before seeds" : "a peer that was heard of"
       }
-    lines.append(
-      "Known as \(role), with \(entry.addresses.count) addresses: \(entry.dialOrder.map(\.description).joined(separator: ", ")).")
+    let addresses = dialOrder(target)
+    lines.append("Known as \(role), with \(addresses.count) addresses: \(addresses.map(\.description).joined(separator: ", ")).")
     let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
     if score >= 1 {
       lines.append("Score \(Int(score)): disconnected at \(Int(configuration.disconnectScore)), banned at \(Int(configuration.banScore)).")
     }
     guard entry.link == nil else { return lines }
-    if entry.addresses.isEmpty { lines.append("Not dialled: no address is known.") }
+    if addresses.isEmpty { lines.append("Not dialled: no address is known.") }
     if entry.notBefore > now {
       lines.append(
         "Not dialled for another \(PeeringMachine.text(entry.notBefore - now)): back-off after \(max(entry.streak, entry.shortLives)) failures."
@@ -51,8 +53,8 @@ extension PeeringMachine {
         lines.append("Not dialled for another \(PeeringMachine.text(end - now)): it has the lower PeerID, so it is its turn to dial.")
       }
     }
-    if entry.role != .keep && slots.outbound >= configuration.outboundMinimum {
-      lines.append("Not dialled: \(slots.outbound) outbound links, the minimum of \(configuration.outboundMinimum) is reached.")
+    if entry.role != .keep && slots.lasting >= configuration.outboundMinimum {
+      lines.append("Not dialled: \(slots.lasting) outbound links, the minimum of \(configuration.outboundMinimum) is reached.")
     }
     return lines
   }

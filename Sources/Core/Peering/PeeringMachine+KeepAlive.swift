@@ -26,7 +26,7 @@ extension PeeringMachine {
       }
       needsFill = true
     }
-    let nonce = generator.next()
+    let nonce = newNonce()
     if link.pings.count >= Link.pingsMaximum { link.pings.removeFirst() }
     link.pings.append((nonce, now))
     link.deadline = now + configuration.pingInterval

@@ -31,9 +31,7 @@ extension PeeringMachine {
         return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
       }
     }
-    // Slots for our own choice of peers are kept free as long as there is somebody to dial, or accepted links could fill the house.
-    let candidates = max(0, known.count - slots.named)
-    let reserve = min(max(0, configuration.outboundMinimum - slots.outbound), candidates)
+    let reserve = slotsForDials
     if slots.total + reserve >= configuration.totalMaximum {
       return Reason(.tooManyPeers, "\(slots.total) of \(configuration.totalMaximum) slots taken, \(reserve) kept for dials")
     }
@@ -42,6 +40,13 @@ extension PeeringMachine {
     acceptTokens = min(configuration.acceptBurst, acceptTokens + max(0, earned))
     acceptTokensAt = now
     return acceptTokens >= 1 ? nil : Reason(.busy, "over \(configuration.acceptsPerSecond) new links a second")
+  }
+
+  /// Slots for our own choice of peers are kept free as long as there is somebody to dial, or accepted links could fill the house.
+  private var slotsForDials: Int {
+    let missing = max(0, configuration.outboundMinimum - slots.lasting)
+    guard missing > 0 else { return 0 }
+    return min(missing, book.peerCount - links.values.filter { $0.target.map { book.contains($0) } ?? false }.count)
   }
 
   private func isAllowed(_ peer: PeerID?, _ ip: IPAddress?, _ allowed: AllowList) -> Bool {
@@ -64,7 +69,7 @@ extension PeeringMachine {
       return
     }
     if link.direction == .inbound { link.address = remote }
-    link.target = nameTarget(of: link, peer, now, &outputs)
+    link.target = nameTarget(of: link, peer, now)
     link.peer = peer
     link.provenAt = now
     link.since = now
@@ -161,25 +166,30 @@ extension PeeringMachine {
 
   mutating func introduce(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
     guard let id = linkOfPeer[peer], var link = links[id], link.state == .introducing else { return }
-    link.state = .active
-    link.since = now
-    link.deadline = now + configuration.pingInterval
-    set(link)
-    activeCount += 1
-    if let origin = link.origin { dialCounts[origin].succeeded += 1 }
-    if seedCause != .tooFewPeers { seedCause = nil }
-    let address = link.direction == .outbound ? link.address : nil
     known.update(.peer(peer)) { entry in
       entry.streak = 0
       entry.failures = 0
       entry.round = []
       entry.notBefore = now
-      guard let address, let index = entry.addresses.firstIndex(where: { $0.address == address }) else { return }
-      entry.addresses[index].lastSuccess = now
-      entry.addresses[index].failures = 0
-      entry.isStored = true
     }
-    if address != nil { putRow(peer, now, &outputs) }
+    if link.direction == .outbound {
+      book.succeeded(PeerAddress(peer: peer, address: link.address), now: now)
+      putRow(peer, now, &outputs)
+      syncRows(book.resolvePending(at: BookSeconds(at: now)), now, &outputs)
+    }
+    if let origin = link.origin { dialCounts[origin].succeeded += 1 }
+    if link.isFeeler && slots.lasting >= configuration.outboundMinimum {
+      close(id, Reason(.feeler), now, &outputs)
+      return
+    }
+    link.isFeeler = false
+    link.state = .active
+    link.since = now
+    link.deadline = now + configuration.pingInterval
+    set(link)
+    activeCount += 1
+    if seedCause != .tooFewPeers { seedCause = nil }
+    if link.direction == .outbound { updateAnchors(now, &outputs) }
     emit(.peerActive(id, peer, link.direction), now, &outputs)
   }
 
@@ -230,7 +240,10 @@ extension PeeringMachine {
     }
     emit(.linkClosed(id, peer, reason, local: local), now, &outputs)
     settleEntry(of: link, peer, reason, now)
-    if link.state == .active && link.direction == .outbound { putRow(peer, now, &outputs) }
+    if link.state == .active && link.direction == .outbound {
+      book.seen(BookItem(.peer(peer), link.address), at: BookSeconds(at: now))
+      putRow(peer, now, &outputs)
+    }
     if wasAdmitted, let held = heldOfPeer[peer] {
       if isStopping || reason.code == .banned { close(held, reason, now, &outputs) } else { admit(held, now, &outputs) }
     }
@@ -243,20 +256,19 @@ extension PeeringMachine {
     known.update(.peer(peer)) { entry in
       if entry.link == link.id { entry.link = nil }
       entry.roundTrip = link.roundTrip ?? entry.roundTrip
-      if reason.code == .duplicate || reason.code == .replaced || reason.code == .idle {
-        // The peer lives on another link, or says so, or the link had done its service: nobody is to blame, but a little patience avoids a circle.
+      if reason.code == .duplicate || reason.code == .replaced || reason.code == .feeler || reason.code == .idle {
+        // The peer lives, and the link is not needed: nobody is to blame, but a little patience avoids a circle.
         entry.notBefore = max(entry.notBefore, now + configuration.backOffBase)
         return
       }
       entry.waitingSince = now
       if link.state == .active {
         if now - link.since >= configuration.settledAfter { entry.shortLives = 0 } else { entry.shortLives += 1 }
-        if let index = entry.addresses.firstIndex(where: { $0.address == link.address }) { entry.addresses[index].lastSuccess = now }
       } else {
         entry.streak += 1
       }
       let isLasting = reason.code.isLasting || reason.code == .operatorRequest
-      entry.notBefore = now + BackOff.delay(entry, isLasting: isLasting, isAlone: false, configuration, &generator)
+      entry.notBefore = now + BackOff.delay(entry, isLasting: isLasting, hurries: false, configuration, &generator)
     }
     self.generator = generator
     forgetIfNameOnly(peer, now)
@@ -264,9 +276,9 @@ extension PeeringMachine {
 
   /// A peer that only ever came in by itself and left no address is not worth a place, unless it has a bad name.
   private mutating func forgetIfNameOnly(_ peer: PeerID, _ now: Instant) {
-    guard let entry = known[.peer(peer)], entry.link == nil, entry.addresses.isEmpty, linkOfPeer[peer] == nil, heldOfPeer[peer] == nil,
+    guard let entry = known[.peer(peer)], entry.link == nil, !book.contains(.peer(peer)), linkOfPeer[peer] == nil, heldOfPeer[peer] == nil,
       entry.score.value(at: now, halfLife: configuration.scoreHalfLife) < 1
     else { return }
-    known.remove(.peer(peer))
+    letGo(.peer(peer))
   }
 }

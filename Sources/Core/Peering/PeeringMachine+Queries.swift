@@ -23,21 +23,21 @@ extension PeeringMachine {
   public func isActive(_ peer: PeerID) -> Bool { linkOfPeer[peer].map { links[$0]?.state == .active } ?? false }
 
   /// Whether more outbound links would be opened if somebody were known: discovery works harder meanwhile.
-  public var wantsPeers: Bool { !isStopping && slots.outbound < configuration.outboundMinimum && slots.total < configuration.totalMaximum }
+  public var wantsPeers: Bool { !isStopping && slots.lasting < configuration.outboundMinimum && slots.total < configuration.totalMaximum }
 
   /// Whether there are fewer outbound links and dials than the minimum.
-  public var lacksOutbound: Bool { !isStopping && slots.outbound < configuration.outboundMinimum }
+  public var lacksOutbound: Bool { !isStopping && slots.lasting < configuration.outboundMinimum }
 
   /// Whether there are more outbound links than the minimum: one of them may go.
-  public var hasSpareOutbound: Bool { slots.outbound > configuration.outboundMinimum }
+  public var hasSpareOutbound: Bool { slots.lasting > configuration.outboundMinimum }
 
   /// What discovery goes by: active peers, stored peers that are not must-keep ones, and whether there are fewer outbound links than
-  /// wanted.
+  /// wanted. O(must-keep peers).
   public var linkSummary: (active: Int, stored: Int, isShort: Bool) {
-    (activeCount, known.targets(.stored).count, lacksOutbound)
+    (activeCount, book.triedPeerCount - known.targets(.keep).count { isStored($0) }, lacksOutbound)
   }
 
-  /// Counts by state. O(links + known).
+  /// Counts by state. O(links + peers at hand).
   public var counts: PeeringCounts {
     var counts = PeeringCounts()
     for link in links.values {
@@ -51,8 +51,8 @@ extension PeeringMachine {
     }
     counts.outbound = slots.outbound
     counts.inbound = slots.inbound
-    counts.known = known.count
-    counts.stored = known.entries.values.reduce(0) { $0 + ($1.isStored ? 1 : 0) }
+    counts.known = book.peerCount + known.entries.keys.reduce(0) { $0 + (book.contains($1) ? 0 : 1) }
+    counts.stored = book.triedPeerCount
     counts.bans = bans.count
     counts.dials = dialCounts
     counts.seedCause = seedCause
@@ -60,10 +60,10 @@ extension PeeringMachine {
   }
 
   /// The addresses remembered for a peer, the best first.
-  public func addresses(of peer: PeerID) -> [Multiaddr] { known[.peer(peer)]?.dialOrder ?? [] }
+  public func addresses(of peer: PeerID) -> [Multiaddr] { dialOrder(.peer(peer)) }
 
   /// Whether a peer has a row in the book.
-  public func isStored(_ peer: PeerID) -> Bool { known[.peer(peer)]?.isStored ?? false }
+  public func isStored(_ peer: PeerID) -> Bool { isStored(.peer(peer)) }
 
   /// The peer's smoothed round-trip time, kept beyond its link.
   public func roundTrip(of peer: PeerID) -> Duration? {
@@ -81,27 +81,45 @@ extension PeeringMachine {
   }
 
   /// What may be passed on to others: addresses that this node has dialled with success lately, and those that linked peers gave as their
-  /// own. Never what was only heard. At most ``PeeringConfiguration/shareMaximum``, a random part when there are more. O(known).
+  /// own. Never what was only heard. At most ``PeeringConfiguration/shareMaximum``, a random part when there are more.
+  /// O(links + shareMaximum).
   public mutating func shareableAddresses(now: Instant) -> [PeerAddress] {
+    var ids: Set<RecordID> = []
+    let wanted = 4 * configuration.shareMaximum
+    if book.count(.tried) <= wanted {
+      ids.formUnion(book.all(.tried))
+    } else {
+      for _ in 0..<wanted { if let id = book.draw(.tried, using: &generator) { ids.insert(id) } }
+    }
+    // What linked peers say of themselves, and where dials led that wait for a place among the tried.
+    for peer in linkOfPeer.keys { ids.formUnion(book.ids(of: .peer(peer))) }
     var result: [PeerAddress] = []
-    for case .peer(let peer) in known.entries.keys {
-      result += shareableAddresses(of: peer, now: now).map { PeerAddress(peer: peer, address: $0) }
+    for id in ids {
+      guard let peer = book.records[id].peer, bans.ban(peer: peer, ip: nil, now: now) == nil, let address = shareable(id, peer, now) else {
+        continue
+      }
+      result.append(PeerAddress(peer: peer, address: address))
     }
     result.sort { ($0.peer ?? localPeer, $0.address) < ($1.peer ?? localPeer, $1.address) }
-    while result.count > configuration.shareMaximum { result.remove(at: generator.index(below: result.count)) }
+    while result.count > configuration.shareMaximum {
+      result.swapAt(generator.index(below: result.count), result.count - 1); result.removeLast()
+    }
     return result
   }
 
   /// The same of one peer.
   public func shareableAddresses(of peer: PeerID, now: Instant) -> [Multiaddr] {
-    guard let entry = known[.peer(peer)], bans.ban(peer: peer, ip: nil, now: now) == nil else { return [] }
-    let isLinked = isActive(peer)
-    let good = entry.addresses.filter { address in
-      let isProven = address.lastSuccess.map { now - $0 <= configuration.shareAge } ?? false
-      guard isProven || (isLinked && address.isSelfDeclared) else { return false }
-      return address.facts.fault(allowsPrivate: configuration.allowsPrivateAddresses) == nil && address.facts.ip != nil
-    }
-    return good.map(\.address)
+    if bans.ban(peer: peer, ip: nil, now: now) != nil { return [] }
+    return book.ids(of: .peer(peer)).compactMap { shareable($0, peer, now) }
+  }
+
+  private func shareable(_ id: RecordID, _ peer: PeerID, _ now: Instant) -> Multiaddr? {
+    let record = book.records[id]
+    let isProven = record.succeeded.age(BookSeconds(at: now)) <= Int(configuration.shareAge.seconds)
+    guard isProven || (record.marks.contains(.selfDeclared) && isActive(peer)) else { return nil }
+    let address = book.endpoint(of: id).multiaddr
+    let facts = AddressFacts(address)
+    return facts.fault(allowsPrivate: configuration.allowsPrivateAddresses) == nil && facts.ip != nil ? address : nil
   }
 
   /// The last events, oldest first. O(n).
@@ -128,6 +146,10 @@ extension PeeringMachine {
     for (peer, id) in linkOfPeer { precondition(links[id]?.peer == peer, "the admitted link of a peer is gone") }
     for (peer, id) in heldOfPeer { precondition(links[id]?.peer == peer, "the held link of a peer is gone") }
     for entry in known.entries.values { if let id = entry.link { precondition(links[id] != nil, "an entry names a link that is gone") } }
+    for target in known.entries.keys {
+      for id in book.ids(of: target) { precondition(book.records[id].marks.contains(.pinned), "an address at hand could get lost") }
+    }
     known.checkInvariants()
+    book.checkInvariants()
   }
 }

@@ -22,10 +22,11 @@ extension PeeringMachine {
   public func reach(of peer: PeerID, now: Instant) -> PeerReach {
     if let id = linkOfPeer[peer] { return links[id]?.state == .active ? .active : .connecting }
     if heldOfPeer[peer] != nil { return .connecting }
-    guard !isStopping, peer != localPeer, let entry = known[.peer(peer)] else { return .unreachable }
+    guard !isStopping, peer != localPeer else { return .unreachable }
+    let entry = known[.peer(peer)] ?? entryFromBook(.peer(peer), now)
     if entry.link != nil { return .connecting }
     // What failed is let alone for its time; a link that was short because this node needed it no longer is no failure.
-    guard isFree(entry, .peer(peer), now), entry.streak == 0 || entry.notBefore <= now else { return .unreachable }
+    guard isFree(.peer(peer), now), entry.streak == 0 || entry.notBefore <= now else { return .unreachable }
     if canDial { return .dialable }
     return slots.dialling < configuration.parallelDialsMaximum ? .noSlot : .busy
   }

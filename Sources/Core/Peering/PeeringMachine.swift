@@ -74,6 +74,18 @@ public struct PeeringMachine: Sendable {
   let clock: WallClock
   var generator: SeededGenerator
   var known = KnownTable()
+  var book: AddressBook
+  var tellers: TellerBudget
+  var secretIsStored: Bool
+  /// The last good outbound peers, as persisted, and those of them that were not dialled since the start.
+  var anchors: [PeerID] = []
+  var anchorsToDial: [PeerID] = []
+  var feelerDeadline: Instant
+  var snapshotDeadline = Instant.distantFuture
+  var nextPart = 0
+  var partsLeft = 0
+  /// Of each part as it was written last; 0 for an empty one.
+  var partHashes = Array(repeating: UInt64(0), count: AddressBook.snapshotParts)
   var links: [ConnectionID: Link] = [:]
   /// The admitted link of each peer.
   var linkOfPeer: [PeerID: ConnectionID] = [:]
@@ -99,6 +111,7 @@ public struct PeeringMachine: Sendable {
   var ownFaultSaid: Instant?
   var isOwnFaultSuspected = false
   private var dialNumber: UInt64 = 0
+  private var pingNumber: UInt64
   var acceptTokens: Double
   var acceptTokensAt: Instant
   private var startOutputs: [Output] = []
@@ -112,7 +125,7 @@ public struct PeeringMachine: Sendable {
   ///   - configuration: the settings.
   ///   - book: the rows of the table `peers`; what cannot be read is set aside with an event in the first turn.
   ///   - clock: tells the wall time of an instant; used for what is persisted only.
-  ///   - seed: for back-off jitter, choices and ping nonces.
+  ///   - seed: for the book's first secret, back-off jitter and choices; not to be guessed.
   ///   - now: the present.
   public init(
     localPeer: PeerID, configuration: PeeringConfiguration = .init(), book: [(key: [UInt8], value: [UInt8])] = [], clock: WallClock,
@@ -124,6 +137,12 @@ public struct PeeringMachine: Sendable {
     generator = SeededGenerator(seed: seed)
     bans = BanList(maximum: configuration.bansMaximum)
     history = History(maximum: configuration.historyMaximum)
+    let secret = Self.secret(book, using: &generator)
+    self.book = AddressBook(configuration: configuration.book, groups: configuration.groups, secret: secret.key)
+    secretIsStored = secret.isStored
+    tellers = TellerBudget(rate: configuration.toldPerSecond, burst: configuration.toldBurst, maximum: configuration.tellersMaximum)
+    pingNumber = generator.next()
+    feelerDeadline = .distantFuture
     aloneSince = now
     fillDeadline = now
     acceptTokens = configuration.acceptBurst
@@ -135,7 +154,7 @@ public struct PeeringMachine: Sendable {
 
   /// When `timerFired` is due, or `nil` when nothing is.
   public var nextDeadline: Instant? {
-    let next = min(linkDeadline, fillDeadline, banDeadline)
+    let next = min(linkDeadline, fillDeadline, banDeadline, feelerDeadline, snapshotDeadline)
     return next == .distantFuture ? nil : next
   }
 
@@ -166,6 +185,8 @@ public struct PeeringMachine: Sendable {
     runLinkDeadlines(now, &outputs)
     expireBans(now, &outputs)
     if needsFill || now >= fillDeadline { fill(now, &outputs) }
+    if now >= feelerDeadline { feel(now, &outputs) }
+    if now >= snapshotDeadline { writeNextPart(now, &outputs) }
   }
 
   /// Takes one input and returns what is to be done; for tests.
@@ -202,6 +223,12 @@ public struct PeeringMachine: Sendable {
     return .outbound(dialNumber)
   }
 
+  /// A number that peers see and that tells them nothing about any other, as the generator's own might.
+  mutating func newNonce() -> UInt64 {
+    pingNumber &+= 1
+    return book.nonce(pingNumber)
+  }
+
   private mutating func stop(_ now: Instant, _ outputs: inout [Output]) {
     guard !isStopping else { return }
     isStopping = true
@@ -212,6 +239,9 @@ public struct PeeringMachine: Sendable {
         close(id, Reason(.shutdown), now, &outputs)
       }
     }
+    writeAllParts(&outputs)
+    feelerDeadline = .distantFuture
+    snapshotDeadline = .distantFuture
     emit(.stopped, now, &outputs)
   }
 

@@ -7,12 +7,16 @@ struct SlotLedger: Hashable {
   private(set) var inbound = 0
   private(set) var dialling = 0
   private(set) var unproven = 0
-  /// Links that answer for a remembered peer or address.
-  private(set) var named = 0
+  /// Dials for links that are to stay.
+  private(set) var lastingDials = 0
+  /// Test links, which count as outbound too.
+  private(set) var feelers = 0
   private(set) var byIP: [IPAddress: Int] = [:]
   private(set) var bySubnet: [IPNetwork: Int] = [:]
 
   var total: Int { outbound + inbound }
+  /// Outbound links that are to stay.
+  var lasting: Int { outbound - feelers }
 
   mutating func add(_ link: Link) { count(link, 1) }
   mutating func remove(_ link: Link) { count(link, -1) }
@@ -21,7 +25,7 @@ struct SlotLedger: Hashable {
     if link.direction == .outbound { outbound += change } else { inbound += change }
     if link.state == .dialling { dialling += change }
     if link.state == .accepted { unproven += change }
-    if link.target != nil { named += change }
+    if link.isFeeler { feelers += change } else if link.state == .dialling { lastingDials += change }
     guard let ip = link.ip else { return }
     SlotLedger.count(&byIP, ip, change)
     SlotLedger.count(&bySubnet, AddressFacts.subnet(of: ip), change)
@@ -56,6 +60,8 @@ struct Link {
   /// Of ``missed``, those that were this side's own fault.
   var forgiven = 0
   var roundTrip: Duration?
+  /// Whether the link only tests an address.
+  var isFeeler = false
 
   static let pingsMaximum = 4
 }

@@ -32,6 +32,9 @@ extension AddressBook {
     return hash.value
   }
 
+  /// The keyed hash of a number, for whoever needs numbers that cannot be foreseen.
+  func nonce(_ number: UInt64) -> UInt64 { hash(7, number, 0) }
+
   /// What an address is to the buckets. Its peer does not count: keys are free, and one address must not have many places.
   private func key(_ endpoint: BookEndpoint) -> UInt64 {
     var hash = SipHash(secret)

@@ -134,6 +134,18 @@ public struct AddressBook: Sendable {
     return .added(isNewPeer: siblings == 0)
   }
 
+  /// Keeps a peer's address without a place in the tables: what was configured, or is dialled by hand. Nothing happens when the peer has
+  /// too many.
+  mutating func keep(_ item: BookItem, marks: BookRecord.Marks, at now: BookSeconds) {
+    if let id = find(item) {
+      records[id].marks.formUnion(marks.union(.pinned))
+    } else if ids(of: item.target).count < configuration.addressesPerPeerMaximum {
+      var record = BookRecord(source: groups.spread(of: item.endpoint), since: now, heard: now)
+      record.marks = marks.union(.pinned)
+      _ = insert(record, item)
+    }
+  }
+
   /// Whether a place in *new* is free, or its holder is worth less than a newcomer with so many references.
   private func canTake(_ place: Place, references: UInt8, _ now: BookSeconds) -> Bool {
     guard let holder = fresh.record(at: place.bucket, place.position) else { return true }
@@ -163,7 +175,7 @@ public struct AddressBook: Sendable {
       records[twin].marks.formUnion(records[id].marks.subtracting([.tried, .v6, .other]))
       erase(id)
     } else {
-      makeRoom(.peer(peer))
+      makeRoom(.peer(peer), onlyHearsay: false)
       unlink(id)
       records[id].peer = peer
       link(id)
@@ -171,13 +183,14 @@ public struct AddressBook: Sendable {
   }
 
   /// Gives up the worst address of a peer that has as many as it may: better than hearsay is what was configured or answered.
-  mutating func makeRoom(_ target: DialTarget) {
+  mutating func makeRoom(_ target: DialTarget, onlyHearsay: Bool) {
     let chain = ids(of: target)
     guard chain.count >= configuration.addressesPerPeerMaximum else { return }
     func worth(_ id: RecordID) -> (Int, BookSeconds, Int) {
       let record = records[id]
       return (record.marks.isDisjoint(with: [.nameless, .selfDeclared]) ? 0 : 1, record.succeeded, -Int(record.failures))
     }
-    if let worst = chain.min(by: { worth($0) < worth($1) }) { erase(worst) }
+    guard let worst = chain.min(by: { worth($0) < worth($1) }) else { return }
+    if !onlyHearsay || (worth(worst).0 == 0 && records[worst].succeeded == .never) { erase(worst) }
   }
 }

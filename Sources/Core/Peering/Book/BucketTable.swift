@@ -67,16 +67,25 @@ struct BucketTable: Sendable {
   var bucketCount: Int { buckets.count }
 
   /// All that is in the table, by bucket; a record with several references several times. O(n).
-  var records: [RecordID] { buckets.indices.flatMap { records(in: $0) } }
+  var records: [RecordID] {
+    var result: [RecordID] = []
+    result.reserveCapacity(count)
+    for bucket in filled { for slot in buckets[Int(bucket)] { result.append(slot >> 6) } }
+    return result
+  }
 
   /// Traps when the lists disagree. O(n).
   func checkInvariants() {
     var total = 0
-    for (index, bucket) in buckets.enumerated() {
-      total += bucket.count
-      precondition(bucket.count <= Self.bucketSize && Set(bucket.map { $0 & 63 }).count == bucket.count, "a position is taken twice")
-      precondition(bucket.isEmpty || filled[Int(places[index])] == UInt16(index), "a bucket is not listed")
+    for (place, bucket) in filled.enumerated() {
+      precondition(Int(places[Int(bucket)]) == place && !buckets[Int(bucket)].isEmpty, "a listed bucket is empty or listed elsewhere")
+      var positions: UInt64 = 0
+      for slot in buckets[Int(bucket)] {
+        precondition(positions >> UInt64(slot & 63) & 1 == 0, "a position is taken twice")
+        positions |= 1 << UInt64(slot & 63)
+        total += 1
+      }
     }
-    precondition(total == count && filled.count == buckets.filter { !$0.isEmpty }.count, "the counts of the buckets are wrong")
+    precondition(total == count, "\(total) places are taken, \(count) counted")
   }
 }

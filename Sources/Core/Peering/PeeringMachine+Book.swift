@@ -1,0 +1,167 @@
+import Identity
+import Wire
+
+// What is persisted: a row for each peer with an address in *tried*, the bans, the last good outbound peers, the secret of the book, and
+// now and then a part of the new table.
+extension PeeringMachine {
+  // MARK: Reading
+
+  /// The secret that the rows hold, or a new one.
+  static func secret(_ rows: [(key: [UInt8], value: [UInt8])], using generator: inout SeededGenerator) -> (key: SipHash.Key, isStored: Bool)
+  {
+    if let row = rows.first(where: { $0.key == BookKeys.secret && $0.value.count == 16 }) {
+      func word(_ range: Range<Int>) -> UInt64 { row.value[range].reduce(0) { $0 << 8 | UInt64($1) } }
+      return (SipHash.Key(low: word(0..<8), high: word(8..<16)), true)
+    }
+    return (SipHash.Key(low: generator.next(), high: generator.next()), false)
+  }
+
+  /// Reads the rows. A peer that has not been heard of since is dialled as if it were known for good.
+  mutating func load(_ rows: [(key: [UInt8], value: [UInt8])], now: Instant, into outputs: inout [Output]) {
+    for (key, value) in rows {
+      if let row = PeerRow(key: key, value: value) {
+        loadPeer(row, now, &outputs)
+      } else if let row = BanRow(key: key, value: value) {
+        let end = row.end.map { clock.instant(of: WallTime(milliseconds: Int64(clamping: $0))) } ?? .distantFuture
+        if end > now {
+          _ = bans.add(row.subject, BanList.Ban(end: end, detail: row.detail, isOperators: row.isOperators))
+        } else {
+          outputs.append(.book(.remove(key: key)))
+        }
+      } else if !loadRest(key, value, now) {
+        emit(.bookRowUnreadable(key: Array(key.prefix(64))), now, &outputs)
+      }
+    }
+    banDeadline = bans.nextEnd
+    anchorsToDial = anchors
+  }
+
+  /// Reads a row of another kind; returns whether it could be read.
+  private mutating func loadRest(_ key: [UInt8], _ value: [UInt8], _ now: Instant) -> Bool {
+    if key == BookKeys.secret { return value.count == 16 }
+    if key == BookKeys.anchors {
+      guard let peers = AnchorsRow.read(value) else { return false }
+      anchors = Array(peers.prefix(configuration.anchorsMaximum))
+      return true
+    }
+    guard key.count == 2, key[0] == BookKeys.heard, Int(key[1]) < AddressBook.snapshotParts else { return false }
+    partHashes[Int(key[1])] = partHash(value)
+    return book.restore(value.rawSpan, clock: clock, now: now, using: &generator)
+  }
+
+  private mutating func loadPeer(_ row: PeerRow, _ now: Instant, _ outputs: inout [Output]) {
+    guard row.peer != localPeer, !book.isTried(.peer(row.peer)) else { return }
+    var isReadable = false
+    let seconds = BookSeconds(at: now)
+    for stored in row.addresses.prefix(book.configuration.addressesPerPeerMaximum) {
+      guard let multiaddr = try? Multiaddr(bytes: stored.bytes) else { continue }
+      isReadable = true
+      let item = BookItem(.peer(row.peer), multiaddr.withoutPeerID)
+      if stored.lastSuccess > 0 || row.addresses.count == 1 {
+        let last = min(seconds, BookSeconds(at: instant(milliseconds: stored.lastSuccess)))
+        _ = book.restoreTried(item, succeeded: last, failures: row.failures, at: seconds, using: &generator)
+      } else {
+        _ = book.add(item, from: .local, marks: [], at: seconds, using: &generator)
+      }
+    }
+    guard isReadable else { return emit(.bookRowUnreadable(key: row.key), now, &outputs) }
+    // Another holds its place now, as after a change of the tables' sizes.
+    if !book.isTried(.peer(row.peer)) { outputs.append(.book(.remove(key: row.key))) }
+    let score = Score(row.score, at: min(now, instant(milliseconds: row.scoredAt)))
+    guard score.value(at: now, halfLife: configuration.scoreHalfLife) >= 1 else { return }
+    takeInHand(.peer(row.peer), now)
+    known.update(.peer(row.peer)) { $0.score = score }
+  }
+
+  private func instant(milliseconds: UInt64) -> Instant { clock.instant(of: WallTime(milliseconds: Int64(clamping: milliseconds))) }
+
+  func milliseconds(at instant: Instant) -> UInt64 { UInt64(clamping: clock.time(at: instant).milliseconds) }
+
+  // MARK: Writing
+
+  /// Writes a row, after the secret without which the others lose their places.
+  private mutating func put(_ key: [UInt8], _ value: [UInt8], _ outputs: inout [Output]) {
+    if !secretIsStored {
+      secretIsStored = true
+      var bytes: [UInt8] = []
+      bytes.appendBigEndian(book.secret.low)
+      bytes.appendBigEndian(book.secret.high)
+      outputs.append(.book(.put(key: BookKeys.secret, value: bytes)))
+    }
+    outputs.append(.book(.put(key: key, value: value)))
+  }
+
+  /// Writes a stored peer's row.
+  mutating func putRow(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
+    let target = DialTarget.peer(peer)
+    guard isStored(target) else { return }
+    let addresses = dialOrder(target).compactMap { address -> PeerRow.Address? in
+      guard let id = book.find(BookItem(target, address)) else { return nil }
+      return PeerRow.Address(bytes: address.bytes, lastSuccess: book.records[id].succeeded.instant.map { milliseconds(at: $0) } ?? 0)
+    }
+    let entry = known[target]
+    let row = PeerRow(
+      peer: peer, addresses: addresses, failures: entry?.failures ?? 0,
+      score: entry?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0, scoredAt: milliseconds(at: now))
+    put(row.key, row.value, &outputs)
+  }
+
+  mutating func removeRow(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
+    outputs.append(.book(.remove(key: PeerRow.key(peer))))
+    emit(.bookRowRemoved(peer), now, &outputs)
+  }
+
+  /// Peers whose address has entered or left *tried* without a dial of theirs.
+  mutating func syncRows(_ changed: [DialTarget], _ now: Instant, _ outputs: inout [Output]) {
+    for case .peer(let peer) in changed {
+      if isStored(.peer(peer)) { putRow(peer, now, &outputs) } else { removeRow(peer, now, &outputs) }
+    }
+  }
+
+  /// The last good outbound peers: those linked now, the longest first, then the former ones as far as there is room. Peers of the
+  /// configuration are dialled first anyway.
+  mutating func updateAnchors(_ now: Instant, _ outputs: inout [Output]) {
+    let linked = links.values.filter { $0.direction == .outbound && $0.state == .active && !$0.isFeeler }
+      .sorted { ($0.since, $0.id) < ($1.since, $1.id) }.compactMap(\.peer).filter { known[.peer($0)]?.role != .keep }
+    var list = Array(linked.prefix(configuration.anchorsMaximum))
+    for former in anchors where list.count < configuration.anchorsMaximum && !list.contains(former) { list.append(former) }
+    guard list != anchors else { return }
+    anchors = list
+    put(BookKeys.anchors, AnchorsRow.value(list), &outputs)
+  }
+
+  // MARK: The new table, part by part
+
+  /// Something new has come in: all parts are looked at again, one every so often.
+  mutating func snapshotIsDue(_ now: Instant) {
+    partsLeft = AddressBook.snapshotParts
+    if snapshotDeadline == .distantFuture { snapshotDeadline = now + configuration.snapshotInterval / AddressBook.snapshotParts }
+  }
+
+  mutating func writeNextPart(_ now: Instant, _ outputs: inout [Output]) {
+    guard now >= snapshotDeadline else { return }
+    writePart(&outputs)
+    snapshotDeadline = partsLeft > 0 ? now + configuration.snapshotInterval / AddressBook.snapshotParts : .distantFuture
+  }
+
+  /// At the end of the machine's life.
+  mutating func writeAllParts(_ outputs: inout [Output]) { while partsLeft > 0 { writePart(&outputs) } }
+
+  private mutating func writePart(_ outputs: inout [Output]) {
+    let part = nextPart
+    nextPart = (nextPart + 1) % AddressBook.snapshotParts
+    partsLeft -= 1
+    let bytes = book.snapshot(part: part, clock: clock)
+    let hash = partHash(bytes)
+    guard hash != partHashes[part] else { return }
+    partHashes[part] = hash
+    put([BookKeys.heard, UInt8(part)], bytes, &outputs)
+  }
+
+  private func partHash(_ bytes: [UInt8]) -> UInt64 {
+    if bytes.count <= 1 { return 0 }
+    var hash = SipHash(book.secret)
+    hash.combine(bytes.rawSpan)
+    return hash.value
+  }
+}
