@@ -155,7 +155,7 @@ import Testing
     let first = try await makeHost({ $0.book = book }, key: key)
     try await first.connect(second.address)
     await first.close()
-    #expect(book.count == 1)
+    #expect(book.peerCount == 1)
     let again = try await makeHost(
       {
         $0.book = book

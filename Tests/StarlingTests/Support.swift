@@ -76,7 +76,8 @@ final class MemoryBook: KeyValueStore, @unchecked Sendable {
   private let lock = Lock()
   private var rows: [[UInt8]: [UInt8]] = [:]
 
-  var count: Int { lock.withLock { rows.count } }
+  /// How many peers have a row.
+  var peerCount: Int { lock.withLock { rows.keys.filter { $0.first == UInt8(ascii: "p") }.count } }
   func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? { lock.withLock { rows[key] } }
   func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
     lock.withLock { rows.map { (key: $0.key, value: $0.value) } }

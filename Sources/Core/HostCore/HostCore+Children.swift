@@ -132,6 +132,7 @@ extension HostCore {
     case .introduce(let peer): run(peering: .introduced(peer), now, &outputs)
     case .refuse(let peer, let reason): run(peering: .refused(peer, reason), now, &outputs)
     case .report(let peer, let offence): run(peering: .report(peer, offence), now, &outputs)
+    case .useful(let peer, let use): run(peering: .useful(peer, use), now, &outputs)
     case .ban(let subject, let duration, let detail): run(peering: .ban(subject, for: duration, detail), now, &outputs)
     case .unban(let subject): run(peering: .unban(subject), now, &outputs)
     case .stop:

@@ -176,6 +176,8 @@ extension HostCore {
     case refuse(PeerID, Reason)
     /// A peer did something that counts against it.
     case report(PeerID, Offence)
+    /// A peer was of use: it keeps its place in a full house.
+    case useful(PeerID, PeerUse)
     /// Keep somebody out, for a time or until it is lifted.
     case ban(BanSubject, for: Duration?, String)
     /// Lift a ban.

@@ -53,7 +53,10 @@ extension NodeCore {
       outputs.append(.event(.invalidBlock(from: peer, error)))
       tell(.command(.report(peer, .invalidBlock)), now, &outputs)
     }
-    if case .accepted(let hash) = verdict { outputs.append(.event(.blockAccepted(hash, from: waiter.peer))) }
+    if case .accepted(let hash) = verdict {
+      if let peer = waiter.peer { tell(.command(.useful(peer, .block)), now, &outputs) }
+      outputs.append(.event(.blockAccepted(hash, from: waiter.peer)))
+    }
     switch waiter {
     case .gossip(let id, let topic, _):
       let answer: ValidationVerdict =
@@ -77,6 +80,7 @@ extension NodeCore {
     guard let waiter = waiters.removeValue(forKey: token) else { return }
     if case .accepted(let id) = verdict {
       counters.transactionsAccepted += 1
+      if let peer = waiter.peer { tell(.command(.useful(peer, .transaction)), now, &outputs) }
       outputs.append(.event(.transactionAccepted(id, from: waiter.peer)))
     }
     if case .invalid = verdict, let peer = waiter.peer { tell(.command(.report(peer, .invalidTransaction)), now, &outputs) }

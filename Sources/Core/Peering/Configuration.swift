@@ -18,10 +18,14 @@ public struct PeeringConfiguration: Sendable {
   public var exemptsLoopback = true
   /// The most accepted links that have not proven who they are. Default 32; each costs a socket and a handshake's memory.
   public var handshakesMaximum = 32
+  /// The same from one /24 or /48 of the public Internet, so that nobody takes all of them. Default 8.
+  public var handshakesPerSubnetMaximum = 8
   /// Accepted links a second in the long run, and at once. Defaults 20 and 64: X25519 for 20 handshakes costs about 1 % of a core.
   public var acceptsPerSecond = 20.0
   /// See ``acceptsPerSecond``.
   public var acceptBurst = 64.0
+  /// The shortest time between two evictions for a newcomer to a full house. Default 1 s.
+  public var evictionPause = Duration.seconds(1)
   /// The most dials in flight. Default 16.
   public var parallelDialsMaximum = 16
 

@@ -7,7 +7,7 @@ extension PeeringMachine {
   mutating func accept(_ id: ConnectionID, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
     guard links[id] == nil, id.isInbound else { return }
     let ip = AddressFacts(remote).ip
-    if let reason = admissionFault(ip, now) {
+    if let reason = admissionFault(ip, now, &outputs) {
       outputs.append(.close(id, reason))
       emit(.refused(id, remote, reason), now, &outputs)
       return
@@ -19,7 +19,7 @@ extension PeeringMachine {
   }
 
   /// Why a link from this address is refused before its handshake. The cheapest and most telling reason comes first.
-  private mutating func admissionFault(_ ip: IPAddress?, _ now: Instant) -> Reason? {
+  private mutating func admissionFault(_ ip: IPAddress?, _ now: Instant, _ outputs: inout [Output]) -> Reason? {
     if isStopping { return Reason(.shutdown) }
     if let ban = bans.ban(peer: nil, ip: ip, now: now) { return Reason(.banned, ban.detail) }
     if let allowed = configuration.allowed, allowed.peers.isEmpty, !isAllowed(nil, ip, allowed) { return Reason(.notAllowed) }
@@ -30,16 +30,23 @@ extension PeeringMachine {
       if ip.isRoutable, slots.bySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.perSubnetMaximum {
         return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
       }
-    }
-    let reserve = slotsForDials
-    if slots.total + reserve >= configuration.totalMaximum {
-      return Reason(.tooManyPeers, "\(slots.total) of \(configuration.totalMaximum) slots taken, \(reserve) kept for dials")
+      if ip.isRoutable, slots.unprovenBySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.handshakesPerSubnetMaximum {
+        return Reason(.busy, "\(configuration.handshakesPerSubnetMaximum) handshakes under way with that network")
+      }
     }
     if slots.unproven >= configuration.handshakesMaximum { return Reason(.busy, "\(slots.unproven) handshakes under way") }
     let earned = (now - acceptTokensAt).seconds * configuration.acceptsPerSecond
     acceptTokens = min(configuration.acceptBurst, acceptTokens + max(0, earned))
     acceptTokensAt = now
-    return acceptTokens >= 1 ? nil : Reason(.busy, "over \(configuration.acceptsPerSecond) new links a second")
+    if acceptTokens < 1 { return Reason(.busy, "over \(configuration.acceptsPerSecond) new links a second") }
+    let reserve = slotsForDials
+    // One eviction makes one slot: what is missing for dials is not made up for.
+    if slots.total + reserve > configuration.totalMaximum
+      || (slots.total + reserve == configuration.totalMaximum && !evict(for: ip, now, &outputs))
+    {
+      return Reason(.tooManyPeers, "\(slots.total) of \(configuration.totalMaximum) slots taken, \(reserve) kept for dials")
+    }
+    return nil
   }
 
   /// Slots for our own choice of peers are kept free as long as there is somebody to dial, or accepted links could fill the house.

@@ -32,6 +32,8 @@ public struct PeeringMachine: Sendable {
     case pong(ConnectionID, nonce: UInt64)
     /// A peer did wrong.
     case report(PeerID, Offence)
+    /// A peer was of use: it is less likely to be evicted from a full house.
+    case useful(PeerID, PeerUse)
     /// An operator's or application's wish to dial now: for ever (`keep`) or once, without regard to back-off.
     case dial(PeerAddress, keep: Bool)
     /// A look-up wants a link to a known peer. Nothing happens unless ``PeeringMachine/reach(of:now:)`` says that it may be dialled.
@@ -81,6 +83,8 @@ public struct PeeringMachine: Sendable {
   var anchors: [PeerID] = []
   var anchorsToDial: [PeerID] = []
   var feelerDeadline: Instant
+  /// No eviction before.
+  var nextEviction: Instant
   var snapshotDeadline = Instant.distantFuture
   var nextPart = 0
   var partsLeft = 0
@@ -143,6 +147,7 @@ public struct PeeringMachine: Sendable {
     tellers = TellerBudget(rate: configuration.toldPerSecond, burst: configuration.toldBurst, maximum: configuration.tellersMaximum)
     pingNumber = generator.next()
     feelerDeadline = .distantFuture
+    nextEviction = now
     aloneSince = now
     fillDeadline = now
     acceptTokens = configuration.acceptBurst
@@ -175,6 +180,7 @@ public struct PeeringMachine: Sendable {
     case .closed(let id, let end): closed(id, end, now, &outputs)
     case .pong(let id, let nonce): pong(id, nonce, now)
     case .report(let peer, let offence): report(peer, offence, now, &outputs)
+    case .useful(let peer, let use): noteUse(peer, use, now)
     case .dial(let address, let keep): dialByHand(address, keep: keep, now, &outputs)
     case .reach(let peer): dialForLookUp(peer, now, &outputs)
     case .ban(let subject, let duration, let detail): ban(subject, duration, detail, isOperators: true, now, &outputs)

@@ -13,6 +13,8 @@ struct SlotLedger: Hashable {
   private(set) var feelers = 0
   private(set) var byIP: [IPAddress: Int] = [:]
   private(set) var bySubnet: [IPNetwork: Int] = [:]
+  /// Of ``unproven``, by network.
+  private(set) var unprovenBySubnet: [IPNetwork: Int] = [:]
 
   var total: Int { outbound + inbound }
   /// Outbound links that are to stay.
@@ -28,7 +30,9 @@ struct SlotLedger: Hashable {
     if link.isFeeler { feelers += change } else if link.state == .dialling { lastingDials += change }
     guard let ip = link.ip else { return }
     SlotLedger.count(&byIP, ip, change)
-    SlotLedger.count(&bySubnet, AddressFacts.subnet(of: ip), change)
+    let subnet = AddressFacts.subnet(of: ip)
+    SlotLedger.count(&bySubnet, subnet, change)
+    if link.state == .accepted { SlotLedger.count(&unprovenBySubnet, subnet, change) }
   }
 
   private static func count<Key>(_ table: inout [Key: Int], _ key: Key, _ change: Int) {
@@ -60,6 +64,9 @@ struct Link {
   /// Of ``missed``, those that were this side's own fault.
   var forgiven = 0
   var roundTrip: Duration?
+  /// When it last brought a block or a transaction that was wanted.
+  var lastBlock: Instant?
+  var lastTransaction: Instant?
   /// Whether the link only tests an address.
   var isFeeler = false
 

@@ -94,6 +94,14 @@ public enum LinkEnd: Hashable, Sendable {
   }
 }
 
+/// What a peer was good for.
+public enum PeerUse: Hashable, Sendable {
+  /// It was the first to send a block that the chain took.
+  case block
+  /// It was the first to send a transaction that the mempool took.
+  case transaction
+}
+
 /// Whom a ban keeps out.
 public enum BanSubject: Hashable, Sendable, CustomStringConvertible {
   /// One peer, wherever it comes from.

@@ -1,0 +1,45 @@
+import Identity
+import Wire
+
+extension PeeringMachine {
+  /// A peer sent something that the chain took and had not had.
+  mutating func noteUse(_ peer: PeerID, _ use: PeerUse, _ now: Instant) {
+    guard let id = linkOfPeer[peer] else { return }
+    switch use {
+    case .block: links[id]?.lastBlock = now
+    case .transaction: links[id]?.lastTransaction = now
+    }
+  }
+
+  /// Makes room for an accepted link from this address, if somebody should go for it. Must-keep peers and peers of a private network's list
+  /// stay.
+  mutating func evict(for ip: IPAddress?, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+    guard let ip, now >= nextEviction else { return false }
+    let inbound = links.values.filter { $0.direction == .inbound }
+    var sizes: [NetworkGroup: Int] = [:]
+    for link in inbound { sizes[crowd(of: link.ip), default: 0] += 1 }
+    let candidates = inbound.filter(mayGo).map { link in
+      EvictionRule.Candidate(
+        id: link.id, group: crowd(of: link.ip), roundTrip: link.roundTrip, lastBlock: link.lastBlock, lastTransaction: link.lastTransaction,
+        since: link.provenAt)
+    }
+    let book = book
+    let chosen = EvictionRule.choose(candidates, newcomer: crowd(of: ip), sizes: sizes) { book.nonce($0.number) }
+    guard let chosen else { return false }
+    nextEviction = now + configuration.evictionPause
+    close(chosen, Reason(.evicted, "all \(configuration.totalMaximum) slots are taken and another network wants in"), now, &outputs)
+    return true
+  }
+
+  private func mayGo(_ link: Link) -> Bool {
+    guard let peer = link.peer, link.state == .active || link.state == .introducing else { return false }
+    return known[.peer(peer)]?.role != .keep && configuration.allowed?.peers.contains(peer) != true
+  }
+
+  /// The group that a link's address belongs to; here private networks are groups too.
+  private func crowd(of ip: IPAddress?) -> NetworkGroup {
+    var groups = configuration.groups
+    groups.includesPrivate = true
+    return ip.flatMap { groups.group(of: $0) } ?? .local
+  }
+}

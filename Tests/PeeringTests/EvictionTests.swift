@@ -1,0 +1,156 @@
+import Identity
+import Testing
+import Wire
+
+@testable import Peering
+
+@Suite struct EvictionTests {
+  /// Forty links, the nth of the nth second and, unless said otherwise, of its own network.
+  private func house(_ change: (Int, inout EvictionRule.Candidate) -> Void = { _, _ in }) -> [EvictionRule.Candidate] {
+    (0..<40).map { number in
+      var candidate = EvictionRule.Candidate(
+        id: .inbound(UInt64(number)), group: .v4(UInt32(1_000 + number)), since: at(Double(number)))
+      change(number, &candidate)
+      return candidate
+    }
+  }
+
+  private func evicted(_ house: [EvictionRule.Candidate], newcomer: UInt32 = 1, favour: @escaping (NetworkGroup) -> UInt64 = { $0.number })
+    -> Int?
+  {
+    var sizes: [NetworkGroup: Int] = [:]
+    for candidate in house { sizes[candidate.group, default: 0] += 1 }
+    return EvictionRule.choose(house.reversed(), newcomer: .v4(newcomer), sizes: sizes, favour: favour).map { Int($0.rawValue & 0xffff) }
+  }
+
+  /// Of equals the youngest goes, unless it is the best at something.
+  @Test func youngestButProtected() {
+    #expect(evicted(house()) == 39)
+    #expect(evicted(house { if $0 == 39 { $1.roundTrip = .milliseconds(1) } }) == 38)
+    #expect(evicted(house { if $0 >= 38 { $1.lastBlock = at(100) } }) == 37)
+    #expect(evicted(house { if $0 >= 36 { $1.lastTransaction = at(100) } }) == 35)
+    #expect(evicted(house(), favour: { .max - $0.number }) == 35, "four favoured groups")
+    // Nine are near, but eight of them protected: the farthest of the nine is not.
+    #expect(evicted(house { if $0 >= 31 { $1.roundTrip = .milliseconds($0 == 35 ? 9 : 1) } }) == 35)
+  }
+
+  /// The biggest network loses its youngest, although others are younger.
+  @Test func biggestGroup() {
+    #expect(evicted(house { if (25...29).contains($0) { $1.group = .v4(7) } }) == 29)
+    #expect(evicted(house { if (20...29).contains($0) { $1.group = .v4(7) } }, newcomer: 8) == 29)
+  }
+
+  /// A newcomer from a crowd as big as the biggest does not push anybody out: a full house of one network is closed to that network.
+  @Test func crowdsDoNotChurn() {
+    #expect(evicted(house { _, candidate in candidate.group = .v4(7) }, newcomer: 7) == nil)
+    #expect(evicted(house { _, candidate in candidate.group = .v4(7) }, newcomer: 8) == 39)
+    #expect(evicted(house { $1.group = .v4(UInt32($0 / 20)) }, newcomer: 0) == nil)
+    // Among groups of one a second link of a group is not worth the first of another.
+    #expect(evicted(house(), newcomer: 1_005) == nil)
+  }
+
+  @Test func smallHouses() {
+    for size in 0...12 {
+      let small = Array(house { $1.roundTrip = .milliseconds($0 + 1) }.prefix(size))
+      #expect((evicted(small) == nil) == (size == 0), "\(size) links")
+    }
+  }
+
+  /// An attacker holds all slots with distinct networks, comes back whenever he is evicted, and never serves anything: those that were there
+  /// before him, are near or serve blocks stay.
+  @Test func usefulPeersStay() {
+    for seed in UInt64(1)...20 {
+      var generator = SeededGenerator(seed: seed)
+      var links = house { number, candidate in
+        if number < 10 { candidate.roundTrip = .milliseconds(20 + number) }
+        if (10..<14).contains(number) { candidate.lastBlock = at(Double(number)) }
+      }.prefix(14).map { $0 }
+      let honest = Set(links.map(\.id))
+      var next: UInt64 = 1_000
+      for second in 100..<2_000 {
+        if links.count == 40 {
+          var sizes: [NetworkGroup: Int] = [:]
+          for link in links { sizes[link.group, default: 0] += 1 }
+          let chosen = EvictionRule.choose(links, newcomer: .v4(UInt32(next)), sizes: sizes) { $0.number &* 0x9e37_79b9_7f4a_7c15 &+ seed }
+          links.removeAll { $0.id == chosen }
+        }
+        if links.count < 40 {
+          next += 1
+          links.append(
+            .init(
+              id: .inbound(next), group: .v4(UInt32(next)), roundTrip: .milliseconds(30 + generator.index(below: 100)),
+              since: at(Double(second))))
+        }
+      }
+      #expect(honest.isSubset(of: links.map(\.id)), "seed \(seed)")
+    }
+  }
+
+  // MARK: In the machine
+
+  /// Fifty links from many networks: the 51st of a new network is let in, and the one that goes is told why.
+  @Test func fullHouse() {
+    var bench = Bench { $0.acceptsPerSecond = 1_000 }
+    var ids: [UInt64: ConnectionID] = [:]
+    for number in UInt64(1)...50 {
+      bench.now = bench.now + .seconds(1)
+      let (id, outputs) = bench.enter(number, from: "/ip4/\(20 + number / 2).9.0.\(number)/tcp/9")
+      #expect(outputs.admitted == [id])
+      ids[number] = id
+    }
+    bench.send(.useful(peer(50), .block))
+    bench.now = bench.now + .seconds(1)
+    let newcomer = bench.accept("/ip4/99.1.0.1/tcp/9")
+    #expect(newcomer.outputs.closed.count == 1 && newcomer.outputs.closed.first?.code == .evicted)
+    #expect(newcomer.outputs.closed.first?.id != ids[50] && newcomer.outputs.closed.first?.id != newcomer.id)
+    #expect(bench.machine.slots.total == 50)
+    let gone = newcomer.outputs.events.compactMap { event -> PeerID? in
+      if case .linkClosed(_, let peer, let reason, true) = event, reason.code == .evicted { peer } else { nil }
+    }
+    #expect(gone.count == 1 && gone[0] > peer(25), "one of the younger half: \(gone)")
+    // Another at once has to wait.
+    #expect(bench.accept("/ip4/98.1.0.1/tcp/9").outputs.closed.map(\.code) == [.tooManyPeers])
+    bench.now = bench.now + .seconds(1)
+    #expect(bench.accept("/ip4/98.1.0.1/tcp/9").outputs.closed.map(\.code) == [.evicted])
+  }
+
+  /// Must-keep peers, dialled links and links of unknown peers are not evicted.
+  @Test func whoIsNeverEvicted() {
+    var bench = Bench(local: 5) {
+      $0.totalMaximum = 10
+      $0.outboundMinimum = 0
+    }
+    for number in UInt64(1)...10 {
+      bench.send(.learned([PeerAddress(peer: peer(100 + number), address: routable(Int(number)))], .bootstrap))
+      for link in bench.machine.links(now: bench.now) where link.state == .dialling { bench.send(.dialFailed(link.connection, .refused)) }
+      _ = bench.enter(100 + number, from: "/ip4/\(20 + number).0.0.1/tcp/9")
+    }
+    bench.now = bench.now + .seconds(5)
+    #expect(bench.accept("/ip4/99.1.0.1/tcp/9").outputs.closed.map(\.code) == [.tooManyPeers])
+    #expect(bench.machine.counts.active == 10)
+  }
+
+  /// One network can't take all handshakes.
+  @Test func handshakesOfOneNetwork() {
+    var bench = Bench { $0.perIPMaximum = 100 }
+    let codes = (1...9).map { bench.accept("/ip4/20.0.0.\($0)/tcp/1").outputs.closed.first?.code }
+    #expect(codes == Array(repeating: nil, count: 8) + [.busy])
+    #expect(bench.accept("/ip4/20.0.1.1/tcp/1").outputs.closed.isEmpty)
+  }
+
+  /// In the machine of an attacked node: newcomers of one network come every second for an hour, and nobody of another leaves.
+  @Test func oneNetworkCannotEmptyTheHouse() {
+    var bench = Bench {
+      $0.acceptsPerSecond = 1_000
+      $0.perSubnetMaximum = 1_000
+      $0.pingInterval = .seconds(100_000)
+    }
+    for number in UInt64(1)...50 { _ = bench.enter(number, from: "/ip4/\(20 + number).9.0.1/tcp/9") }
+    for number in UInt64(1_000)...1_300 {
+      bench.now = bench.now + .seconds(1)
+      _ = bench.enter(number, from: "/ip4/99.9.\(number / 200).\(number % 200)/tcp/9")
+    }
+    let honest = bench.machine.activePeers.filter { $0 <= peer(50) }.count
+    #expect(honest == 49)
+  }
+}
