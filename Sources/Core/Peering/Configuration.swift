@@ -1,8 +1,21 @@
 import Identity
 import Wire
 
+/// What makes two links lead to one peer.
+public enum IdentityMode: String, Hashable, Sendable, CaseIterable {
+  /// The proven PeerID.
+  case key
+  /// The IP address (seed S3): one link for each, the lower one dials, and a peer that came in is dialled at the default port. PeerIDs
+  /// are proven none the less.
+  case ip
+}
+
 /// The settings of ``PeeringMachine``, usable as they are.
 public struct PeeringConfiguration: Sendable {
+  /// What makes two links lead to one peer. Default the key.
+  public var identity = IdentityMode.key
+  /// With ``IdentityMode/ip`` the port at which a peer listens that has not said otherwise. Default 24,100 (S3).
+  public var defaultPort: UInt16 = 24_100
   /// Links that this side opens by itself until there are so many. Default 8.
   public var outboundMinimum = 8
   /// The most links and dials in flight that this side opened. Default 16: what is above the minimum is left to must-keep peers

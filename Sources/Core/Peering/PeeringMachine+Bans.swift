@@ -12,7 +12,7 @@ extension PeeringMachine {
     emit(.offence(peer, offence, score: score), now, &outputs)
     putRow(peer, now, &outputs)
     if score >= configuration.banScore, known[.peer(peer)]?.role != .keep {
-      ban(.peer(peer), configuration.banDuration, "score \(Int(score)) after \(offence.rawValue)", isOperators: false, now, &outputs)
+      ban(culprit(peer), configuration.banDuration, "score \(Int(score)) after \(offence.rawValue)", isOperators: false, now, &outputs)
     } else if score >= configuration.disconnectScore {
       disconnect(peer, Reason(.lowScore, "score \(Int(score)) after \(offence.rawValue)"), now, &outputs)
     }

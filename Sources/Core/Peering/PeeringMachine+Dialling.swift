@@ -47,7 +47,7 @@ extension PeeringMachine {
   private var isShort: Bool { slots.lasting < configuration.outboundMinimum }
 
   func isFree(_ target: DialTarget, _ now: Instant) -> Bool {
-    if known[target]?.link != nil { return false }
+    if known[target]?.link != nil || isAddressLinked(target) { return false }
     if let peer = target.peer, linkOfPeer[peer] != nil || heldOfPeer[peer] != nil { return false }
     return bans.count == 0 ? book.contains(target) : !dialOrder(target).allSatisfy { isBanned(target, $0, now) }
   }
@@ -56,10 +56,10 @@ extension PeeringMachine {
     bans.ban(peer: target.peer, ip: AddressFacts(address).ip, now: now) != nil
   }
 
-  /// When a peer may be dialled: after its back-off, and when the lower PeerID, whose turn it is, has had its time.
+  /// When a peer may be dialled: after its back-off, and when the lower side, whose turn it is, has had its time.
   private func dueTime(_ target: DialTarget, _ now: Instant) -> Instant {
     let entry = known[target] ?? entryFromBook(target, now)
-    guard entry.role == .heard, let peer = target.peer, peer < localPeer else { return entry.notBefore }
+    guard entry.role == .heard, leavesDial(to: target) else { return entry.notBefore }
     if activeCount < configuration.patientFrom || isOwnFaultSuspected { return entry.notBefore }
     return max(entry.notBefore, entry.waitingSince + configuration.passiveWait)
   }

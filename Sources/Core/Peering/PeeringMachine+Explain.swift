@@ -47,10 +47,12 @@ extension PeeringMachine {
         "Not dialled for another \(PeeringMachine.text(entry.notBefore - now)): back-off after \(max(entry.streak, entry.shortLives)) failures."
       )
     }
-    if entry.role == .heard, let peer = target.peer, peer < localPeer, activeCount > 0 {
+    if entry.role == .heard, leavesDial(to: target), activeCount > 0 {
       let end = entry.waitingSince + configuration.passiveWait
       if end > now {
-        lines.append("Not dialled for another \(PeeringMachine.text(end - now)): it has the lower PeerID, so it is its turn to dial.")
+        lines.append(
+          "Not dialled for another \(PeeringMachine.text(end - now)): it has the lower \(configuration.identity == .ip ? "IP address" : "PeerID"), so it is its turn to dial."
+        )
       }
     }
     if entry.role != .keep && slots.lasting >= configuration.outboundMinimum {

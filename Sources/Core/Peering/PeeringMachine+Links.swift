@@ -84,7 +84,7 @@ extension PeeringMachine {
     link.deadline = now + configuration.holdMaximum
     set(link)
     emit(.proven(id, peer, link.direction), now, &outputs)
-    if let reason = identityFault(peer, link.ip, now) {
+    if let reason = identityFault(peer, link.ip, now) ?? addressFault(link, peer) {
       close(id, reason, now, &outputs)
       return
     }
@@ -116,7 +116,7 @@ extension PeeringMachine {
     }
     guard let existingID = linkOfPeer[peer], let existing = links[existingID] else {
       if let dialID = dialInFlight(to: peer) {
-        if new.direction == .inbound && localPeer < peer {
+        if new.direction == .inbound && isLower(than: peer, at: new.ip) {
           heldOfPeer[peer] = new.id
           return
         }
@@ -127,7 +127,7 @@ extension PeeringMachine {
       return
     }
     switch OneLinkRule.choose(
-      existing: existing.direction, age: now - existing.provenAt, new: new.direction, isLower: localPeer < peer,
+      existing: existing.direction, age: now - existing.provenAt, new: new.direction, isLower: isLower(than: peer, at: new.ip),
       window: configuration.simultaneousWindow, margin: configuration.holdMaximum)
     {
     case .keepExisting: close(new.id, Reason(.duplicate), now, &outputs)
@@ -189,6 +189,7 @@ extension PeeringMachine {
       close(id, Reason(.feeler), now, &outputs)
       return
     }
+    assumeListening(link, peer, now)
     link.isFeeler = false
     link.state = .active
     link.since = now
