@@ -78,7 +78,8 @@ let package = Package(
 
     // Measurements: swift run -c release Benchmarks SUBJECT
     .executableTarget(
-      name: "Benchmarks", dependencies: ["Wire", "Identity", "SecureChannel", "Peering", "Gossip", "Ledger", "Crypto", "EventLoop", "Store"],
+      name: "Benchmarks",
+      dependencies: ["Wire", "Identity", "SecureChannel", "Peering", "Gossip", "Ledger", "Crypto", "EventLoop", "Store", "Simulator"],
       path: "Benchmarks", swiftSettings: shell),
 
     // Kit: never imported by the shell or the node.

@@ -15,6 +15,7 @@ enum Benchmarks {
     "channel": { _ in benchmarkChannel() },
     "crypto": { _ in benchmarkCrypto() },
     "ledger": { _ in LedgerBenchmark.run() },
+    "eclipse": EclipseBenchmark.run,
     "gossip": GossipBenchmark.run,
     "loop": EventLoopBenchmark.run,
   ]

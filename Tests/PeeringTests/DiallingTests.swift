@@ -227,7 +227,7 @@ import Wire
     #expect(bench.enter(51, from: "/ip4/127.0.0.1/tcp/50001").outputs.admitted.count == 1)
   }
 
-  /// As long as there is somebody to dial, accepted links leave room for eight dials.
+  /// As long as there is somebody to dial, accepted links leave room for eight dials and a feeler.
   @Test func slotsAreKeptForDials() {
     var bench = Bench(local: 5_000) { $0.acceptBurst = 1_000 }
     bench.enter(4_000, from: "/ip4/127.0.0.1/tcp/39999").outputs.forEach { _ in }
@@ -237,7 +237,7 @@ import Wire
     for number in 1...60 {
       admitted += bench.enter(UInt64(1_000 + number), from: "/ip4/127.0.0.1/tcp/\(40_000 + number)").outputs.admitted.count
     }
-    #expect(admitted == 42)
+    #expect(admitted == 41)
     #expect(bench.run(to: 181).outputs.dials.count == 8)
   }
 

@@ -63,5 +63,7 @@ import Wire
     #expect(heads.count == 1)
     #expect((heads.first ?? 0) >= 9)
     #expect(simulation.load.accepted > 10)
+    let links = simulation.nodes.flatMap { $0.core?.host.peering.links(now: simulation.now) ?? [] }
+    #expect(links.contains { $0.lastUse != nil }, "the chain tells peering who was of use")
   }
 }

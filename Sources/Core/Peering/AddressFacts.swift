@@ -9,8 +9,14 @@ struct AddressFacts: Hashable, Sendable {
   var port: UInt16?
 
   init(_ address: Multiaddr) {
-    ip = address.ipAddress?.unmapped
-    port = address.isRelayed ? nil : address.tcpPort
+    // Most are plain; reading those by components would cost most of what taking in a list costs.
+    if case .plain(let ip, let port) = BookEndpoint(address) {
+      self.ip = ip.unmapped
+      self.port = port
+    } else {
+      ip = address.ipAddress?.unmapped
+      port = address.isRelayed ? nil : address.tcpPort
+    }
   }
 
   /// Why nobody should dial this address, or `nil` when it is good.

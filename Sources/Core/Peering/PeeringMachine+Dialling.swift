@@ -155,8 +155,11 @@ extension PeeringMachine {
 
   // MARK: Feelers
 
+  /// Whether addresses are tested: not by a host that opens no links by itself.
+  var makesFeelers: Bool { configuration.feelerInterval != nil && configuration.outboundMinimum > 0 && !isStopping }
+
   private mutating func planFeeler(_ now: Instant) {
-    guard let interval = configuration.feelerInterval, configuration.outboundMinimum > 0, !isStopping else {
+    guard makesFeelers, let interval = configuration.feelerInterval else {
       feelerDeadline = .distantFuture
       return
     }
@@ -306,7 +309,7 @@ extension PeeringMachine {
       emit(.dialRefused(peer, address, refusal), now, &outputs)
       return
     }
-    learn(PeerAddress(peer: peer, address: address), keep ? .manual : .discovery, now, &outputs)
+    learn(PeerAddress(peer: peer, address: address), keep ? .manual : .discovery, .local, now, &outputs)
     let target = peer.map(DialTarget.peer) ?? .address(address)
     if !keep, target.peer != nil || answered(at: address) == nil {
       // The operator's word needs no place in the table.

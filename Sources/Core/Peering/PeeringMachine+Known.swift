@@ -64,33 +64,51 @@ extension PeeringMachine {
 
   // MARK: Learning
 
+  /// Takes in what somebody told, as far as his budget goes.
+  mutating func learn(_ items: [PeerAddress], _ source: PeerSource, _ now: Instant, _ outputs: inout [Output]) {
+    guard let author = source.author else {
+      for item in items { learn(item, source, .local, now, &outputs) }
+      return
+    }
+    let group = book.groups.source(author, at: linkOfPeer[author].flatMap { links[$0]?.ip })
+    for item in items {
+      guard tellers.mayTell(group, now) else { return }
+      learn(item, source, group, now, &outputs)
+    }
+  }
+
   /// Takes in one hearsay or configured address; silently passes over what is of no use.
-  mutating func learn(_ item: PeerAddress, _ source: PeerSource, _ now: Instant, _ outputs: inout [Output]) {
-    var peer = item.peer ?? item.address.peerID
-    if case .identify(let author) = source {
+  mutating func learn(_ item: PeerAddress, _ source: PeerSource, _ group: NetworkGroup, _ now: Instant, _ outputs: inout [Output]) {
+    var (peer, address) = (item.peer, item.address)
+    if case .other = BookEndpoint(address) {
+      peer = peer ?? address.peerID
+      address = address.withoutPeerID
+    }
+    if source.isIdentify, let author = source.author {
       guard peer == nil || peer == author else { return }
       peer = author
     }
-    let address = item.address.withoutPeerID
-    let facts = AddressFacts(address)
     let isConfigured = source == .seed || source.isMustKeep
+    let target = peer.map(DialTarget.peer) ?? .address(address)
+    // Most of what is told is known already and was looked at then.
+    if !isConfigured, book.find(BookItem(target, address)) != nil { return hear(target, address, source, group, now, &outputs) }
+    let facts = AddressFacts(address)
     guard facts.fault(allowsPrivate: isConfigured || source == .local || configuration.allowsPrivateAddresses) == nil else { return }
     // A heard name could make this node look up whatever a stranger likes.
     if source.author != nil && facts.ip == nil { return }
     guard peer != localPeer, !ownAddresses.contains(address), !selfAddresses.contains(address) else { return }
     if bans.ban(peer: peer, ip: facts.ip, now: now) != nil { return }
-    let target = peer.map(DialTarget.peer) ?? .address(address)
     if isConfigured {
       configure(target, address, source, now, &outputs)
     } else {
-      hear(target, address, source, now, &outputs)
+      hear(target, address, source, group, now, &outputs)
     }
-    needsFill = true
   }
 
   private mutating func configure(
     _ target: DialTarget, _ address: Multiaddr, _ source: PeerSource, _ now: Instant, _ outputs: inout [Output]
   ) {
+    needsFill = true
     let role: KnownPeer.Role = source == .seed ? .seed : .keep
     let target = target.peer == nil && known[target] == nil ? answered(at: address) ?? target : target
     let isNew = known[target] == nil && !book.contains(target)
@@ -120,16 +138,11 @@ extension PeeringMachine {
   }
 
   private mutating func hear(
-    _ target: DialTarget, _ address: Multiaddr, _ source: PeerSource, _ now: Instant, _ outputs: inout [Output]
+    _ target: DialTarget, _ address: Multiaddr, _ source: PeerSource, _ group: NetworkGroup, _ now: Instant, _ outputs: inout [Output]
   ) {
-    var group = NetworkGroup.local
-    if let author = source.author {
-      group = book.groups.source(author, at: linkOfPeer[author].flatMap { links[$0]?.ip })
-      guard tellers.mayTell(group, now) else { return }
-    }
     let item = BookItem(target, address)
     var marks: BookRecord.Marks = known[target] == nil ? [] : .pinned
-    if case .identify = source {
+    if source.isIdentify {
       marks.insert(.selfDeclared)
       if book.find(item) == nil { book.makeRoom(target, onlyHearsay: true) }
     }
@@ -141,6 +154,7 @@ extension PeeringMachine {
       book.keep(item, marks: marks, at: BookSeconds(at: now))
     }
     guard case .added(let isNewPeer) = addition else { return }
+    needsFill = true
     snapshotIsDue(now)
     if isNewPeer, let peer = target.peer { emit(.peerKnown(peer, source), now, &outputs) }
   }

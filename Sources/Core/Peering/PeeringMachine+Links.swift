@@ -49,9 +49,10 @@ extension PeeringMachine {
     return nil
   }
 
-  /// Slots for our own choice of peers are kept free as long as there is somebody to dial, or accepted links could fill the house.
+  /// Slots for our own choice of peers, and one for a feeler, are kept free as long as there is somebody to dial, or accepted links could
+  /// fill the house and end all choice.
   private var slotsForDials: Int {
-    let missing = max(0, configuration.outboundMinimum - slots.lasting)
+    let missing = max(0, configuration.outboundMinimum - slots.lasting) + (makesFeelers && slots.feelers == 0 ? 1 : 0)
     guard missing > 0 else { return 0 }
     return min(missing, book.peerCount - links.values.filter { $0.target.map { book.contains($0) } ?? false }.count)
   }

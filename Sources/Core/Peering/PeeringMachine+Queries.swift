@@ -9,6 +9,7 @@ extension PeeringMachine {
       return PeerInfo(
         connection: link.id, peer: link.peer ?? link.target?.peer, address: link.address, direction: link.direction, state: link.state,
         since: link.since, roundTrip: link.roundTrip, missedPongs: link.missed,
+        lastUse: [link.lastBlock, link.lastTransaction].compactMap(\.self).max(),
         score: entry?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0, isMustKeep: entry?.role == .keep)
     }
   }

@@ -171,7 +171,7 @@ public struct PeeringMachine: Sendable {
     }
     switch input {
     case .listening(let addresses): setListening(addresses)
-    case .learned(let addresses, let source): for address in addresses { learn(address, source, now, &outputs) }
+    case .learned(let addresses, let source): learn(addresses, source, now, &outputs)
     case .dialFailed(let id, let failure): dialFailed(id, failure, now, &outputs)
     case .accepted(let id, let remote): accept(id, remote, now, &outputs)
     case .proven(let id, let peer, let remote, _): prove(id, peer, remote, now, &outputs)

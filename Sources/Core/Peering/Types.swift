@@ -158,6 +158,8 @@ public struct PeerInfo: Hashable, Sendable {
   public let roundTrip: Duration?
   /// Unanswered pings.
   public let missedPongs: Int
+  /// When it last was the first to bring a block or a transaction that was taken.
+  public let lastUse: Instant?
   /// The peer's score now; 0 is spotless.
   public let score: Double
   /// Whether the peer is dialled for ever.

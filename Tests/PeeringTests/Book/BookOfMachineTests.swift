@@ -174,7 +174,7 @@ import Wire
   func heardAddressesPersist(stops: Bool) {
     var book = TestBook()
     var bench = Bench(local: 5) { $0.parallelDialsMaximum = 0 }
-    book.apply(bench.send(.learned(heard(500), .discovery)))
+    book.apply(bench.send(.learned(heard(500), .exchange(peer(3)))))
     let known = bench.machine.counts.known
     #expect(known > 400)
     if stops {

@@ -27,7 +27,12 @@ extension Simulation {
       configuration.host.peering.outboundMaximum = max(outbound, 2 * outbound)
     }
     if let links = node.isSeed ? scenario.seedLinks ?? scenario.links : scenario.links { configuration.host.peering.totalMaximum = links }
-    if let known = scenario.known { configuration.host.peering.knownMaximum = known }
+    if let known = scenario.known {
+      // A table is never quite full, since each address has one place in a bucket.
+      configuration.host.peering.book.newBuckets = max(1, known / 64)
+      configuration.host.peering.book.triedBuckets = max(1, known / 64)
+      configuration.host.peering.atHandMaximum = known
+    }
     configuration.producer = node.producer
     configuration.nodeType = node.producer == nil ? "full" : "authority"
     let clock = wallClock(node)
