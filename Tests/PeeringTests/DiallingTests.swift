@@ -26,6 +26,16 @@ import Wire
     #expect(second.map(\.address) == seeds.map(\.address))
   }
 
+  /// A node without links takes three seeds at a time, the next one when one of them refuses.
+  @Test func aFewSeedsAtATime() {
+    var bench = Bench(local: 5)
+    let seeds = (100..<110).map { PeerAddress(peer: nil, address: publicAddress($0)) }
+    let first = bench.send(.learned(seeds, .seed)).dials
+    #expect(first.map(\.address) == seeds.prefix(3).map(\.address))
+    let next = bench.send(.dialFailed(first[1].id, .goodbye(Reason(.tooManyPeers)))).dials
+    #expect(next.map(\.address) == [seeds[3].address])
+  }
+
   @Test func noSeedsWhileAStoredPeerIsLinked() {
     var bench = Bench(book: stored([1]))
     let first = bench.send(.learned([PeerAddress(peer: nil, address: publicAddress(100))], .seed)).dials

@@ -36,6 +36,16 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     #expect(sync.state == .synced)
   }
 
+  @Test func whoeverHasShownAHeightIsNotAskedForIt() {
+    var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)
+    for number in UInt8(1)...2 { _ = sync.handle(.peerIntroduced(peer(number), height: 100), now: time(0)) }
+    _ = sync.handle(.localHead(101), now: time(9))
+    _ = sync.handle(.peerHeight(peer(1), 101), now: time(9))
+    #expect(sync.handle(.timer, now: time(12.5)) == [.askStatus(peer(2))])
+    #expect(sync.handle(.timer, now: time(18.9)) == [])
+    #expect(sync.handle(.timer, now: time(21.5)) == [.askStatus(peer(1))])
+  }
+
   @Test func aGapOfElevenIsBulkOnceItIsShown() {
     var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)
     _ = sync.handle(.peerIntroduced(peer(1), height: 100), now: time(0.1))
