@@ -68,17 +68,19 @@ extension Simulation {
     let seconds = max((now - .zero).seconds, 1e-9)
     var sent = Histogram()
     var received = Histogram()
-    var buckets: [UInt64: Int] = [:]
+    // One for each power of two, from the slowest node's to the fastest one's.
+    var buckets = [Int](repeating: 0, count: 64)
     for node in nodes {
       let rate = UInt64(Double(node.bytesOut) / seconds)
       sent.add(rate)
       received.add(UInt64(Double(node.bytesIn) / seconds))
-      buckets[rate == 0 ? 0 : 1 << UInt64(63 - rate.leadingZeroBitCount), default: 0] += 1
+      buckets[rate == 0 ? 0 : 63 - rate.leadingZeroBitCount] += 1
     }
+    let (first, last) = (buckets.firstIndex { $0 > 0 } ?? 0, buckets.lastIndex { $0 > 0 } ?? 0)
     let gossip = nodes.compactMap { $0.core?.host.gossip?.statistics }
     return .init(
       sent: .init(sent) ?? .none, received: .init(received) ?? .none,
-      sentBuckets: buckets.sorted { $0.key < $1.key }.map { .init(bytesPerSecond: $0.key, nodes: $0.value) },
+      sentBuckets: buckets.indices.filter { first <= $0 && $0 <= last }.map { .init(bytesPerSecond: 1 << UInt64($0), nodes: buckets[$0]) },
       totalBytes: nodes.reduce(0) { $0 + $1.bytesOut },
       protocols: measures.traffic.rows.map { .init(name: $0.name.name, messages: $0.messages, bytes: $0.bytes) }
         .sorted { ($1.bytes, $0.name) < ($0.bytes, $1.name) },
