@@ -86,7 +86,9 @@ struct HouseRulesTests {
     let result = try await house.check()
     #expect(result.status == 1)
     #expect(result.output.contains("Sources/Shell/Node/Offence.swift:1: Shell must not import Kit: Simulator"))
-    #expect(result.output.contains("Sources/Apps/StarlingCLI/Offence.swift:1: imports Conformance, which Package.swift does not declare for StarlingCLI"))
+    #expect(
+      result.output.contains(
+        "Sources/Apps/StarlingCLI/Offence.swift:1: imports Conformance, which Package.swift does not declare for StarlingCLI"))
     #expect(
       result.output.contains("Sources/Shell/EventLoop/Offence.swift:1: imports Metrics, which Package.swift does not declare for EventLoop")
     )

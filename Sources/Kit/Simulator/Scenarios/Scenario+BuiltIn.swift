@@ -78,6 +78,11 @@ extension Scenario {
       scenario.transactionBytes = min(scenario.transactionBytes, 400)
       scenario.faults.removeAll { if case .flood = $0.kind { true } else { false } }
     }
+    if scenario.faults.contains(where: \.kind.isSilent) {
+      // A link that dies without a word is found dead by three unanswered pings, up to two minutes later.
+      scenario.settle = .seconds(150)
+      scenario.duration += .seconds(60)
+    }
     return scenario
   }
 

@@ -112,6 +112,14 @@ public struct Fault: Hashable, Sendable {
     /// So many times the load, all at one node at a time.
     case flood(times: Double)
 
+    /// Whether it leaves links dead without telling anybody.
+    var isSilent: Bool {
+      switch self {
+      case .crash(_, let isSilent), .cut(_, let isSilent): isSilent
+      default: false
+      }
+    }
+
     /// The word for it in a scenario's text.
     public var name: String {
       switch self {
