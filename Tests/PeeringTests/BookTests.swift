@@ -87,7 +87,7 @@ import Wire
   @Test func rowsRoundTripAndNeverTrap() {
     let row = PeerRow(
       peer: peer(9), addresses: (1...3).map { .init(bytes: publicAddress($0).bytes, lastSuccess: UInt64($0)) }, failures: 2, score: 3.5,
-      scoredAt: 9)
+      scoredAt: 9, firstSuccess: 7)
     #expect(PeerRow(key: row.key, value: row.value) == row)
     for subject in [BanSubject.peer(peer(3)), .network(IPNetwork("10.0.0.0/8")!), .network(IPNetwork("2001:db8::/32")!)] {
       let ban = BanRow(subject: subject, end: 12, detail: "why", isOperators: true)

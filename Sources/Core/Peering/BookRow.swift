@@ -4,7 +4,7 @@ import Wire
 /// A peer's row in the book.
 ///
 /// The key is `p` and the PeerID. The value is protobuf: 1 repeated address {1 bytes, 2 last success (ms since 1970)},
-/// 2 failed dials, 3 score in thousandths, 4 the time of that score (ms since 1970).
+/// 2 failed dials, 3 score in thousandths, 4 the time of that score (ms since 1970), 5 when it was first reached (ms since 1970).
 struct PeerRow: Hashable {
   struct Address: Hashable {
     var bytes: [UInt8]
@@ -18,6 +18,8 @@ struct PeerRow: Hashable {
   var failures: Int
   var score: Double
   var scoredAt: UInt64
+  /// 0 when it is not known.
+  var firstSuccess: UInt64
 
   static func key(_ peer: PeerID) -> [UInt8] { [UInt8(ascii: "p")] + peer.bytes }
   var key: [UInt8] { PeerRow.key(peer) }
@@ -35,15 +37,17 @@ struct PeerRow: Hashable {
       writer.uint64(3, UInt64(min(score, 1e6) * 1000))
       writer.uint64(4, scoredAt)
     }
+    if firstSuccess > 0 { writer.uint64(5, firstSuccess) }
     return writer.bytes
   }
 
-  init(peer: PeerID, addresses: [Address], failures: Int, score: Double, scoredAt: UInt64) {
+  init(peer: PeerID, addresses: [Address], failures: Int, score: Double, scoredAt: UInt64, firstSuccess: UInt64 = 0) {
     self.peer = peer
     self.addresses = addresses
     self.failures = failures
     self.score = score
     self.scoredAt = scoredAt
+    self.firstSuccess = firstSuccess
   }
 
   /// Reads a row; `nil` when it is not one.
@@ -58,6 +62,7 @@ struct PeerRow: Hashable {
         case 2: failures = min(try reader.int(), 1_000_000)
         case 3: score = Double(min(try reader.uint64(), 1_000_000_000)) / 1000
         case 4: scoredAt = try reader.uint64()
+        case 5: firstSuccess = try reader.uint64()
         default: try reader.skip()
         }
       }

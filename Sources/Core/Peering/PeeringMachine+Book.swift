@@ -59,7 +59,8 @@ extension PeeringMachine {
       let item = BookItem(.peer(row.peer), multiaddr.withoutPeerID)
       if stored.lastSuccess > 0 || row.addresses.count == 1 {
         let last = min(seconds, BookSeconds(at: instant(milliseconds: stored.lastSuccess)))
-        _ = book.restoreTried(item, succeeded: last, failures: row.failures, at: seconds, using: &generator)
+        let first = row.firstSuccess > 0 ? BookSeconds(at: instant(milliseconds: row.firstSuccess)) : last
+        _ = book.restoreTried(item, succeeded: last, first: first, failures: row.failures, at: seconds, using: &generator)
       } else {
         _ = book.add(item, from: .local, marks: [], at: seconds, using: &generator)
       }
@@ -100,9 +101,11 @@ extension PeeringMachine {
       return PeerRow.Address(bytes: address.bytes, lastSuccess: book.records[id].succeeded.instant.map { milliseconds(at: $0) } ?? 0)
     }
     let entry = known[target]
+    let first = book.ids(of: target).compactMap { book.records[$0].firstSucceeded.instant }.min()
     let row = PeerRow(
       peer: peer, addresses: addresses, failures: entry?.failures ?? 0,
-      score: entry?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0, scoredAt: milliseconds(at: now))
+      score: entry?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0, scoredAt: milliseconds(at: now),
+      firstSuccess: first.map { milliseconds(at: $0) } ?? 0)
     put(row.key, row.value, &outputs)
   }
 

@@ -126,14 +126,16 @@ extension PeeringMachine {
     return all
   }
 
-  /// Of a random sample the first that is due, that no outbound link's network group holds and that its failures do not put behind.
-  /// Where there is none such, failures count less than groups.
+  /// Of a random sample one that is due, that no outbound link's network group holds and that its failures do not put behind: of the first
+  /// two the one that has answered for longer, because an attacker's addresses are all new. Where there is none such, failures count less
+  /// than groups.
   private mutating func best(
     of list: AddressBook.List, _ groups: Set<NetworkGroup>, _ now: Instant, _ next: inout Instant
   ) -> DialTarget? {
     let sample = sample(list)
     let seconds = BookSeconds(at: now)
     var best: (target: DialTarget, rank: Int)?
+    var good: (target: DialTarget, since: BookSeconds)?
     for id in sample {
       let target = book.target(of: id)
       guard isFree(target, now) else { continue }
@@ -146,9 +148,19 @@ extension PeeringMachine {
       let isCrowded = group.map { groups.contains($0) } ?? false
       let isBehind = generator.unit() >= book.chance(book.records[id], seconds)
       let rank = (isCrowded ? 2 : 0) + (isBehind ? 1 : 0)
-      if rank == 0 { return target }
+      if rank == 0 {
+        let since = book.records[id].firstSucceeded
+        guard let other = good else {
+          // What has never answered is not old.
+          if since == .never { return target }
+          good = (target, since)
+          continue
+        }
+        return since < other.since ? target : other.target
+      }
       if best.map({ rank < $0.rank }) ?? true { best = (target, rank) }
     }
+    if let good { return good.target }
     if best == nil && book.count(list) > sample.count { next = min(next, now + .seconds(1)) }
     return best?.target
   }

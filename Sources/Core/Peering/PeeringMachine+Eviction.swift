@@ -31,8 +31,9 @@ extension PeeringMachine {
     return true
   }
 
+  /// A link that is not in use yet has little time to become so; ending it then would look like a fault of the introduction.
   private func mayGo(_ link: Link) -> Bool {
-    guard let peer = link.peer, link.state == .active || link.state == .introducing else { return false }
+    guard let peer = link.peer, link.state == .active else { return false }
     return known[.peer(peer)]?.role != .keep && configuration.allowed?.peers.contains(peer) != true
   }
 

@@ -50,6 +50,22 @@ import Wire
     #expect(bench.machine.counts.known == 20)
   }
 
+  /// Of peers that are equally good those known as such for longer are preferred, also after a restart.
+  @Test func oldFriendsFirst() {
+    let rows = (0..<200).map { number in
+      let row = PeerRow(
+        peer: peer(UInt64(100 + number)), addresses: [.init(bytes: routable(number).bytes, lastSuccess: 1_799_999_000_000)], failures: 0,
+        score: 0, scoredAt: 0, firstSuccess: number < 100 ? 1_700_000_000_000 : 1_799_000_000_000)
+      return (key: row.key, value: row.value)
+    }
+    var old = 0
+    for seed in UInt64(1)...50 {
+      var bench = Bench(local: 5, book: rows, seed: seed)
+      for case .dial(_, _, let expected?, _) in bench.send(.timerFired) where expected < peer(200) { old += 1 }
+    }
+    #expect((270...330).contains(old), "\(old) of 400: three quarters, not all")
+  }
+
   // MARK: Anchors
 
   /// The outbound peers of the last life are dialled first after a restart, before any other stored peer.

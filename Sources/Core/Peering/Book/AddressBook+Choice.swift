@@ -21,6 +21,7 @@ extension AddressBook {
     records[id].heard = now
     records[id].tried = now
     records[id].succeeded = now
+    if records[id].firstSucceeded == .never { records[id].firstSucceeded = now }
     records[id].failures = 0
     if records[id].isTried { return true }
     let place = triedPlace(endpoint(of: id))

@@ -87,7 +87,7 @@ extension AddressBook {
 
   /// Takes in an address that had stood in *tried*. Returns whether it stands there again.
   mutating func restoreTried(
-    _ item: BookItem, succeeded: BookSeconds, failures: Int, at now: BookSeconds, using generator: inout SeededGenerator
+    _ item: BookItem, succeeded: BookSeconds, first: BookSeconds, failures: Int, at now: BookSeconds, using generator: inout SeededGenerator
   ) -> Bool {
     let source = groups.spread(of: item.endpoint)
     if case .refused = add(item, from: source, marks: .pinned, at: now, using: &generator) { return false }
@@ -95,6 +95,7 @@ extension AddressBook {
     records[id].marks.remove(.pinned)
     records[id].heard = succeeded
     records[id].succeeded = succeeded
+    records[id].firstSucceeded = min(first, succeeded)
     records[id].failures = UInt8(clamping: failures)
     let place = triedPlace(item.endpoint)
     if tried.record(at: place.bucket, place.position) == nil { promote(id, to: place) }

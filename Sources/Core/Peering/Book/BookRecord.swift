@@ -60,6 +60,8 @@ struct BookRecord: Sendable {
   var heard: BookSeconds
   var tried = BookSeconds.never
   var succeeded = BookSeconds.never
+  /// When it answered for the first time.
+  var firstSucceeded = BookSeconds.never
   /// The next record of the same peer, or ``none``; the next free place while it is free.
   var next: RecordID = none
   /// The buckets of the new table that hold it; one of the tried table when it is marked so.

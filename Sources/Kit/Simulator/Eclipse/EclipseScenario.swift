@@ -23,8 +23,8 @@ public struct EclipseScenario: Sendable {
   public var honestPause = Duration.seconds(1_200)
   /// How often each linked peer is asked for peers after the first asks. Default 1 h.
   public var askInterval = Duration.seconds(3_600)
-  /// Addresses in an answer. Default 250.
-  public var answerMaximum = 250
+  /// Addresses in an answer. Default 100: all that the teller's budget takes is told within minutes anyway.
+  public var answerMaximum = 100
   /// The part of honest answers that is the attacker's, during the attack. Default one half.
   public var taint = 0.5
 
