@@ -165,6 +165,30 @@ extension [HostCore.Output] {
     }
   }
 
+  /// Both dial at once: what was asked over the link that gives way is asked again over the other, whichever news comes first.
+  @Test func aRequestSurvivesTheChangeOfItsLink() {
+    for (saysWhy, comes) in [(true, true), (true, false), (false, true)] {
+      let stage = Stage()
+      stage.enter(1)
+      let dial = stage.answer(stage.lookUp(1, .findPeer(stage.peer(9))), from: 1, naming: [9]).dials[0].id
+      #expect(stage.prove(dial, 9).opened(stage.name).count == 1)
+      if saysWhy {
+        let farewell = StreamRef(connection: dial, stream: StreamID(rawValue: 2))
+        stage.send(.streamOpened(farewell, HostProtocols.goodbye))
+        stage.send(.message(farewell, Reason(.duplicate).encoded))
+      }
+      let lost = stage.send(.closed(dial, .endOfFile))
+      #expect(lost.outcomes.isEmpty && lost.dials.count == (saysWhy ? 0 : 1))
+      guard comes else {
+        #expect(stage.wait(.seconds(20)).outcomes == [.peer(FoundPeer(stage.peer(9), [stage.address(9)]), isReached: false)])
+        continue
+      }
+      if saysWhy { stage.send(.accepted(.inbound(99), remote: stage.address(9))) }
+      let reached = stage.prove(saysWhy ? .inbound(99) : lost.dials[0].id, 9)
+      #expect(stage.answer(reached, from: 9, naming: []).outcomes.count == 1)
+    }
+  }
+
   @Test func aPeerThatIsNoServerIsReachedAllTheSame() {
     let stage = Stage()
     stage.enter(1)

@@ -10,10 +10,13 @@ struct KademliaState {
     let id: KademliaRequestID
     let peer: PeerID
     let payload: [UInt8]
-    /// When it is given up for want of a slot.
-    let deadline: Instant
+    /// When it is given up if it still waits for others.
+    var deadline: Instant
     var isDialled = false
-    var awaitsSlot = false
+    /// It was on its way already when its link ended.
+    var isRepeated = false
+    /// It waits for a slot, or for the link that its peer has made.
+    var awaitsOthers = false
   }
 
   var machine: Kademlia
@@ -25,21 +28,21 @@ struct KademliaState {
   var isSettling = false
   var mustSettle = false
   /// Requests that wait for their answer.
-  var streams: [KademliaRequestID: StreamRef] = [:]
+  var asked: [KademliaRequestID: (stream: StreamRef, request: Waiting)] = [:]
   /// Links that were dialled for look-ups and that nobody else has asked for, by when they are closed unless they are used.
   var links = DeadlineQueue<PeerID>()
   /// Streams that peers opened for requests, by when they are given up.
   var served = DeadlineQueue<StreamRef>()
 
   var nextDeadline: Instant? {
-    let slot = waiting.lazy.filter(\.awaitsSlot).map(\.deadline).min()
-    return [machine.nextDeadline, links.next, served.next, slot].lazy.compactMap { $0 }.min()
+    let patience = waiting.lazy.filter(\.awaitsOthers).map(\.deadline).min()
+    return [machine.nextDeadline, links.next, served.next, patience].lazy.compactMap { $0 }.min()
   }
 }
 
 extension HostCore {
-  /// How long a request may wait for a free slot before its peer is passed over.
-  private static let slotPatience = Duration.seconds(5)
+  /// How long a request may wait for a free slot, or for a link of its peer's, before the peer is passed over.
+  private static let patience = Duration.seconds(5)
   /// How long a link that was made for a look-up is kept after its last use.
   private static let linkIdle = Duration.seconds(60)
   /// How long a peer's stream may be silent (go-libp2p: 1 min).
@@ -86,8 +89,8 @@ extension HostCore {
       case .request(let id, let peer, let addresses, let bytes): request(id, peer, addresses, bytes, now, &outputs)
       case .cancel(let id):
         kademliaState!.waiting.removeAll { $0.id == id }
-        guard let stream = kademliaState!.streams.removeValue(forKey: id) else { continue }
-        if let own = requests.cancel(stream, into: &outputs) { ownRequests[own] = nil }
+        guard let asked = kademliaState!.asked.removeValue(forKey: id) else { continue }
+        if let own = requests.cancel(asked.stream, into: &outputs) { ownRequests[own] = nil }
       case .learned(let addresses, let peer): run(peering: .learned(addresses, .exchange(peer)), now, &outputs)
       case .progress(let id, let progress): outputs.append(.event(.lookUp(id, progress)))
       case .finished(let id, .peer(var found, let isReached)):
@@ -113,7 +116,7 @@ extension HostCore {
       if case .kademlia? = links[stream.connection]?.streams[stream.stream] { outputs.append(.reset(stream)) }
     }
     while let peer = kademliaState!.links.popExpired(now) { endLookUpLink(peer, now, &outputs) }
-    for item in kademliaState!.waiting where item.awaitsSlot && item.deadline <= now {
+    for item in kademliaState!.waiting where item.awaitsOthers && item.deadline <= now {
       kademliaState!.waiting.removeAll { $0.id == item.id }
       run(kademlia: .failed(item.id, .noRoom), now, &outputs)
     }
@@ -144,26 +147,30 @@ extension HostCore {
   private func request(
     _ id: KademliaRequestID, _ peer: PeerID, _ addresses: [Multiaddr], _ payload: [UInt8], _ now: Instant, _ outputs: inout [Output]
   ) {
-    if peering.isActive(peer) { return send(id, peer, payload, now, &outputs) }
+    let request = KademliaState.Waiting(id: id, peer: peer, payload: payload, deadline: now + Self.patience)
+    if peering.isActive(peer) { return send(request, now, &outputs) }
     // A stranger's names are not looked up. The peer may have been forgotten since it was heard of.
     let heard = addresses.filter { $0.ipAddress != nil }.map { PeerAddress(peer: peer, address: $0) }
-    kademliaState!.waiting.append(.init(id: id, peer: peer, payload: payload, deadline: now + Self.slotPatience))
+    kademliaState!.waiting.append(request)
     run(peering: .learned(heard, .discovery), now, &outputs)
     settleLookUps(now, &outputs)
   }
 
-  private func send(_ id: KademliaRequestID, _ peer: PeerID, _ payload: [UInt8], _ now: Instant, _ outputs: inout [Output]) {
-    guard let stream = makeStream(peer, .request) else { return run(kademlia: .failed(id, .unreachable), now, &outputs) }
-    kademliaState!.streams[id] = stream
+  private func send(_ request: KademliaState.Waiting, _ now: Instant, _ outputs: inout [Output]) {
+    let peer = request.peer
+    guard let stream = makeStream(peer, .request) else { return run(kademlia: .failed(request.id, .unreachable), now, &outputs) }
+    kademliaState!.asked[request.id] = (stream, request)
     if kademliaState!.links[peer] != nil { kademliaState!.links.set(peer, now + Self.linkIdle) }
     // The machine gives it up before.
     let timeout = kademliaState!.machine.configuration.requestTimeout + .seconds(5)
-    startOwn(.kademlia(id), on: stream, kademliaState!.name, payload, timeout: timeout, now, &outputs)
+    startOwn(.kademlia(request.id), on: stream, kademliaState!.name, request.payload, timeout: timeout, now, &outputs)
   }
 
   func answered(kademlia id: KademliaRequestID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]) {
-    guard kademliaState?.streams.removeValue(forKey: id) != nil else { return }
+    guard let asked = kademliaState?.asked.removeValue(forKey: id) else { return }
     switch result {
+    case .failure where admitted[asked.request.peer] != asked.stream.connection && !asked.request.isRepeated:
+      askAgain(asked.request, after: links[asked.stream.connection]?.farewell, now)
     case .success(let bytes): run(kademlia: .answer(id, bytes), now, &outputs)
     case .failure(.failed(.negotiationFailed)): run(kademlia: .failed(id, .unsupported), now, &outputs)
     case .failure(.noAnswer): run(kademlia: .failed(id, .noAnswer), now, &outputs)
@@ -171,6 +178,15 @@ extension HostCore {
     }
     // The link may give way to another now.
     settleLookUps(now, &outputs)
+  }
+
+  /// The link ended, perhaps because one of the peer's own took its place; the peer is not to blame.
+  private func askAgain(_ request: KademliaState.Waiting, after farewell: Reason?, _ now: Instant) {
+    var request = request
+    request.isRepeated = true
+    request.isDialled = farewell?.code == .duplicate || farewell?.code == .replaced
+    request.deadline = now + Self.patience
+    kademliaState!.waiting.append(request)
   }
 
   /// Looks after requests that wait for a link. Called when anything has changed with peers.
@@ -191,18 +207,24 @@ extension HostCore {
   private func settle(_ item: KademliaState.Waiting, _ now: Instant, _ outputs: inout [Output]) {
     guard let index = kademliaState!.waiting.firstIndex(where: { $0.id == item.id }) else { return }
     let reach = peering.reach(of: item.peer, now: now)
-    kademliaState!.waiting[index].awaitsSlot = reach == .noSlot || reach == .busy
+    let wasWaiting = kademliaState!.waiting[index].awaitsOthers
+    kademliaState!.waiting[index].awaitsOthers = reach == .noSlot || reach == .busy
     switch reach {
+    case .active where admitted[item.peer] == nil: break  // It is just ending.
     case .active:
       kademliaState!.waiting.remove(at: index)
-      send(item.id, item.peer, item.payload, now, &outputs)
+      send(item, now, &outputs)
     case .connecting, .busy: break
     case .dialable where !kademliaState!.waiting[index].isDialled:
       kademliaState!.waiting[index].isDialled = true
       kademliaState!.links.set(item.peer, now + Self.linkIdle)
       run(peering: .reach(item.peer), now, &outputs)
     case .noSlot: makeRoom(now, &outputs)
-    case .dialable, .unreachable:
+    case .dialable:
+      // The dial ended, and nobody is to blame: it gave way to one of the peer's, which may still be on its way.
+      kademliaState!.waiting[index].awaitsOthers = true
+      if !wasWaiting { kademliaState!.waiting[index].deadline = now + Self.patience }
+    case .unreachable:
       kademliaState!.waiting.remove(at: index)
       kademliaState!.links.remove(item.peer)
       run(kademlia: .failed(item.id, .unreachable), now, &outputs)
@@ -237,7 +259,7 @@ extension HostCore {
     guard let connection = admitted[peer] else { return false }
     // go-libp2p keeps its stream for further requests, and forgets a server whose streams break.
     let isServed = links[connection]?.streams.values.contains { if case .kademlia = $0 { true } else { false } } ?? false
-    return isServed || kademliaState!.streams.values.contains { $0.connection == connection }
+    return isServed || kademliaState!.asked.values.contains { $0.stream.connection == connection }
   }
 
   // MARK: Requests of peers
