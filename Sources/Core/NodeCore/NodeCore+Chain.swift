@@ -131,7 +131,7 @@ extension NodeCore {
 
   private func caughtUp(_ now: Instant, _ outputs: inout [Output]) {
     announcePool(now, &outputs)
-    for peer in host.peering.activePeers { askPool(peer, now, &outputs) }
+    askPool(now, &outputs)
   }
 }
 

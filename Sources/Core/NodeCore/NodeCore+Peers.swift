@@ -14,9 +14,10 @@ extension NodeCore {
       if direction == .outbound { askStatus(.introduction(peer), peer, now, &outputs) }
     case .peerActive(let peer):
       run(sync: .peerIntroduced(peer, height: statuses[peer]?.height ?? 0), now, &outputs)
-      askPool(peer, now, &outputs)
+      poolTurns.joined(peer)
     case .peerGone(let peer, let reason):
       statuses[peer] = nil
+      poolTurns.left(peer)
       counters.closeReasons[reason.code.description, default: 0] += 1
       run(sync: .peerGone(peer), now, &outputs)
     case .request(let request): serve(request, now, &outputs)
@@ -39,7 +40,7 @@ extension NodeCore {
     Status(
       network: configuration.host.network, chainID: genesis.chainID, genesis: chain.genesis, height: chain.head.height,
       head: chain.head.hash, nodeType: configuration.nodeType, listenAddresses: host.advertisedAddresses,
-      services: ["blocks", "transactions"])
+      services: ["blocks", "transactions"], pending: UInt64(chain.mempool.count))
   }
 
   func askStatus(_ purpose: Purpose, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
@@ -146,21 +147,12 @@ extension NodeCore {
     return BytesList(items).encoded
   }
 
-  /// A node that has caught up asks new peers for what they have pending.
-  func askPool(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
-    guard sync.state.isCaughtUp, nextPoolAsk <= now else { return }
-    nextPoolAsk = now + configuration.poolPause
-    poolDeadline = now + configuration.poolInterval
-    ask(.pool(peer), peer, protocols.transactions, BytesList([]).encoded, timeout: .seconds(10), now, &outputs)
-  }
-
-  /// What gossip lost, as while the network was split, is asked for again and again, from one peer after another.
-  func askNextPool(_ now: Instant, _ outputs: inout [Output]) {
-    poolDeadline = now + configuration.poolInterval
-    let peers = host.peering.activePeers
-    guard !peers.isEmpty else { return }
-    poolTurn += 1
-    askPool(peers[poolTurn % peers.count], now, &outputs)
+  /// What gossip lost, as while the network was split, is asked for again and again, from one after another of those who hold anything.
+  func askPool(_ now: Instant, _ outputs: inout [Output]) {
+    guard sync.state.isCaughtUp else { return poolTurns.wait(now: now) }
+    if let peer = poolTurns.next(of: host.peering.activePeers, now: now, holds: { statuses[$0]?.pending ?? 0 > 0 }) {
+      ask(.pool(peer), peer, protocols.transactions, BytesList([]).encoded, timeout: .seconds(10), now, &outputs)
+    }
   }
 
   /// Says the pending transactions again once somebody listens.

@@ -28,11 +28,11 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     public var stalledAfterBlocks = 6
     /// The most bytes of one answer with blocks; below the protocol's limit of 10 MB.
     public var blocksAnswerBytes = 8 << 20
-    /// How often a peer, each in its turn, is asked for its pending transactions, so that what gossip lost is found. Default 30 s;
-    /// costs one request, and an answer as large as the peer's first 1,000 pending transactions.
+    /// How often one of the peers that hold pending transactions, each in its turn, is asked for their IDs, so that what gossip lost is
+    /// found. Default 30 s; costs one request, an answer of 32 bytes for each of the peer's first 1,000, and what of them is missing.
     public var poolInterval = Duration.seconds(30)
-    /// The least time between two such requests when new links suggest them. Default 5 s.
-    public var poolPause = Duration.seconds(5)
+    /// The time between two such requests while there are peers that were never asked. Default 2 s.
+    public var poolPause = Duration.seconds(2)
     /// How often, while outbound links are fewer than wanted, those who serve the chain are looked for in Kademlia. Default 60 s.
     public var serviceInterval = Duration.seconds(60)
     /// The most of them that one look-up finds. Default 32.
@@ -117,11 +117,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   var parentsAsked: Set<Hash256> = []
   /// Pending transactions may be unknown to everybody else: they were accepted in an earlier life or while nobody listened.
   var mustAnnouncePool = true
-  /// When a peer may be asked for its pending transactions again, and when one is asked if none was.
-  var nextPoolAsk: Instant
-  var poolDeadline: Instant
-  /// Whose turn it is to be asked.
-  var poolTurn = 0
+  /// Whose turn it is to be asked for pending transactions.
+  var poolTurns: PoolTurns
   /// Whether the node's services have been told to the network.
   var advertises = false
   /// When those who serve the chain are looked for, should links be few.
@@ -184,8 +181,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     self.clock = clock
     started = now
     latestHead = now
-    nextPoolAsk = now
-    poolDeadline = now + configuration.poolInterval
+    poolTurns = PoolTurns(interval: configuration.poolInterval, pause: configuration.poolPause, now: now)
     serviceDeadline = configuration.host.kademlia == nil ? .distantFuture : now + configuration.serviceInterval
     protocols = Protocols(network: configuration.host.network, partition: genesis.chainID)
     var hostConfiguration = configuration.host
@@ -221,7 +217,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     @_specialize(where L == AccountLedger, C == ProofOfAuthority)
     get {
       if !startOutputs.isEmpty { return started }
-      var deadline = min(poolDeadline, serviceDeadline)
+      var deadline = min(poolTurns.deadline, serviceDeadline)
       if let other = host.nextDeadline, other < deadline { deadline = other }
       if let other = chain.nextDeadline, other < deadline { deadline = other }
       if let other = sync.nextDeadline, other < deadline { deadline = other }
@@ -250,7 +246,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       if let deadline = host.nextDeadline, deadline <= now { tell(.timer, now, &outputs) }
       if let deadline = chain.nextDeadline, deadline <= now { run(chain: .timerFired, now, &outputs) }
       if let deadline = sync.nextDeadline, deadline <= now { run(sync: .timer, now, &outputs) }
-      if poolDeadline <= now { askNextPool(now, &outputs) }
+      if poolTurns.deadline <= now { askPool(now, &outputs) }
       if serviceDeadline <= now { seekServices(now, &outputs) }
     }
   }

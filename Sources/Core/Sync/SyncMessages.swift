@@ -29,11 +29,13 @@ public struct Status: Hashable, Sendable {
   public var listenAddresses: [Multiaddr]
   /// What it serves, such as `blocks`.
   public var services: [String]
+  /// How many pending transactions it holds.
+  public var pending: UInt64
 
   /// Makes a status of the current version.
   public init(
     version: UInt64 = Status.currentVersion, network: String, chainID: String, genesis: Hash256, height: UInt64, head: Hash256,
-    nodeType: String, listenAddresses: [Multiaddr] = [], services: [String] = []
+    nodeType: String, listenAddresses: [Multiaddr] = [], services: [String] = [], pending: UInt64 = 0
   ) {
     self.version = version
     self.network = network
@@ -44,6 +46,7 @@ public struct Status: Hashable, Sendable {
     self.nodeType = nodeType
     self.listenAddresses = listenAddresses
     self.services = services
+    self.pending = pending
   }
 
   func write(to writer: inout ProtobufWriter) {
@@ -56,6 +59,7 @@ public struct Status: Hashable, Sendable {
     writer.string(7, nodeType)
     for address in listenAddresses.prefix(16) { writer.data(8, address.bytes) }
     for service in services.prefix(32) { writer.string(9, service) }
+    writer.uint64(10, pending)
   }
 
   /// The message as a request.
@@ -84,6 +88,7 @@ public struct Status: Hashable, Sendable {
       case 9:
         let service = try reader.string()
         if services.count < 32 { services.append(String(service.prefix(64))) }
+      case 10: pending = try reader.uint64()
       default: try reader.skip()
       }
     }

@@ -148,7 +148,10 @@ extension Simulation {
     switch try? node.core?.chain.transaction(id) {
     case .confirmed: break
     case .pending: oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), still waits")
-    case nil: oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), is lost")
+    case nil:
+      let holders = nodes.filter { (try? $0.core?.chain.transaction(id)) ?? nil != nil }.map(\.name)
+      let state = holders.isEmpty ? "is lost" : "is known at \(holders.joined(separator: ", ")) only"
+      oracle.violate(.transactions, node.index, "transaction \(id.short), accepted at n\(origin), \(state)")
     }
   }
 

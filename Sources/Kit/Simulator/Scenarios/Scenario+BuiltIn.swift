@@ -43,18 +43,18 @@ extension Scenario {
     scenario.uploadBytes = draw([1e6, 12.5e6])
     scenario.downloadBytes = scenario.uploadBytes
     scenario.settle = .seconds(90)
-    scenario.duration = .seconds(draw([150, 210, 270]))
+    scenario.duration = .seconds(draw([140, 180, 240]))
     for _ in 0..<(1 + generator.index(below: 4)) {
       let share = draw([0.05, 0.1, 0.3])
       let kind: Fault.Kind = draw([
         .partition(share: draw([0.2, 0.5]), isOneWay: draw([true, false])), .crash(share: share, isSilent: draw([true, false])),
         .restart(share: share), .cut(share: share, isSilent: draw([true, false])), .suspend(share: share),
         .clock(share: share, by: draw([.milliseconds(300), .seconds(5), .seconds(60)])), .diskErrors(share: share), .seedsDown,
-        .flood(times: 20),
+        .flood(times: min(20, 40 / scenario.transactions)),
       ])
       let longest = draw([2, 15, 60])
       let every = draw([5, 15, 40])
-      // A flood all the time would be most of what a campaign computes.
+      // Floods all the time, or of more than 40 transactions a second, would be most of what a campaign computes.
       var isFlood = false
       if case .flood = kind { isFlood = true }
       scenario.faults.append(
