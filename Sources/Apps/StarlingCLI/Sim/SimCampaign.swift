@@ -24,6 +24,7 @@ final class SimCampaign: @unchecked Sendable {
 
   /// The report of each seed, in their order; without series when there are several.
   func run() -> [SimulationReport] {
+    TrapNotice.install()
     let group = DispatchGroup()
     for _ in 0..<min(Platform.processorCount, plan.seeds.count) {
       group.enter()
@@ -41,6 +42,12 @@ final class SimCampaign: @unchecked Sendable {
 
   /// One run, with every line of its trace for `sink`.
   static func run(_ plan: SimPlan, _ seed: UInt64, sink: ((String) -> Void)? = nil) -> SimulationReport {
+    TrapNotice.during("\nSeed \(seed): a precondition was broken; a debug build says which.\nReplay: \(plan.replay(seed))\n") {
+      perform(plan, seed, sink: sink)
+    }
+  }
+
+  private static func perform(_ plan: SimPlan, _ seed: UInt64, sink: ((String) -> Void)?) -> SimulationReport {
     let start = Platform.now
     let simulation = plan.simulation(seed)
     simulation.listen(sink)
