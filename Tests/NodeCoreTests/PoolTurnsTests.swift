@@ -6,7 +6,7 @@ import Wire
 
 @Suite struct PoolTurnsTests {
   private let peers = (0..<3).map { number in
-    PeerID(publicKey: try! PublicKey(.ed25519, bytes: [UInt8](repeating: UInt8(number + 1), count: 32)))
+    try! PeerID(bytes: [0x12, 0x20] + [UInt8](repeating: UInt8(number + 1), count: 32))
   }.sorted()
   private func at(_ seconds: Double) -> Instant { .zero + .seconds(seconds) }
 

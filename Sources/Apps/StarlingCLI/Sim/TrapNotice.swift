@@ -14,7 +14,9 @@ enum TrapNotice {
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { _ in
       // Only what may be called from a signal handler: the text was made before.
-      if let text = pthread_getspecific(TrapNotice.key)?.assumingMemoryBound(to: CChar.self) { _ = write(STDERR_FILENO, text, strlen(text)) }
+      if let text = pthread_getspecific(TrapNotice.key) {
+        _ = write(STDERR_FILENO, text, strlen(text.assumingMemoryBound(to: CChar.self)))
+      }
       _exit(1)
     }
     for signal in [SIGILL, SIGTRAP, SIGSEGV] { sigaction(signal, &action, nil) }
