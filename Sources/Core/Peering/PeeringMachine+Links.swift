@@ -54,7 +54,9 @@ extension PeeringMachine {
   private var slotsForDials: Int {
     let missing = max(0, configuration.outboundMinimum - slots.lasting) + (makesFeelers && slots.feelers == 0 ? 1 : 0)
     guard missing > 0 else { return 0 }
-    return min(missing, book.peerCount - links.values.filter { $0.target.map { book.contains($0) } ?? false }.count)
+    // Of one peer a second link may be held.
+    let linked = Set(links.values.compactMap(\.target)).filter { book.contains($0) }.count
+    return min(missing, book.peerCount - linked)
   }
 
   private func isAllowed(_ peer: PeerID?, _ ip: IPAddress?, _ allowed: AllowList) -> Bool {
