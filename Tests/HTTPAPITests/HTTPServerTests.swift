@@ -288,6 +288,26 @@ struct Payment: Codable {
     #expect(RawClient.post(off.port, "/admin/stop", "", headers: "Authorization: Bearer \r\n")?.errorCode == "admin_off")
   }
 
+  /// The token alone is not enough for a page, whose origin tells where it comes from, nor for a name that was pointed at this machine.
+  @Test func adminRoutesLookAtOriginAndHost() throws {
+    let token = "Authorization: Bearer secret\r\n"
+    func code(_ server: HTTPServer, _ fields: String) -> String? {
+      RawClient.post(server.port, "/admin/stop", "", headers: token + fields).map { $0.status == 200 ? "done" : $0.errorCode ?? "?" }
+    }
+    let server = try serve()
+    #expect(code(server, "Origin: https://a.example\r\n") == "origin_not_allowed")
+    #expect(code(server, "Origin: null\r\n") == "origin_not_allowed")
+    #expect(code(server, "Origin: http://localhost\r\n") == "done", "the API's own page")
+    let open = try serve { $0.allowedOrigins = ["https://a.example"] }
+    #expect(code(open, "Origin: https://a.example\r\n") == "done")
+    #expect(code(open, "Origin: https://b.example\r\n") == "origin_not_allowed")
+    // Where it listens beyond loopback, any name is answered, but not for admin calls.
+    let wide = try serve { $0.bindAddress = "0.0.0.0" }
+    #expect(RawClient.exchange(wide.port, "GET /twice HTTP/1.1\r\nHost: evil.example\r\n\r\n")?.status == 200)
+    let foreign = "POST /admin/stop HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\n\(token)\r\n"
+    #expect(RawClient.exchange(wide.port, foreign)?.errorCode == "host_not_allowed")
+  }
+
   @Test func crossOriginOnlyWhenAllowed() throws {
     let server = try serve()
     let origin = "Origin: https://a.example\r\n"

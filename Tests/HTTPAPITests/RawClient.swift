@@ -99,6 +99,12 @@ extension RawClient {
     return client?.answer(bodyless: method == "HEAD")
   }
 
+  static func exchange(_ port: UInt16, _ request: String) -> Answer? {
+    let client = RawClient(port: port)
+    client?.write(request)
+    return client?.answer()
+  }
+
   static func post(_ port: UInt16, _ target: String, _ body: String, type: String? = "application/json", headers: String = "") -> Answer? {
     let client = RawClient(port: port)
     let field = type.map { "Content-Type: \($0)\r\n" } ?? ""

@@ -46,7 +46,8 @@ import Testing
       }
       #expect(flock.dials("node").contains(ready.addr))
       guard case .story(let story) = try node.askAndWait(.explain(try PeerID(text: ready.id))) else { throw Missing("no story") }
-      #expect(story.contains { $0.contains("proved its identity") } && story.contains { $0.contains("through the local network") })
+      let sentences = story.sentences
+      #expect(sentences.contains { $0.contains("proved its identity") } && sentences.contains { $0.contains("through the local network") })
     }
   }
 

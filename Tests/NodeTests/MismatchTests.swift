@@ -47,8 +47,8 @@ import Testing
     let expected = what == "network" ? ["introduction-timeout", "no status"] : ["wrong-\(what)"]
     for (node, other) in [(second, first), (first, second)] {
       try waitUntil("\(what): the story names the reason") {
-        guard case .story(let sentences) = try node.askAndWait(.explain(other.peerID)) else { return false }
-        return sentences.contains { sentence in expected.contains { sentence.contains($0) } }
+        guard case .story(let story) = try node.askAndWait(.explain(other.peerID)) else { return false }
+        return story.sentences.contains { sentence in expected.contains { sentence.contains($0) } }
       }
     }
     guard case .peers(let peers) = try first.askAndWait(.peers) else { throw Missing("no peers") }

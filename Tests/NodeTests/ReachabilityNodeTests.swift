@@ -29,7 +29,7 @@ import Testing
   /// Whether `other` knows `address` as one of the node's.
   private static func knows(_ other: Node, _ address: String, of node: Node) throws -> Bool {
     guard case .story(let story) = try other.askAndWait(.explain(node.peerID)) else { throw Missing("no story") }
-    return story.contains { $0.hasPrefix("Known as") && $0.contains(address) }
+    return story.sentences.contains { $0.hasPrefix("Known as") && $0.contains(address) }
   }
 
   @Test(arguments: ["natpmp", "upnp"]) func aMappedAddressIsConfirmedAndTold(kind: String) async throws {

@@ -153,4 +153,19 @@ import Wire
     let honest = bench.machine.activePeers.filter { $0 <= peer(50) }.count
     #expect(honest == 49)
   }
+
+  /// A second link to one peer, which waits for the decision, is no other peer that is linked already: no slot comes of it.
+  @Test func aHeldLinkMakesNoRoom() {
+    var bench = Bench {
+      $0.totalMaximum = 2
+      $0.outboundMinimum = 1
+      $0.outboundMaximum = 1
+      $0.feelerInterval = nil
+    }
+    _ = bench.enter(9, from: "/ip4/20.0.0.1/tcp/1")
+    bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(0))], .identify(peer(9))))
+    _ = bench.enter(9, from: "/ip4/20.0.0.1/tcp/2")
+    #expect(bench.machine.counts.held == 1)
+    #expect(bench.accept("/ip4/20.0.0.7/tcp/1").outputs.closed.map(\.code) == [.tooManyPeers])
+  }
 }

@@ -151,6 +151,7 @@ final class World {
       }
     case .book(.put(let key, let value)): node.book[key] = value
     case .book(.remove(let key)): node.book[key] = nil
+    case .operated: break
     case .event(let event): node.events.append((now, event))
     }
   }

@@ -4,7 +4,10 @@ import Node
 enum Commands {
   static let root = Command(
     "starling", "Starling \(Node.version): peer-to-peer networking for blockchain nodes.",
-    subcommands: [node, keygen, genesis, send, status, peers, health, ping, identify, localnet, torture, SimCommand.command, reference],
+    subcommands: [
+      node, keygen, genesis, send, status, peers, peer, explain, book, health, ping, identify, localnet, torture, SimCommand.command,
+      reference,
+    ],
     details: """
       'starling COMMAND --help' shows a command's options; 'starling --version' the version.
 
@@ -19,8 +22,8 @@ enum Commands {
         78  the configuration is wrong
       """)
 
-  private static let json = CommandOption("json", help: "Print JSON for scripts.")
-  private static let api = CommandOption("api", value: "URL", help: "The node's HTTP API. [\(NodeAPI.defaultURL)]")
+  static let json = CommandOption("json", help: "Print JSON for scripts.")
+  static let api = CommandOption("api", value: "URL", help: "The node's HTTP API. [\(NodeAPI.defaultURL)]")
 
   private static let node = Command(
     "node", "Run a node until SIGINT or SIGTERM.",
@@ -75,8 +78,6 @@ enum Commands {
   private static let status = Command(
     "status", "Show what a node is and how it does.", options: [api, json],
     details: "Exit codes: 0 healthy, 1 not reachable, 2 not healthy.")
-  private static let peers = Command(
-    "peers", "List a node's peers.", options: [api, json], details: "Exit codes: 0 listed, 1 not reachable.")
   private static let health = Command(
     "health", "Tell in one word and one sentence how a node does.", options: [api, json],
     details: "Exit codes: 0 healthy, 1 not reachable, 2 not healthy.")
@@ -138,9 +139,16 @@ enum Commands {
     let parser = CommandLineParser(root)
     var page = "# The program `starling`\n\nWritten by `starling reference > Docs/cli.md`; a test compares them.\n\n"
     page += "```text\n\(parser.help())```\n"
-    for command in root.subcommands { page += "\n## starling \(command.name)\n\n```text\n\(parser.help(for: [command.name]))```\n" }
+    for path in root.subcommands.flatMap({ paths([$0.name], $0) }) {
+      page += "\n## starling \(path.joined(separator: " "))\n\n```text\n\(parser.help(for: path))```\n"
+    }
     page += "\n## Configuration of a node\n\n" + NodeConfiguration.documentation()
     Output.text(page)
     return ExitStatus.success
+  }
+
+  /// The paths of a command and all below it.
+  private static func paths(_ path: [String], _ command: Command) -> [[String]] {
+    [path] + command.subcommands.flatMap { paths(path + [$0.name], $0) }
   }
 }

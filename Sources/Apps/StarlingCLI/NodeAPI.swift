@@ -6,10 +6,12 @@ import Wire
 /// A node's HTTP API as this program uses it. Every call blocks and throws ``HTTPClientError``.
 struct NodeAPI: Sendable {
   static let defaultURL = "http://127.0.0.1:8545"
-  private static let prefix = "/api/v1"
-  private let client: HTTPClient
+  static let prefix = "/api/v1"
+  let client: HTTPClient
 
-  init(_ url: String, timeout: Duration = .seconds(5)) throws(HTTPClientError) { client = try HTTPClient(url, timeout: timeout) }
+  init(_ url: String, token: String? = nil, timeout: Duration = .seconds(5)) throws(HTTPClientError) {
+    client = try HTTPClient(url, token: token, timeout: timeout)
+  }
 
   /// The node that a command's `--api` names.
   init(_ call: ParsedCommand) throws {
@@ -41,7 +43,7 @@ struct NodeAPI: Sendable {
 
 /// Reads values of options.
 enum Parse {
-  /// A number with a unit (`500ms`, `5s`, `2m`, `1h`); a bare one is in seconds.
+  /// A number with a unit (`500ms`, `5s`, `2m`, `1h`, `7d`); a bare one is in seconds.
   static func duration(_ text: String) -> Duration? {
     let number = text.prefix { $0.isNumber || $0 == "." }
     guard let value = Double(number), value.isFinite, value < 1e9 else { return nil }
@@ -51,6 +53,7 @@ enum Parse {
     case "s", "": milliseconds = value * 1_000
     case "m": milliseconds = value * 60_000
     case "h": milliseconds = value * 3_600_000
+    case "d": milliseconds = value * 86_400_000
     default: return nil
     }
     return .milliseconds(Int64(milliseconds.rounded()))

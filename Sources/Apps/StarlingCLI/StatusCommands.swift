@@ -1,4 +1,3 @@
-import Dashboard
 import Foundation
 import HTTPAPI
 import Node
@@ -43,36 +42,6 @@ enum HealthCommand {
   }
 
   static func status(_ health: HealthResponse) -> Int32 { health.status == .healthy ? ExitStatus.success : ExitStatus.unhealthy }
-}
-
-/// `starling peers`
-enum PeersCommand {
-  static func run(_ call: ParsedCommand) throws -> Int32 {
-    let peers = try NodeAPI(call).peers()
-    if call.isOn("json") {
-      Output.json(peers)
-      return ExitStatus.success
-    }
-    guard !peers.peers.isEmpty else {
-      Output.line("No peers. 'starling health' tells more.")
-      return ExitStatus.success
-    }
-    var table = TerminalTable([
-      .init("PEER", minimumWidth: 12), .init("ADDRESS", minimumWidth: 12), .init("DIRECTION"), .init("STATE"),
-      .init("HEIGHT", alignedRight: true), .init("RTT", alignedRight: true), .init("SINCE", alignedRight: true), .init("AGENT"),
-    ])
-    for peer in peers.peers {
-      table.rows.append([
-        .init(peer.peerID ?? "?"), .init(peer.address), .init(peer.direction ?? ""),
-        .init(peer.state, peer.state == "active" ? .good : .warning), .init(peer.height.map { "\($0)" } ?? ""),
-        .init(peer.rttMilliseconds.map { String(format: "%.1f ms", $0) } ?? ""), .init(peer.connectedSeconds.map(HumanTime.text) ?? ""),
-        .init(peer.agent ?? "", .faint),
-      ])
-    }
-    let terminal = LiveTable.Terminal.of(STDOUT_FILENO)
-    for line in table.lines(width: terminal.width, colours: terminal.colours) { Output.line(line) }
-    return ExitStatus.success
-  }
 }
 
 enum HumanTime {

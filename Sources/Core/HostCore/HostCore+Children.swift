@@ -22,6 +22,7 @@ extension HostCore {
       case .ping(let connection, let nonce): ping(connection, nonce, now, &outputs)
       case .book(.put(let key, let value)): book.put(Self.bookTable, key, value)
       case .book(.remove(let key)): book.remove(Self.bookTable, key)
+      case .operated(let id, let answer): outputs.append(.event(.operated(id, answer)))
       case .event(let event):
         if case .peerActive(_, let peer, _) = event { activate(peer, now, &outputs) }
         outputs.append(.event(.peering(event)))
@@ -135,6 +136,9 @@ extension HostCore {
     case .useful(let peer, let use): run(peering: .useful(peer, use), now, &outputs)
     case .ban(let subject, let duration, let detail): run(peering: .ban(subject, for: duration, detail), now, &outputs)
     case .unban(let subject): run(peering: .unban(subject), now, &outputs)
+    case .operate(let id, let command):
+      if case .add(let address, _) = command, let peer = address.peer { claim(peer) }
+      run(peering: .operate(id, command), now, &outputs)
     case .stop:
       run(discoverer: .stop, now, &outputs)
       run(peering: .stop, now, &outputs)

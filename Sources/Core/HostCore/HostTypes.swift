@@ -182,6 +182,8 @@ extension HostCore {
     case ban(BanSubject, for: Duration?, String)
     /// Lift a ban.
     case unban(BanSubject)
+    /// An operator asks for something; the event `operated` with the same ID answers in this turn.
+    case operate(OperationID, OperatorCommand)
     /// Say goodbye to everyone and dial no more.
     case stop
   }
@@ -218,6 +220,8 @@ extension HostCore {
     case mesh(GossipEvent)
     /// What happened with peers; for logs, metrics and `explain`.
     case peering(PeeringEvent)
+    /// What came of an operator's command.
+    case operated(OperationID, OperatorAnswer)
     /// What happened in discovery; for logs.
     case discovery(DiscoveryEvent)
   }

@@ -15,20 +15,20 @@ extension NodeCore {
     case .peerActive(let peer):
       run(sync: .peerIntroduced(peer, height: statuses[peer]?.height ?? 0), now, &outputs)
       poolTurns.joined(peer)
-    case .peerGone(let peer, let reason):
+    case .peerGone(let peer, _):
       statuses[peer] = nil
       poolTurns.left(peer)
-      counters.closeReasons[reason.code.description, default: 0] += 1
       run(sync: .peerGone(peer), now, &outputs)
     case .request(let request): serve(request, now, &outputs)
     case .response(let id, let result): response(id, result, now, &outputs)
     case .validate(let message): validate(message, now, &outputs)
     case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)
     case .listening: advertiseServices(now, &outputs)
+    case .operated(let id, let answer): outputs.append(.answer(QueryID(rawValue: id.rawValue), .operated(answer)))
     case .identified, .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp, .discovery: break
     }
     switch event {
-    case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp: break
+    case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp, .operated: break
     default: outputs.append(.event(.host(event)))
     }
   }

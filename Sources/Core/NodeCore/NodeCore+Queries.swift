@@ -13,7 +13,14 @@ extension NodeCore {
       case .info: outputs.append(.answer(id, .info(info(now))))
       case .peers: outputs.append(.answer(id, .peers(peers(now))))
       case .webPeers: outputs.append(.answer(id, .webPeers(host.webPeers)))
-      case .explain(let peer): outputs.append(.answer(id, .story(host.peering.explain(peer, now: now))))
+      case .explain(let peer): outputs.append(.answer(id, .story(host.peering.story(of: peer, now: now))))
+      case .peersNamed(let text): outputs.append(.answer(id, .peersNamed(host.peering.peers(named: text))))
+      case .rules: outputs.append(.answer(id, .rules(host.peering.rules(now: now))))
+      case .book: outputs.append(.answer(id, .book(host.peering.bookSummary())))
+      case .bookEntries(let start, let limit):
+        let page = host.peering.bookEntries(from: start, limit: limit)
+        outputs.append(.answer(id, .bookEntries(page.entries, next: page.next)))
+      case .operate(let command): tell(.command(.operate(OperationID(rawValue: id.rawValue), command)), now, &outputs)
       case .chain:
         let info = ChainInfo(
           chainID: genesis.chainID, genesis: chain.genesis, head: chain.head, authorities: genesis.authorities,
@@ -67,7 +74,8 @@ extension NodeCore {
       headAge: clock.time(at: now) - chain.head.time, health: health(now: now), messagesReceived: gossip?.messagesReceived ?? 0,
       duplicates: gossip?.duplicates ?? 0, rejected: gossip?.rejected ?? 0, published: gossip?.messagesPublished ?? 0,
       gossipBytesIn: gossip?.bytesIn ?? 0, gossipBytesOut: gossip?.bytesOut ?? 0, blocksApplied: counters.blocksApplied,
-      reorganisations: counters.reorganisations, transactionsAccepted: counters.transactionsAccepted, closeReasons: counters.closeReasons,
+      reorganisations: counters.reorganisations, transactionsAccepted: counters.transactionsAccepted,
+      reasons: host.peering.reasonCounts,
       kademlia: host.kademlia?.statistics ?? .init())
   }
 }

@@ -132,7 +132,6 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     var blocksApplied: UInt64 = 0
     var reorganisations: UInt64 = 0
     var transactionsAccepted: UInt64 = 0
-    var closeReasons: [String: UInt64] = [:]
   }
 
   /// The names that a chain's protocols and topics have on a network.

@@ -40,6 +40,16 @@ public enum Query: Sendable {
   case submit([UInt8])
   /// Figures for monitoring.
   case statistics
+  /// The peers at hand that a text may mean: the beginning of a name, or its short form.
+  case peersNamed(String)
+  /// What operators have set.
+  case rules
+  /// The peer book in figures.
+  case book
+  /// Addresses of the peer book from a place on, whole buckets until there are `limit` or more.
+  case bookEntries(from: Int, limit: Int)
+  /// An operator's command.
+  case operate(OperatorCommand)
 }
 
 /// The answer to a query.
@@ -50,8 +60,18 @@ public enum Answer: Sendable {
   case peers([PeerStatus])
   /// To ``Query/webPeers``.
   case webPeers([WebFinder.Peer])
-  /// To ``Query/explain(_:)``: sentences, oldest first.
-  case story([String])
+  /// To ``Query/explain(_:)``.
+  case story(PeerStory)
+  /// To ``Query/peersNamed(_:)``: a few at most.
+  case peersNamed([PeerID])
+  /// To ``Query/rules``.
+  case rules(OperatorRules)
+  /// To ``Query/book``.
+  case book(BookSummary)
+  /// To ``Query/bookEntries(from:limit:)``: with the place to go on from, `nil` at the end.
+  case bookEntries([BookEntry], next: Int?)
+  /// To ``Query/operate(_:)``.
+  case operated(OperatorAnswer)
   /// To ``Query/chain``.
   case chain(ChainInfo)
   /// To the queries for a block; the hash, and the block unless it is the genesis, which has only a configuration.
@@ -194,8 +214,8 @@ public struct NodeStatistics: Sendable {
   public var reorganisations: UInt64
   /// Transactions accepted since the start.
   public var transactionsAccepted: UInt64
-  /// Links that ended, by reason.
-  public var closeReasons: [String: UInt64]
+  /// What happened for which reason since the start.
+  public var reasons: ReasonCounts
   /// Kademlia: servers known, entries held, look-ups; all 0 where it is switched off.
   public var kademlia = Kademlia.Statistics()
 }

@@ -89,14 +89,18 @@ struct PeerRow: Hashable {
 enum BookKeys {
   /// The secret of the buckets: 16 bytes.
   static let secret = [UInt8(ascii: "k")]
-  /// The last good outbound peers: see ``AnchorsRow``.
+  /// The last good outbound peers: see ``PeersRow``.
   static let anchors = [UInt8(ascii: "a")]
+  /// The peers that an operator trusts: see ``PeersRow``.
+  static let trusted = [UInt8(ascii: "t")]
+  /// The must-keep peers that an operator added: see ``OperatorSettings/keptRow``.
+  static let kept = [UInt8(ascii: "m")]
   /// The first byte of a part of the new table, before the part's number.
   static let heard = UInt8(ascii: "h")
 }
 
-/// The row of the last good outbound peers: protobuf, 1 repeated PeerID, the one to dial first in front.
-enum AnchorsRow {
+/// A row with a list of peers: protobuf, 1 repeated PeerID.
+enum PeersRow {
   static func value(_ peers: [PeerID]) -> [UInt8] {
     var writer = ProtobufWriter()
     for peer in peers { writer.data(1, peer.bytes) }

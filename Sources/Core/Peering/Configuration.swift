@@ -102,6 +102,8 @@ public struct PeeringConfiguration: Sendable {
   public var atHandMaximum = 1_024
   /// The most seeds, bootstrap and manual entries. Default 1,024.
   public var configuredMaximum = 1_024
+  /// The most peers that an operator trusts. Default 256.
+  public var trustedMaximum = 256
   /// Addresses a second that one group of peers may tell of in the long run. Default 0.1.
   public var toldPerSecond = 0.1
   /// Addresses that one group of peers may tell of at once. Default 1,000: four full lists.

@@ -3,6 +3,7 @@ import Wire
 
 extension PeeringMachine {
   /// Adds an offence to the score and acts on the thresholds. Must-keep peers are disconnected, never banned: the operator wants them.
+  /// Trusted ones keep their link.
   mutating func report(_ peer: PeerID, _ offence: Offence, _ now: Instant, _ outputs: inout [Output]) {
     if book.contains(.peer(peer)) { takeInHand(.peer(peer), now) }
     guard known[.peer(peer)] != nil else { return }
@@ -11,6 +12,7 @@ extension PeeringMachine {
     known.update(.peer(peer)) { score = $0.score.add(offence, at: now, halfLife: halfLife) }
     emit(.offence(peer, offence, score: score), now, &outputs)
     putRow(peer, now, &outputs)
+    if isTrusted(peer) { return }
     if score >= configuration.banScore, known[.peer(peer)]?.role != .keep {
       ban(culprit(peer), configuration.banDuration, "score \(Int(score)) after \(offence.rawValue)", isOperators: false, now, &outputs)
     } else if score >= configuration.disconnectScore {
@@ -21,6 +23,8 @@ extension PeeringMachine {
   mutating func ban(
     _ subject: BanSubject, _ duration: Duration?, _ detail: String, isOperators: Bool, _ now: Instant, _ outputs: inout [Output]
   ) {
+    // What an operator has set is not made milder by a score.
+    if !isOperators, bans[subject]?.isOperators == true { return }
     let end = duration.map { now + $0 } ?? .distantFuture
     let (added, dropped) = bans.add(subject, BanList.Ban(end: end, detail: detail, isOperators: isOperators))
     if let dropped {
@@ -32,6 +36,7 @@ extension PeeringMachine {
     let row = BanRow(subject: subject, end: duration == nil ? nil : milliseconds(at: end), detail: detail, isOperators: isOperators)
     outputs.append(.book(.put(key: BanRow.key(subject), value: row.value)))
     emit(.banned(subject, for: duration, detail), now, &outputs)
+    reasonCounts.countBan(isOperators: isOperators)
     for id in links.keys.sorted() {
       guard let link = links[id] else { continue }
       let peer = link.peer ?? link.target?.peer
@@ -65,6 +70,13 @@ extension PeeringMachine {
         $0.notBefore = min($0.notBefore, now)
       }
       putRow(peer, now, &outputs)
+    }
+    if case .network(let network) = subject {
+      // Being kept out was no failure of theirs.
+      for target in known.entries.keys
+      where book.ids(of: target).contains(where: { book.endpoint(of: $0).ip.map { network.contains($0) } ?? false }) {
+        known.update(target) { $0.notBefore = min($0.notBefore, now) }
+      }
     }
     emit(.unbanned(subject), now, &outputs)
     needsFill = true

@@ -34,14 +34,25 @@ extension PeeringMachine {
     }
     banDeadline = bans.nextEnd
     anchorsToDial = anchors
+    for item in settings.kept { learn(item, .manual, .local, now, &outputs) }
   }
 
   /// Reads a row of another kind; returns whether it could be read.
   private mutating func loadRest(_ key: [UInt8], _ value: [UInt8], _ now: Instant) -> Bool {
     if key == BookKeys.secret { return value.count == 16 }
     if key == BookKeys.anchors {
-      guard let peers = AnchorsRow.read(value) else { return false }
+      guard let peers = PeersRow.read(value) else { return false }
       anchors = Array(peers.prefix(configuration.anchorsMaximum))
+      return true
+    }
+    if key == BookKeys.trusted {
+      guard let peers = PeersRow.read(value) else { return false }
+      settings.trusted = Set(peers.prefix(configuration.trustedMaximum))
+      return true
+    }
+    if key == BookKeys.kept {
+      guard let items = OperatorSettings.readKept(value) else { return false }
+      settings.kept = Array(items.prefix(configuration.configuredMaximum))
       return true
     }
     guard key.count == 2, key[0] == BookKeys.heard, Int(key[1]) < AddressBook.snapshotParts else { return false }
@@ -81,7 +92,7 @@ extension PeeringMachine {
   // MARK: Writing
 
   /// Writes a row, after the secret without which the others lose their places.
-  private mutating func put(_ key: [UInt8], _ value: [UInt8], _ outputs: inout [Output]) {
+  mutating func put(_ key: [UInt8], _ value: [UInt8], _ outputs: inout [Output]) {
     if !secretIsStored {
       secretIsStored = true
       var bytes: [UInt8] = []
@@ -130,7 +141,7 @@ extension PeeringMachine {
     for former in anchors where list.count < configuration.anchorsMaximum && !list.contains(former) { list.append(former) }
     guard list != anchors else { return }
     anchors = list
-    put(BookKeys.anchors, AnchorsRow.value(list), &outputs)
+    put(BookKeys.anchors, PeersRow.value(list), &outputs)
   }
 
   // MARK: The new table, part by part

@@ -26,7 +26,9 @@ extension PeeringMachine {
     }
     while isShort && canDial, let peer = anchorsToDial.first {
       anchorsToDial.removeFirst()
-      if book.contains(.peer(peer)), isFree(.peer(peer), now), dueTime(.peer(peer), now) <= now { beginRound(.peer(peer), now, &outputs) }
+      if book.contains(.peer(peer)), isFree(.peer(peer), now), dueTime(.peer(peer), now) <= now {
+        beginRound(.peer(peer), cause: .anchor, now, &outputs)
+      }
     }
     // When most links are silent, one dial at a time finds out whether the line or the links are dead.
     while isShort || (isOwnFaultSuspected && slots.dialling == 0), canDial {
@@ -204,7 +206,10 @@ extension PeeringMachine {
 
   // MARK: One round through a peer's addresses
 
-  mutating func beginRound(_ target: DialTarget, isFeeler: Bool = false, _ now: Instant, _ outputs: inout [Output]) {
+  /// `cause` says why; by default the list that the target is on.
+  mutating func beginRound(
+    _ target: DialTarget, isFeeler: Bool = false, cause: LinkCause? = nil, _ now: Instant, _ outputs: inout [Output]
+  ) {
     var order = dialOrder(target)
     if bans.count > 0 { order.removeAll { isBanned(target, $0, now) } }
     guard !order.isEmpty else { return }
@@ -212,10 +217,12 @@ extension PeeringMachine {
     let first = order.removeFirst()
     let rest = order
     known.update(target) { $0.round = rest }
-    beginDial(target, first, isFeeler: isFeeler, now, &outputs)
+    beginDial(target, first, isFeeler: isFeeler, cause: cause, now, &outputs)
   }
 
-  private mutating func beginDial(_ target: DialTarget, _ address: Multiaddr, isFeeler: Bool, _ now: Instant, _ outputs: inout [Output]) {
+  private mutating func beginDial(
+    _ target: DialTarget, _ address: Multiaddr, isFeeler: Bool, cause: LinkCause?, _ now: Instant, _ outputs: inout [Output]
+  ) {
     precondition(canDial, "a dial without a slot")
     let id = newDialID()
     let hasOthers = known[target]?.round.isEmpty == false
@@ -226,13 +233,15 @@ extension PeeringMachine {
       id: id, direction: .outbound, address: address, ip: AddressFacts(address).ip, state: .dialling, since: now, deadline: deadline)
     link.target = target
     link.isFeeler = isFeeler
-    link.origin = origin(of: target)
-    if let origin = link.origin { dialCounts[origin].begun += 1 }
+    let origin = origin(of: target)
+    link.origin = origin
+    link.cause = cause ?? LinkCause(origin, isFeeler: isFeeler)
+    dialCounts[origin].begun += 1
     set(link)
     known.update(target) { $0.link = id }
     book.dialled(BookItem(target, address), hasFailed: false, counts: false, at: BookSeconds(at: now))
     outputs.append(.dial(id, address, expecting: target.peer, timeout: timeout))
-    emit(.dialling(id, target.peer, address), now, &outputs)
+    emit(.dialling(id, target.peer, address, link.cause), now, &outputs)
   }
 
   /// Ends a dial that is not needed any more, without blame.
@@ -276,7 +285,7 @@ extension PeeringMachine {
     if let nextAddress = entry.round.first, reason == nil, !isHeld, canDial, !isStopping {
       emit(.dialFailed(link.id, target.peer, link.address, failure, retryIn: .zero), now, &outputs)
       known.update(target) { $0.round.removeFirst() }
-      beginDial(target, nextAddress, isFeeler: link.isFeeler, now, &outputs)
+      beginDial(target, nextAddress, isFeeler: link.isFeeler, cause: link.cause, now, &outputs)
       return
     }
     let configuration = configuration
@@ -307,8 +316,9 @@ extension PeeringMachine {
     removeRow(peer, now, &outputs)
   }
 
-  /// An operator's dial passes over back-off and passive wait, not over bans and slots.
-  mutating func dialByHand(_ item: PeerAddress, keep: Bool, _ now: Instant, _ outputs: inout [Output]) {
+  /// An operator's dial passes over back-off and passive wait, not over bans and slots. Returns why it was not begun, if somebody should
+  /// know; `nil` also when there is a link already.
+  mutating func dialByHand(_ item: PeerAddress, keep: Bool, _ now: Instant, _ outputs: inout [Output]) -> Reason? {
     let peer = item.peer ?? item.address.peerID
     let address = item.address.withoutPeerID
     let facts = AddressFacts(address)
@@ -319,7 +329,7 @@ extension PeeringMachine {
     if let ban = bans.ban(peer: peer, ip: facts.ip, now: now) { refusal = Reason(.banned, ban.detail) }
     if let refusal {
       emit(.dialRefused(peer, address, refusal), now, &outputs)
-      return
+      return refusal
     }
     learn(PeerAddress(peer: peer, address: address), keep ? .manual : .discovery, .local, now, &outputs)
     let target = peer.map(DialTarget.peer) ?? .address(address)
@@ -330,15 +340,17 @@ extension PeeringMachine {
       book.keep(BookItem(target, address), marks: [], at: BookSeconds(at: now))
     }
     // A nameless address that some peer has answered at is kept with that peer; nothing else is missing but for a full table.
-    guard known[target] != nil, isFree(target, now) else { return }
+    guard known[target] != nil, isFree(target, now) else { return nil }
     if !canDial {
-      emit(.dialRefused(peer, address, Reason(.tooManyPeers, "\(slots.outbound) outbound, \(slots.total) in all")), now, &outputs)
+      let refusal = Reason(.tooManyPeers, "\(slots.outbound) outbound, \(slots.total) in all")
+      emit(.dialRefused(peer, address, refusal), now, &outputs)
       if keep { known.update(target) { $0.notBefore = now } }
-      return
+      return refusal
     }
     let rest = dialOrder(target).filter { $0 != address }
     known.update(target) { $0.round = rest }
-    beginDial(target, address, isFeeler: false, now, &outputs)
+    beginDial(target, address, isFeeler: false, cause: keep ? .mustKeep : .request, now, &outputs)
+    return nil
   }
 
   /// The last link is gone: every stored peer deserves another try before seeds are asked.

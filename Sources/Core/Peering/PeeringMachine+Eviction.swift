@@ -11,9 +11,9 @@ extension PeeringMachine {
     }
   }
 
-  /// Makes room for an accepted link from this address, if somebody should go for it. Must-keep peers and peers of a private network's list
-  /// stay.
-  mutating func evict(for ip: IPAddress?, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+  /// Makes room for an accepted link from this address, if somebody should go for it: for a trusted peer always. Trusted peers, must-keep
+  /// ones and those of a private network's list stay.
+  mutating func evict(for ip: IPAddress?, isTrusted: Bool = false, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     guard let ip, now >= nextEviction else { return false }
     let inbound = links.values.filter { $0.direction == .inbound }
     var sizes: [NetworkGroup: Int] = [:]
@@ -24,7 +24,9 @@ extension PeeringMachine {
         since: link.provenAt)
     }
     let book = book
-    let chosen = EvictionRule.choose(candidates, newcomer: crowd(of: ip), sizes: sizes) { book.nonce($0.number) }
+    // Nobody is of the group of a link without an address: a newcomer of it is smaller than any.
+    let newcomer = isTrusted ? crowd(of: nil) : crowd(of: ip)
+    let chosen = EvictionRule.choose(candidates, newcomer: newcomer, sizes: sizes) { book.nonce($0.number) }
     guard let chosen else { return false }
     nextEviction = now + configuration.evictionPause
     close(chosen, Reason(.evicted, "all \(configuration.totalMaximum) slots are taken and another network wants in"), now, &outputs)
@@ -34,11 +36,11 @@ extension PeeringMachine {
   /// A link that is not in use yet has little time to become so; ending it then would look like a fault of the introduction.
   private func mayGo(_ link: Link) -> Bool {
     guard let peer = link.peer, link.state == .active else { return false }
-    return known[.peer(peer)]?.role != .keep && configuration.allowed?.peers.contains(peer) != true
+    return known[.peer(peer)]?.role != .keep && !isTrusted(peer) && configuration.allowed?.peers.contains(peer) != true
   }
 
   /// The group that a link's address belongs to; here private networks are groups too.
-  private func crowd(of ip: IPAddress?) -> NetworkGroup {
+  func crowd(of ip: IPAddress?) -> NetworkGroup {
     var groups = configuration.groups
     groups.includesPrivate = true
     return ip.flatMap { groups.group(of: $0) } ?? .local

@@ -3,16 +3,37 @@ import Wire
 
 extension PeeringMachine {
   /// What is known of a peer and what was decided about it, in sentences for an operator, the present state first. O(history).
-  public func explain(_ peer: PeerID, now: Instant) -> [String] {
+  public func explain(_ peer: PeerID, now: Instant) -> [String] { story(of: peer, now: now).sentences }
+
+  /// What is known of a peer and what was decided about it. O(history).
+  public func story(of peer: PeerID, now: Instant) -> PeerStory {
+    let ips = knownIPs(of: peer)
+    let steps = history.events.filter { $0.event.peer == peer || isAboutNetwork($0.event, of: ips) }.map { at, event in
+      PeerStory.Step(time: clock.time(at: at), ago: now - at, event: event)
+    }
+    return PeerStory(peer: peer, present: present(peer, ips, now), steps: steps)
+  }
+
+  /// Whether a network that one of the addresses lies in was banned, or is no longer.
+  private func isAboutNetwork(_ event: PeeringEvent, of ips: [IPAddress]) -> Bool {
+    switch event {
+    case .banned(.network(let network), _, _), .unbanned(.network(let network)): ips.contains { network.contains($0) }
+    default: false
+    }
+  }
+
+  private func present(_ peer: PeerID, _ ips: [IPAddress], _ now: Instant) -> [String] {
     var lines: [String] = []
     if peer == localPeer { return ["This is the node itself; it is never dialled."] }
-    if let ban = bans.ban(peer: peer, ip: nil, now: now) {
-      let left = ban.end == .distantFuture ? "until it is lifted" : "for another \(PeeringMachine.text(ban.end - now))"
-      lines.append("Banned \(left): \(ban.detail).")
+    if let ban = bans.ban(peer: peer, ip: nil, now: now) { lines.append("Banned \(left(ban, now)): \(ban.detail).") }
+    for (network, ban) in bans.networks.sorted(by: { $0.key < $1.key }) where ban.end > now && ips.contains(where: network.contains) {
+      lines.append("Its network \(network) is banned \(left(ban, now)): \(ban.detail).")
     }
+    if isTrusted(peer) { lines.append("Trusted by an operator: never evicted, never closed for its score, let in over the limits.") }
     if let id = linkOfPeer[peer], let link = links[id] {
       lines.append(
-        "Linked (\(link.direction.rawValue), \(link.state.rawValue)) at \(link.address) for \(PeeringMachine.text(now - link.provenAt)).")
+        "Linked (\(link.direction.rawValue), \(link.state.rawValue)) at \(link.address) for \(PeeringMachine.text(now - link.provenAt)), because \(link.cause.words)."
+      )
     }
     if let held = heldOfPeer[peer] { lines.append("A second link (\(held)) waits for the decision which one is kept.") }
     if let entry = known[.peer(peer)] {
@@ -22,8 +43,11 @@ extension PeeringMachine {
     } else {
       lines.append("Not remembered: never heard of, or forgotten to make room.")
     }
-    for (at, event) in history.events where event.peer == peer { lines.append("\(PeeringMachine.text(now - at)) ago: \(event.sentence).") }
     return lines
+  }
+
+  private func left(_ ban: BanList.Ban, _ now: Instant) -> String {
+    ban.end == .distantFuture ? "until it is lifted" : "for another \(PeeringMachine.text(ban.end - now))"
   }
 
   private func explain(_ entry: KnownPeer, _ target: DialTarget, _ now: Instant) -> [String] {
@@ -36,6 +60,9 @@ extension PeeringMachine {
       }
     let addresses = dialOrder(target)
     lines.append("Known as \(role), with \(addresses.count) addresses: \(addresses.map(\.description).joined(separator: ", ")).")
+    if let first = book.ids(of: target).map({ book.records[$0] }).min(by: { $0.since < $1.since }), let since = first.since.instant {
+      lines.append("First heard of \(PeeringMachine.text(now - since)) ago; network group of whoever told: \(first.source).")
+    }
     let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
     if score >= 1 {
       lines.append("Score \(Int(score)): disconnected at \(Int(configuration.disconnectScore)), banned at \(Int(configuration.banScore)).")
@@ -78,7 +105,7 @@ extension PeeringEvent {
   public var sentence: String {
     switch self {
     case .peerKnown(_, let source): "heard of through \(source.words)"
-    case .dialling(_, _, let address): "dialled \(address)"
+    case .dialling(_, _, let address, let cause): "dialled \(address) because \(cause.words)"
     case .dialFailed(_, _, let address, let failure, let wait):
       "dial of \(address) failed: \(failure); next in \(PeeringMachine.text(wait))"
     case .dialRefused(_, let address, let reason): "not dialled at \(address): \(reason)"
@@ -92,6 +119,9 @@ extension PeeringEvent {
     case .banned(let subject, let duration, let detail):
       "\(subject) banned \(duration.map { "for \(PeeringMachine.text($0))" } ?? "until lifted"): \(detail)"
     case .unbanned(let subject): "ban of \(subject) ended"
+    case .trusted(_, let isTrusted): isTrusted ? "an operator trusts it" : "an operator trusts it no longer"
+    case .mustKeep(_, let address, let isKept):
+      "an operator wants it kept\(isKept ? "" : " no longer")\(address.map { " at \($0)" } ?? "")"
     case .ownFault(let silent, let total): "\(silent) of \(total) links are silent: taken for this side's own fault"
     case .bookRowUnreadable(let key): "a row of the book cannot be read (key of \(key.count) bytes)"
     case .bookRowRemoved: "row removed from the book after too many failed dials"
@@ -111,6 +141,7 @@ extension PeerSource {
     case .identify: "its own word"
     case .discovery: "a look-up"
     case .local: "the local network"
+    case .imported: "an import by an operator"
     }
   }
 }

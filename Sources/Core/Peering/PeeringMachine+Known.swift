@@ -95,7 +95,7 @@ extension PeeringMachine {
     let facts = AddressFacts(address)
     guard facts.fault(allowsPrivate: isConfigured || source == .local || configuration.allowsPrivateAddresses) == nil else { return }
     // A heard name could make this node look up whatever a stranger likes.
-    if source.author != nil && facts.ip == nil { return }
+    if (source.author != nil || source == .imported) && facts.ip == nil { return }
     guard peer != localPeer, !ownAddresses.contains(address), !selfAddresses.contains(address) else { return }
     if bans.ban(peer: peer, ip: facts.ip, now: now) != nil { return }
     if isConfigured {
@@ -147,7 +147,7 @@ extension PeeringMachine {
       if book.find(item) == nil { book.makeRoom(target, onlyHearsay: true) }
     }
     var addition = book.add(item, from: group, marks: marks, at: BookSeconds(at: now), using: &generator)
-    if addition == .refused && source.author == nil && known[target] == nil {
+    if addition == .refused && source.author == nil && source != .imported && known[target] == nil {
       // A look-up may want to dial whom it has found, although the tables have no place for him.
       addition = .added(isNewPeer: !book.contains(target))
       takeInHand(target, now)

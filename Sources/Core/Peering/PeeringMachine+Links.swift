@@ -7,15 +7,19 @@ extension PeeringMachine {
   mutating func accept(_ id: ConnectionID, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
     guard links[id] == nil, id.isInbound else { return }
     let ip = AddressFacts(remote).ip
-    if let reason = admissionFault(ip, now, &outputs) {
-      outputs.append(.close(id, reason))
-      emit(.refused(id, remote, reason), now, &outputs)
+    let fault = admissionFault(ip, now, &outputs)
+    if let fault, !isWaived(fault, for: ip, now, &outputs) {
+      outputs.append(.close(id, fault))
+      emit(.refused(id, remote, fault), now, &outputs)
       return
     }
-    acceptTokens -= 1
+    acceptTokens = max(0, acceptTokens - 1)
     // Two seconds more than the handshake has, so that the secure channel's own, better explained timeout comes first.
     let deadline = now + configuration.handshakeTimeout + .seconds(2)
-    set(Link(id: id, direction: .inbound, address: remote, ip: ip, state: .accepted, since: now, deadline: deadline))
+    var link = Link(id: id, direction: .inbound, address: remote, ip: ip, state: .accepted, since: now, deadline: deadline)
+    link.waived = fault
+    link.cause = fault == nil ? .accepted : .trusted
+    set(link)
   }
 
   /// Why a link from this address is refused before its handshake. The cheapest and most telling reason comes first.
@@ -54,7 +58,9 @@ extension PeeringMachine {
   private var slotsForDials: Int {
     let missing = max(0, configuration.outboundMinimum - slots.lasting) + (makesFeelers && slots.feelers == 0 ? 1 : 0)
     guard missing > 0 else { return 0 }
-    return min(missing, book.peerCount - links.values.filter { $0.target.map { book.contains($0) } ?? false }.count)
+    // Of one peer a second link may be held.
+    let linked = Set(links.values.compactMap(\.target)).filter { book.contains($0) }.count
+    return min(missing, book.peerCount - linked)
   }
 
   private func isAllowed(_ peer: PeerID?, _ ip: IPAddress?, _ allowed: AllowList) -> Bool {
@@ -85,7 +91,7 @@ extension PeeringMachine {
     link.deadline = now + configuration.holdMaximum
     set(link)
     emit(.proven(id, peer, link.direction), now, &outputs)
-    if let reason = identityFault(peer, link.ip, now) ?? addressFault(link, peer) {
+    if let reason = identityFault(peer, link.ip, now) ?? waivedFault(link, peer) ?? addressFault(link, peer) {
       close(id, reason, now, &outputs)
       return
     }
@@ -94,7 +100,7 @@ extension PeeringMachine {
 
   private func identityFault(_ peer: PeerID, _ ip: IPAddress?, _ now: Instant) -> Reason? {
     if let ban = bans.ban(peer: peer, ip: ip, now: now) { return Reason(.banned, ban.detail) }
-    if let allowed = configuration.allowed, !isAllowed(peer, ip, allowed) { return Reason(.notAllowed) }
+    if let allowed = configuration.allowed, !isAllowed(peer, ip, allowed), !isTrusted(peer) { return Reason(.notAllowed) }
     return nil
   }
 

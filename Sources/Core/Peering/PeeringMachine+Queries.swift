@@ -10,7 +10,17 @@ extension PeeringMachine {
         connection: link.id, peer: link.peer ?? link.target?.peer, address: link.address, direction: link.direction, state: link.state,
         since: link.since, roundTrip: link.roundTrip, missedPongs: link.missed,
         lastUse: [link.lastBlock, link.lastTransaction].compactMap(\.self).max(),
-        score: entry?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0, isMustKeep: entry?.role == .keep)
+        score: entry?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0,
+        role: role(of: link), isTrusted: link.peer.map { isTrusted($0) } ?? false, group: link.ip.map { crowd(of: $0) }, cause: link.cause)
+    }
+  }
+
+  private func role(of link: Link) -> PeerRole {
+    guard let target = link.peer.map(DialTarget.peer) ?? link.target else { return .heard }
+    switch known[target]?.role {
+    case .keep: return .mustKeep
+    case .seed: return .seed
+    case .heard, nil: return isStored(target) ? .stored : .heard
     }
   }
 
@@ -153,6 +163,8 @@ extension PeeringMachine {
     for target in known.entries.keys {
       for id in book.ids(of: target) { precondition(book.records[id].marks.contains(.pinned), "an address at hand could get lost") }
     }
+    precondition(settings.trusted.count <= configuration.trustedMaximum, "\(settings.trusted.count) trusted peers")
+    precondition(settings.kept.count <= configuration.configuredMaximum, "\(settings.kept.count) peers are kept")
     known.checkInvariants()
     book.checkInvariants()
   }

@@ -33,6 +33,6 @@ extension PeeringMachine {
 
   /// Dials a known peer for a look-up. The peer's turn to dial is not awaited; addresses, bans, slots and failures count as ever.
   mutating func dialForLookUp(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
-    if reach(of: peer, now: now) == .dialable { beginRound(.peer(peer), now, &outputs) }
+    if reach(of: peer, now: now) == .dialable { beginRound(.peer(peer), cause: .lookUp, now, &outputs) }
   }
 }

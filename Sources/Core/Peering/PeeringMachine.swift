@@ -44,6 +44,8 @@ public struct PeeringMachine: Sendable {
     case ban(BanSubject, for: Duration?, String)
     /// Lift a ban.
     case unban(BanSubject)
+    /// An operator asks for something; ``Output/operated(_:_:)`` answers in this turn.
+    case operate(OperationID, OperatorCommand)
     /// Close everything with goodbye and take no more. Final.
     case stop
     /// ``PeeringMachine/nextDeadline`` has come.
@@ -64,6 +66,8 @@ public struct PeeringMachine: Sendable {
     case ping(ConnectionID, nonce: UInt64)
     /// Persist a change.
     case book(BookChange)
+    /// What came of an operator's command.
+    case operated(OperationID, OperatorAnswer)
     /// Tell what happened.
     case event(PeeringEvent)
   }
@@ -98,6 +102,9 @@ public struct PeeringMachine: Sendable {
   var slots = SlotLedger()
   var bans: BanList
   var history: History
+  var settings = OperatorSettings()
+  /// What happened for which reason, since the start.
+  public internal(set) var reasonCounts = ReasonCounts()
   var ownAddresses: Set<Multiaddr> = []
   var selfAddresses: [Multiaddr] = []
   var activeCount = 0
@@ -181,10 +188,11 @@ public struct PeeringMachine: Sendable {
     case .pong(let id, let nonce): pong(id, nonce, now)
     case .report(let peer, let offence): report(peer, offence, now, &outputs)
     case .useful(let peer, let use): noteUse(peer, use, now)
-    case .dial(let address, let keep): dialByHand(address, keep: keep, now, &outputs)
+    case .dial(let address, let keep): _ = dialByHand(address, keep: keep, now, &outputs)
     case .reach(let peer): dialForLookUp(peer, now, &outputs)
     case .ban(let subject, let duration, let detail): ban(subject, duration, detail, isOperators: true, now, &outputs)
     case .unban(let subject): unban(subject, now, &outputs)
+    case .operate(let id, let command): outputs.append(.operated(id, operate(command, now, &outputs)))
     case .stop: stop(now, &outputs)
     case .timerFired: break
     }
@@ -204,6 +212,7 @@ public struct PeeringMachine: Sendable {
 
   mutating func emit(_ event: PeeringEvent, _ now: Instant, _ outputs: inout [Output]) {
     history.record(event, at: now)
+    reasonCounts.count(event, cause: event.connection.flatMap { links[$0]?.cause })
     outputs.append(.event(event))
   }
 

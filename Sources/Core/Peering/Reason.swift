@@ -90,6 +90,9 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
       }
     }
 
+    /// Whether this version knows the number.
+    public var isKnown: Bool { Code.names[rawValue] != nil }
+
     /// The order of the numbers.
     public static func < (left: Code, right: Code) -> Bool { left.rawValue < right.rawValue }
 

@@ -55,6 +55,10 @@ struct Link {
   var target: DialTarget?
   /// Where the dial's address came from; `nil` for an accepted link.
   var origin: DialOrigin?
+  /// Why it was chosen.
+  var cause = LinkCause.accepted
+  /// The limit that it was let in over, because a trusted peer is known at its address.
+  var waived: Reason?
   /// The proven peer.
   var peer: PeerID?
   var provenAt = Instant.zero

@@ -17,6 +17,8 @@ public enum PeerSource: Hashable, Sendable {
   case discovery
   /// Told on the local network: private addresses are good then.
   case local
+  /// Brought in by an operator from another node's book: hearsay.
+  case imported
 
   var isMustKeep: Bool { self == .bootstrap || self == .manual }
   var isIdentify: Bool { if case .identify = self { true } else { false } }
@@ -162,16 +164,22 @@ public struct PeerInfo: Hashable, Sendable {
   public let lastUse: Instant?
   /// The peer's score now; 0 is spotless.
   public let score: Double
-  /// Whether the peer is dialled for ever.
-  public let isMustKeep: Bool
+  /// Which list the peer belongs to.
+  public let role: PeerRole
+  /// Whether an operator trusts the peer.
+  public let isTrusted: Bool
+  /// The neighbours that one operator is likely to hold together with this address; `nil` for a name.
+  public let group: NetworkGroup?
+  /// Why the link was chosen.
+  public let cause: LinkCause
 }
 
 /// What happened, for the application, the log, the metrics and ``PeeringMachine/explain(_:now:)``.
 public enum PeeringEvent: Hashable, Sendable {
   /// A peer was heard of for the first time.
   case peerKnown(PeerID, PeerSource)
-  /// A dial began.
-  case dialling(ConnectionID, PeerID?, Multiaddr)
+  /// A dial began, and why.
+  case dialling(ConnectionID, PeerID?, Multiaddr, LinkCause)
   /// A dial failed; the next comes after `retryIn` at the earliest.
   case dialFailed(ConnectionID, PeerID?, Multiaddr, DialFailure, retryIn: Duration)
   /// A dial was not begun, and why.
@@ -194,6 +202,10 @@ public enum PeeringEvent: Hashable, Sendable {
   case banned(BanSubject, for: Duration?, String)
   /// A ban ended.
   case unbanned(BanSubject)
+  /// An operator trusts a peer from now on, or no longer.
+  case trusted(PeerID, Bool)
+  /// An operator made a peer or address a must-keep one, or no longer wants it to be one.
+  case mustKeep(PeerID?, Multiaddr?, Bool)
   /// Most peers are silent at once: the fault is taken for this side's own, and nobody is blamed.
   case ownFault(silent: Int, of: Int)
   /// A row of the book was set aside: it cannot be read.
@@ -210,9 +222,9 @@ public enum PeeringEvent: Hashable, Sendable {
     switch self {
     case .peerKnown(let peer, _), .proven(_, let peer, _), .peerActive(_, let peer, _), .peerInactive(_, let peer, _),
       .linkClosed(_, let peer, _, _), .offence(let peer, _, _), .bookRowRemoved(let peer), .banned(.peer(let peer), _, _),
-      .unbanned(.peer(let peer)):
+      .unbanned(.peer(let peer)), .trusted(let peer, _):
       peer
-    case .dialling(_, let peer, _), .dialFailed(_, let peer, _, _, _), .dialRefused(let peer, _, _): peer
+    case .mustKeep(let peer, _, _), .dialling(_, let peer, _, _), .dialFailed(_, let peer, _, _, _), .dialRefused(let peer, _, _): peer
     default: nil
     }
   }

@@ -102,7 +102,7 @@ extension HTTPServer.Core {
     exchange.body = []
     exchange.origin = headers["origin"]
     do throws(HTTPError) {
-      try checkHost(request)
+      if isLoopback { try checkHost(request) }
       switch router.match(method: exchange.method, path: exchange.path) {
       case .notFound: throw HTTPError(404, "not_found", "there is nothing at this path")
       case .methodNotAllowed(let allowed):
@@ -159,7 +159,7 @@ extension HTTPServer.Core {
 
   /// A page may point a name of its own at this machine and read the API as its "same origin"; such a name is refused.
   private func checkHost(_ request: HTTPRequest) throws(HTTPError) {
-    guard isLoopback, let field = request.headers["host"]?.lowercased(), !field.isEmpty else { return }
+    guard let field = request.headers["host"]?.lowercased(), !field.isEmpty else { return }
     var host = Substring(field)
     if host.hasPrefix("[") { return }
     if let colon = host.lastIndex(of: ":") { host = host[..<colon] }
@@ -169,8 +169,14 @@ extension HTTPServer.Core {
     }
   }
 
+  /// A page in an operator's browser can send requests to any address that the browser reaches. Therefore a call that changes something
+  /// takes more than to come from this machine: the token, which no page knows, and an origin that is the API's own or an allowed one.
   private func authorize(_ request: HTTPRequest, _ route: Router.Route) throws(HTTPError) {
     guard route.access == .admin else { return }
+    try checkHost(request)
+    if let origin = request.headers["origin"], !allows(origin), origin != "http://" + (request.headers["host"] ?? "") {
+      throw HTTPError(403, "origin_not_allowed", "admin calls are not taken from pages of this origin")
+    }
     guard let token = configuration.adminToken, !token.isEmpty else {
       throw HTTPError(403, "admin_off", "admin calls are off; set admin_token")
     }

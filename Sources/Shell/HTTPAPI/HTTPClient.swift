@@ -20,15 +20,23 @@ public struct HTTPClient: Sendable {
   private let port: String
   private let prefix: String
   private let bytesMaximum: Int
+  private let token: String?
 
   /// Makes a client.
   ///
   /// - Parameters:
   ///   - url: `http://host:port`, or `host:port`; a path in it stands before every request's.
+  ///   - token: the bearer token of admin calls, visible ASCII characters; default none.
   ///   - timeout: for each request; default 5 s.
   ///   - bytesMaximum: the longest body that is read; default 64 MiB.
-  /// - Throws: ``HTTPClientError`` `badAddress`.
-  public init(_ url: String, timeout: Duration = .seconds(5), bytesMaximum: Int = 64 << 20) throws(HTTPClientError) {
+  /// - Throws: ``HTTPClientError`` `badAddress`, `badToken`.
+  public init(
+    _ url: String, token: String? = nil, timeout: Duration = .seconds(5), bytesMaximum: Int = 64 << 20
+  ) throws(HTTPClientError) {
+    guard token?.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) != false else {
+      throw HTTPClientError(.badToken, "the admin token holds characters that cannot be sent")
+    }
+    self.token = token
     var text = url
     while text.hasSuffix("/") && !text.hasSuffix("://") { text.removeLast() }
     if !text.contains("://") { text = "http://" + text }
@@ -52,6 +60,7 @@ public struct HTTPClient: Sendable {
     let connection = try Connection(host: host, port: port, deadline: deadline, url: url)
     let name = host.contains(":") ? "[\(host)]" : host
     var head = "\(method) \(prefix + path) HTTP/1.1\r\nHost: \(name):\(port)\r\nConnection: close\r\nAccept: application/json\r\n"
+    if let token { head += "Authorization: Bearer \(token)\r\n" }
     if let body { head += "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n" }
     try connection.send(Array((head + "\r\n").utf8) + (body ?? []))
     var reader = AnswerReader(connection, bytesMaximum: bytesMaximum)
@@ -71,6 +80,13 @@ public struct HTTPClient: Sendable {
   public func post<T: Decodable>(_ path: String, _ value: some Encodable, as type: T.Type = T.self) throws(HTTPClientError) -> T {
     guard let body = try? JSONEncoder().encode(value) else { throw HTTPClientError(.badAnswer, "the request cannot be written as JSON") }
     return try decode(request("POST", path, body: Array(body)), type)
+  }
+
+  /// Asks for something to be taken away and reads the `data` of the answer.
+  ///
+  /// - Throws: as ``get(_:as:)``.
+  public func delete<T: Decodable>(_ path: String, as type: T.Type = T.self) throws(HTTPClientError) -> T {
+    try decode(request("DELETE", path), type)
   }
 
   private func decode<T: Decodable>(_ answer: Answer, _ type: T.Type) throws(HTTPClientError) -> T {
@@ -96,6 +112,8 @@ public struct HTTPClientError: Error, Hashable, Sendable, CustomStringConvertibl
 
     /// The text is no address.
     public static let badAddress = Code(rawValue: "bad-address")
+    /// The token cannot be sent.
+    public static let badToken = Code(rawValue: "bad-token")
     /// Nobody listens there; the request was not sent.
     public static let notReachable = Code(rawValue: "not-reachable")
     /// The time was over.

@@ -62,6 +62,19 @@ public struct HTTPRequest: Sendable {
     }
   }
 
+  /// The body as a JSON object that has no keys but these.
+  ///
+  /// - Throws: a 400 that says what is missing, of the wrong type, or unknown: a key that is not understood may change what was meant.
+  public func decode<T: Decodable>(_ type: T.Type = T.self, keys: Set<String>) throws(HTTPError) -> T {
+    let value: T = try decode()
+    let object = (try? JSONSerialization.jsonObject(with: Data(body))) as? [String: Any] ?? [:]
+    if let unknown = object.keys.filter({ !keys.contains($0) }).min() {
+      throw HTTPError(
+        400, "bad_json", "the body has an unknown key \(unknown.prefix(40)); known are \(keys.sorted().joined(separator: ", "))")
+    }
+    return value
+  }
+
   private static func explain(_ error: any Error, fallback: String) -> String {
     func name(_ path: [any CodingKey]) -> String { path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".") }
     return switch error as? DecodingError {

@@ -75,6 +75,14 @@ public struct PeersResponse: Codable, Hashable, Sendable {
     public var connectedSeconds: UInt64?
     /// The peer's score.
     public var score: Double?
+    /// `must-keep`, `seed`, `stored` or `heard`.
+    public var role: String?
+    /// Whether an operator trusts the peer.
+    public var trusted: Bool?
+    /// The network group of the address.
+    public var netgroup: String?
+    /// Why the link was chosen.
+    public var reason: String?
     /// The software that it names.
     public var agent: String?
     /// When it was last heard of, in seconds since 1970.
@@ -84,7 +92,8 @@ public struct PeersResponse: Codable, Hashable, Sendable {
     public init(
       peerID: String? = nil, address: String, direction: String? = nil, state: String, height: UInt64? = nil,
       rttMilliseconds: Double? = nil,
-      connectedSeconds: UInt64? = nil, score: Double? = nil, agent: String? = nil, lastSeen: Int64? = nil
+      connectedSeconds: UInt64? = nil, score: Double? = nil, role: String? = nil, trusted: Bool? = nil, netgroup: String? = nil,
+      reason: String? = nil, agent: String? = nil, lastSeen: Int64? = nil
     ) {
       self.peerID = peerID
       self.address = address
@@ -94,12 +103,16 @@ public struct PeersResponse: Codable, Hashable, Sendable {
       self.rttMilliseconds = rttMilliseconds
       self.connectedSeconds = connectedSeconds
       self.score = score
+      self.role = role
+      self.trusted = trusted
+      self.netgroup = netgroup
+      self.reason = reason
       self.agent = agent
       self.lastSeen = lastSeen
     }
 
     enum CodingKeys: String, CodingKey {
-      case address, direction, state, height, score, agent
+      case address, direction, state, height, score, role, trusted, netgroup, reason, agent
       case peerID = "peer_id"
       case rttMilliseconds = "rtt_ms"
       case connectedSeconds = "connected_seconds"

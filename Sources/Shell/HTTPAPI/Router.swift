@@ -75,6 +75,11 @@ public struct Router: Sendable {
     on("POST", pattern, access: access, handler)
   }
 
+  /// Adds a DELETE route.
+  public mutating func delete(_ pattern: String, access: Access = .open, _ handler: @escaping Handler) {
+    on("DELETE", pattern, access: access, handler)
+  }
+
   /// Every route as `METHOD pattern`, sorted, for help and documents. O(n log n).
   public var listing: [String] {
     nodes.flatMap { $0.routes.values.map { "\($0.method) \($0.pattern)\($0.access == .admin ? " (admin)" : "")" } }.sorted()

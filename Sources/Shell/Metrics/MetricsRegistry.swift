@@ -76,6 +76,16 @@ public final class MetricsRegistry: Sendable {
     register(Family(name: name, kind: kind, help: help, labels: []) { [Sample(value: read())] })
   }
 
+  /// Adds metrics that differ by one label and whose values are asked for at each scrape; `read` must not block, and whoever reads bounds
+  /// the number of label values.
+  public func observe(
+    _ name: String, kind: Kind = .gauge, help: String, label: String, read: @escaping @Sendable () -> [(value: String, count: Double)]
+  ) {
+    precondition(kind != .histogram, "a histogram is not one value")
+    register(
+      Family(name: name, kind: kind, help: help, labels: [label]) { read().map { Sample(labels: [(label, $0.value)], value: $0.count) } })
+  }
+
   /// Makes a histogram.
   ///
   /// - Parameter bounds: the buckets' upper bounds, ascending; the one without a bound is added by itself.

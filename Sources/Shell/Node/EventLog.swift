@@ -17,6 +17,9 @@ struct EventLog: Sendable {
 
   func stopped() { logger.info("node", "stopped") }
   func bookFailed(_ error: StoreError) { logger.error("store", "the peer book was not written", ["error": .text(error.description)]) }
+  func tokenIsExposed(_ path: String) {
+    logger.warning("node", "others can read the admin token; give the file mode 0600, or delete it for a new one", ["file": .text(path)])
+  }
   func poolFull() { logger.error("node", "a pool refused work; this is a fault of the node") }
 
   func write(_ event: NodeEvent) {
@@ -95,8 +98,18 @@ struct EventLog: Sendable {
     case .ownFault(let silent, let all):
       logger.warning("peers", "most peers are silent: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
     case .bookRowUnreadable: logger.warning("peers", "a row of the peer book cannot be read and was set aside")
-    case .dialling(_, let peer, let address):
-      logger.debug("peers", "dialling", ["peer": .text(peer?.short ?? "?"), "address": .text(address.description)])
+    case .dialling(_, let peer, let address, let cause):
+      logger.debug(
+        "peers", "dialling",
+        ["peer": .text(peer?.short ?? "?"), "address": .text(address.description), "why": .text(cause.rawValue)])
+    case .unbanned(let subject):
+      logger.info("peers", "a ban ended", ["who": .text(event.peer?.short ?? subject.description)])
+    case .trusted(let peer, let isTrusted):
+      logger.warning("peers", isTrusted ? "trusted by an operator" : "no longer trusted", ["peer": .text(peer.short)])
+    case .mustKeep(let peer, let address, let isKept):
+      logger.warning(
+        "peers", isKept ? "kept by an operator" : "no longer kept",
+        ["peer": .text(peer?.short ?? "?"), "address": .text(address?.description ?? "")])
     case .seedsAsked(let cause): logger.info("peers", "asking seeds", ["why": .text(cause.rawValue)])
     case .selfConnection(let address): logger.info("peers", "reached myself", ["address": .text(address.description)])
     default: logger.debug("peers", "\(event)")

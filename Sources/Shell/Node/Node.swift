@@ -122,7 +122,12 @@ public final class Node: @unchecked Sendable {
       settings.port = UInt16(configuration.httpPort)
       settings.allowedOrigins = configuration.httpAllowedOrigins
       settings.allowedHosts = configuration.httpAllowedHosts
-      settings.adminToken = configuration.adminToken.isEmpty ? nil : configuration.adminToken
+      settings.adminToken = configuration.adminToken
+      if configuration.adminToken.isEmpty {
+        let (token, isPrivate) = try AdminToken.readOrCreate(configuration.adminTokenFile)
+        settings.adminToken = token
+        if !isPrivate { log.tokenIsExposed(configuration.adminTokenFile) }
+      }
       http = try HTTPServer(configuration: settings, router: NodeRoutes.make(for: self))
     }
     log.started(peerID, http: http.map { "\(configuration.httpBind):\($0.port)" })

@@ -29,6 +29,18 @@ final class NodeMetrics: Sendable {
       }
     }
     gauge("starling_bans", "Bans in force.") { Double($0.peering.bans) }
+    reasons("starling_links_chosen_total", "Links that came into use, by why they were chosen.") {
+      $0.chosen.map { ($0.rawValue, $1) }
+    }
+    reasons("starling_links_closed_total", "Proven links that this node closed.") { Self.labels($0.closed) }
+    reasons("starling_links_lost_total", "Proven links that the remote closed, or that were lost.") { Self.labels($0.lost) }
+    reasons("starling_links_refused_total", "Accepted links that ended before the remote had proven who it is.") {
+      Self.labels($0.refused)
+    }
+    reasons("starling_dials_refused_total", "Dials that were not begun.") { Self.labels($0.dialsRefused) }
+    reasons("starling_dials_failed_total", "Dials that failed.") { Array($0.dialsFailed) }
+    reasons("starling_offences_total", "Offences of peers.") { $0.offences.map { ($0.rawValue, $1) } }
+    reasons("starling_bans_total", "Bans.") { [("operator", $0.bansByOperator), ("score", $0.bansByScore)] }
     gauge("starling_chain_height", "Height of the durable chain.") { Double($0.height) }
     gauge("starling_chain_target_height", "The highest height that a peer shows.") { Double($0.target) }
     gauge("starling_chain_head_age_seconds", "Time since the newest block's own time.") { $0.headAge.seconds }
@@ -54,6 +66,17 @@ final class NodeMetrics: Sendable {
   }
   private func counter(_ name: String, _ help: String, _ read: @escaping @Sendable (NodeStatistics) -> Double) {
     add(name, .counter, help, read)
+  }
+
+  private func reasons(_ name: String, _ help: String, _ read: @escaping @Sendable (ReasonCounts) -> [(String, UInt64)]) {
+    registry.observe(name, kind: .counter, help: help, label: "reason") { [latest] in
+      guard let reasons = latest.statistics?.reasons else { return [] }
+      return read(reasons).sorted { $0.0 < $1.0 }.map { ($0.0, Double($0.1)) }
+    }
+  }
+
+  private static func labels(_ counts: [Reason.Code: UInt64]) -> [(String, UInt64)] {
+    counts.map { ($0 == ReasonCounts.unknownCode ? "unknown" : $0.description, $1) }
   }
 
   private func add(

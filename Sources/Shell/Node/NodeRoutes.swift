@@ -17,7 +17,6 @@ enum NodeRoutes {
     }
     route("/node/info") { _ in .info }
     route("/node/peers") { _ in .peers }
-    route("/node/peers/{peer}/story") { request throws(HTTPError) in .explain(try peer(request.parameters["peer"] ?? "")) }
     route("/chain/info") { _ in .chain }
     route("/block/latest") { _ in .latestBlock }
     route("/block/height/{height}") { request throws(HTTPError) in .blockAt(try request.number("height")) }
@@ -42,6 +41,7 @@ enum NodeRoutes {
       }
     }
     WebPeerRoutes.add(to: &router, for: node)
+    OperatorRoutes.add(to: &router, for: node)
     let metrics = NodeMetrics()
     router.get("/metrics") { _, responder in
       node.ask(.statistics) { answer in
@@ -58,16 +58,12 @@ enum NodeRoutes {
     var transaction: String
   }
 
-  private static func ask(_ node: Node, _ responder: HTTPResponder, _ query: () throws(HTTPError) -> Query) {
+  static func ask(_ node: Node, _ responder: HTTPResponder, _ query: () throws(HTTPError) -> Query) {
     do throws(HTTPError) {
       node.ask(try query()) { respond(responder, $0) }
     } catch {
       responder.failure(error)
     }
-  }
-
-  private static func peer(_ text: String) throws(HTTPError) -> PeerID {
-    do throws(IdentityError) { return try PeerID(text: text) } catch { throw HTTPError(400, "bad_peer_id", error.description) }
   }
 
   private static func hash(_ request: HTTPRequest) throws(HTTPError) -> Hash256 {
@@ -86,12 +82,17 @@ enum NodeRoutes {
 
   // MARK: Answers
 
-  private static func respond(_ responder: HTTPResponder, _ answer: Answer) {
+  static func respond(_ responder: HTTPResponder, _ answer: Answer) {
     switch answer {
     case .info(let info): responder.success(NodeInfoResponse(info))
     case .peers(let peers): responder.success(PeersResponse(peers: peers.map { PeersResponse.Peer($0) }))
     case .webPeers: failed(responder, "HTTP peers are served by /peers")
-    case .story(let sentences): responder.success(sentences)
+    case .story(let story): responder.success(StoryResponse(story))
+    case .rules(let rules): responder.success(RulesResponse(rules))
+    case .book(let summary): responder.success(BookResponse(summary))
+    case .bookEntries(let entries, let next): responder.success(BookEntriesResponse(entries, next: next))
+    case .operated(let answer): OperatorRoutes.respond(responder, answer)
+    case .peersNamed: failed(responder, "names are looked up by the routes that take them")
     case .chain(let chain): responder.success(ChainInfoResponse(chain))
     case .block(let hash, let block): responder.success(BlockResponse(hash, block))
     case .transaction(let hash, let status):
@@ -126,7 +127,8 @@ extension PeersResponse.Peer {
     self.init(
       peerID: peer.link.peer?.description, address: peer.link.address.description, direction: peer.link.direction.rawValue,
       state: peer.link.state.rawValue, height: peer.height, rttMilliseconds: peer.link.roundTrip?.milliseconds,
-      connectedSeconds: UInt64(max(0, peer.age.seconds)), score: peer.link.score, agent: peer.agent)
+      connectedSeconds: UInt64(max(0, peer.age.seconds)), score: peer.link.score, role: peer.link.role.rawValue,
+      trusted: peer.link.isTrusted, netgroup: peer.link.group?.description, reason: peer.link.cause.rawValue, agent: peer.agent)
   }
 }
 

@@ -72,7 +72,7 @@ extension HostEngine {
     for case .event(.peering(let event)) in outputs[before...] {
       switch event {
       case .dialRefused(_, _, let reason): return attempt.finish(.failure(HostError(reason, "\(attempt.address)")))
-      case .dialling(let connection, _, attempt.address): attempt.connection = connection
+      case .dialling(let connection, _, attempt.address, _): attempt.connection = connection
       default: break
       }
     }
@@ -93,7 +93,7 @@ extension HostEngine {
   func note(_ event: PeeringEvent) {
     if attempts.isEmpty { return }
     switch event {
-    case .dialling(let connection, let peer, let address):
+    case .dialling(let connection, let peer, let address, _):
       for attempt in attempts where peer != nil && attempt.peer == peer {
         attempt.connection = connection
         attempt.failure = nil

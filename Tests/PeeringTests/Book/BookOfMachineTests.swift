@@ -103,7 +103,7 @@ import Wire
     #expect(first.count == 8)
     for link in bench.machine.links(now: bench.now) { book.apply(bench.send(.closed(link.connection, .transport("down")), at: 100)) }
     #expect(bench.machine.anchors == first)
-    #expect(AnchorsRow.read(book.value(BookKeys.anchors) ?? []) == first)
+    #expect(PeersRow.read(book.value(BookKeys.anchors) ?? []) == first)
     let keep = bench.send(.learned([PeerAddress(peer: peer(99), address: routable(99))], .bootstrap))
     answer(&bench, keep, &book)
     #expect(!bench.machine.anchors.contains(peer(99)), "peers of the configuration are dialled anyway")

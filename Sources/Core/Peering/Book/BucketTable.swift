@@ -66,6 +66,9 @@ struct BucketTable: Sendable {
   /// How many buckets there are.
   var bucketCount: Int { buckets.count }
 
+  /// How many of them hold something.
+  var filledCount: Int { filled.count }
+
   /// All that is in the table, by bucket; a record with several references several times. O(n).
   var records: [RecordID] {
     var result: [RecordID] = []

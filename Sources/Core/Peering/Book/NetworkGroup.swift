@@ -2,7 +2,7 @@ import Identity
 import Wire
 
 /// The neighbours that one operator is likely to hold together: peers' numbers are limited by it, since addresses are cheap and networks are not.
-public struct NetworkGroup: Hashable, Comparable, Sendable {
+public struct NetworkGroup: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// The kind in the highest byte, the network below.
   let number: UInt64
 
@@ -22,6 +22,17 @@ public struct NetworkGroup: Hashable, Comparable, Sendable {
     var hash = SipHash(SipHash.Key(low: 0, high: 0))
     hash.combine(bytes.rawSpan)
     return NetworkGroup(4, hash.value)
+  }
+
+  /// `192.0.0.0/16`, `2001:db8::/32`, `AS64500`, `this node` for what no peer's word brought in, or `one address` for a group of one.
+  public var description: String {
+    switch number >> 56 {
+    case 0: "this node"
+    case 1: IPNetwork(.v4(UInt32(truncatingIfNeeded: number) << 16), prefixLength: 16).description
+    case 2: IPNetwork(.v6(high: number << 32, low: 0), prefixLength: 32).description
+    case 3: "AS\(number & (UInt64.max >> 8))"
+    default: "one address"
+    }
   }
 
   /// A stable order without meaning.

@@ -62,7 +62,9 @@ extension NodeConfiguration {
       "http_allowed_origins", \.httpAllowedOrigins, "ORIGIN", "Origins that browsers may call the API from.", flag: "http-allow-origin"),
     .list("http_allowed_hosts", \.httpAllowedHosts, "HOST", "Host names for the API besides localhost.", flag: "http-allow-host"),
     .text(
-      "admin_token", \.adminToken, "TOKEN", "The bearer token for admin calls; none turns them off.", secret: true, check: Checks.token),
+      "admin_token", \.adminToken, "TOKEN",
+      "The bearer token for admin calls (default: the one in admin.token in the data folder, made at the first start).",
+      secret: true, check: Checks.token),
 
     .choice("log_level", \.logLevel, "The least severe level that is logged."),
     .choice("log_format", \.logFormat, "The log lines' form."),

@@ -91,7 +91,7 @@ public struct NodeConfiguration: Sendable {
   public var httpAllowedOrigins: [String] = []
   /// Host names for the API besides localhost and IP addresses.
   public var httpAllowedHosts: [String] = []
-  /// The bearer token for admin calls; empty turns them off.
+  /// The bearer token for admin calls; empty means the one in the data directory's `admin.token`, which is made at the first start.
   public var adminToken = ""
 
   /// The least severe level that is logged.
@@ -113,6 +113,8 @@ public struct NodeConfiguration: Sendable {
 
   /// The file of the node's key, resolved.
   public var resolvedNodeKeyFile: String { nodeKeyFile.isEmpty ? dataDirectory + "/node.key" : nodeKeyFile }
+  /// The file of the admin token where none is configured.
+  public var adminTokenFile: String { dataDirectory + "/admin.token" }
   /// The genesis file, resolved.
   public var resolvedGenesisFile: String { genesisFile.isEmpty ? dataDirectory + "/genesis.json" : genesisFile }
 

@@ -1,0 +1,99 @@
+import Foundation
+import HTTPAPI
+import Node
+
+/// `starling book …`
+enum BookCommand {
+  static func run(_ call: ParsedCommand) throws -> Int32 {
+    switch call.path.last {
+    case "inspect": try inspect(call)
+    case "export": try export(call)
+    default: try importBook(call)
+    }
+  }
+
+  private static func inspect(_ call: ParsedCommand) throws -> Int32 {
+    let book = try call["stopped"].map { BookResponse(try StoppedNode(dataDirectory: $0).peering.bookSummary()) } ?? NodeAPI(call).book()
+    if call.isOn("json") {
+      Output.json(book)
+      return ExitStatus.success
+    }
+    func table(_ table: BookResponse.Table) -> String {
+      "\(table.places) places taken, in \(table.filledBuckets) of \(table.buckets) buckets"
+    }
+    let indent = "\n         "
+    Output.rows([
+      ("Peers", "\(book.peers), \(book.addresses) addresses of \(book.groups) network groups"),
+      ("Tried", table(book.tried) + (book.waiting == 0 ? "" : "; \(book.waiting) wait for a test of the holder")),
+      ("New", table(book.new)), ("Anchors", book.anchors.isEmpty ? "none" : book.anchors.joined(separator: indent)),
+      ("Groups", book.largestGroups.map { "\($0.name): \($0.addresses)" }.joined(separator: indent)),
+    ])
+    return ExitStatus.success
+  }
+
+  private static func export(_ call: ParsedCommand) throws -> Int32 {
+    let page: (Int) throws -> BookEntriesResponse
+    if let folder = call["stopped"] {
+      let peering = try StoppedNode(dataDirectory: folder).peering
+      page = { start in
+        let page = peering.bookEntries(from: start, limit: ImportRequest.entriesMaximum)
+        return BookEntriesResponse(page.entries, next: page.next)
+      }
+    } else {
+      let api = try NodeAPI(call)
+      page = { try api.bookEntries(from: $0, limit: ImportRequest.entriesMaximum) }
+    }
+    var start: Int? = 0
+    while let from = start {
+      let answer = try page(from)
+      for entry in answer.entries { Output.json(entry) }
+      start = answer.next
+    }
+    return ExitStatus.success
+  }
+
+  private static func importBook(_ call: ParsedCommand) throws -> Int32 {
+    let file = call.arguments[0]
+    let descriptor = file == "-" ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw Failure("\(file) cannot be read: \(String(cString: strerror(errno)).lowercased())") }
+    let api = try NodeAPI.admin(call)
+    var total = OperationResponse(result: "imported", added: 0, known: 0, refused: 0)
+    var batch: [ImportRequest.Entry] = []
+    func flush() throws {
+      guard !batch.isEmpty else { return }
+      let answer = try api.importBook(batch)
+      total.added = (total.added ?? 0) + (answer.added ?? 0)
+      total.known = (total.known ?? 0) + (answer.known ?? 0)
+      total.refused = (total.refused ?? 0) + (answer.refused ?? 0)
+      batch = []
+    }
+    // A failure leaves what was sent before in place, so every line is read first.
+    let text = FileHandle(fileDescriptor: descriptor, closeOnDealloc: file != "-").readDataToEndOfFile()
+    let entries = try text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated().compactMap { index, line in
+      try entry(line, "\(file):\(index + 1)")
+    }
+    for entry in entries {
+      batch.append(entry)
+      if batch.count == batchSize { try flush() }
+    }
+    try flush()
+    if call.isOn("json") {
+      Output.json(total)
+    } else {
+      Output.line(
+        "\(total.added ?? 0) addresses are new, \(total.known ?? 0) were known, \(total.refused ?? 0) are of no use here or find no place.")
+    }
+    return ExitStatus.success
+  }
+
+  private static func entry(_ line: Data, _ place: String) throws -> ImportRequest.Entry? {
+    if line.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\r") }) { return nil }
+    guard let entry = try? JSONDecoder().decode(ImportRequest.Entry.self, from: line) else {
+      throw Failure("\(place): not a JSON object with \"address\" and, if it is known, \"peer\"; nothing was imported")
+    }
+    return entry
+  }
+
+  /// Far below the longest body that a node reads.
+  private static let batchSize = 500
+}

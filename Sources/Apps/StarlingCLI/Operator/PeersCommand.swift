@@ -1,0 +1,108 @@
+import Dashboard
+import EventLoop
+import Foundation
+import HTTPAPI
+import Node
+import Wire
+
+/// `starling peers`
+enum PeersCommand {
+  static func run(_ call: ParsedCommand) throws -> Int32 {
+    let api = try NodeAPI(call)
+    if call.isOn("json") {
+      Output.json(try api.peers())
+      return ExitStatus.success
+    }
+    let terminal = LiveTable.Terminal.of(STDOUT_FILENO)
+    if terminal.isInteractive && !call.isOn("once") { return try live(api) }
+    let peers = try api.peers().peers
+    guard !peers.isEmpty else {
+      Output.line("No peers. 'starling health' tells more.")
+      return ExitStatus.success
+    }
+    for line in table(peers).lines(width: terminal.width, colours: terminal.colours) { Output.line(line) }
+    return ExitStatus.success
+  }
+
+  /// Draws the list again each second until q, Ctrl-C or a signal to end.
+  private static func live(_ api: NodeAPI) throws -> Int32 {
+    let signals = SignalSet([SIGINT, SIGTERM, SIGHUP])
+    signals.block()
+    let keys = Keys()
+    let screen = LiveTable()
+    defer {
+      screen.finish()
+      keys.restore()
+    }
+    // A node that is not there at the start is an error; later it may come back.
+    var answer: PeersResponse? = try api.peers()
+    var fault = ""
+    while true {
+      let count = answer?.peers.count { $0.state == "active" } ?? 0
+      let title = "Peers of \(api.url) · \(count) active · q ends" + (fault.isEmpty ? "" : " · \(fault)")
+      screen.show(title: [title, ""], table(answer?.peers ?? []))
+      let frame = Platform.now + .seconds(1)
+      while Platform.now < frame {
+        if signals.wait(for: .zero) != nil || keys.next(within: min(.milliseconds(100), frame - Platform.now)) == UInt8(ascii: "q") {
+          return ExitStatus.success
+        }
+      }
+      do throws(HTTPClientError) {
+        answer = try api.peers()
+        fault = ""
+      } catch {
+        fault = error.description
+      }
+    }
+  }
+
+  static func table(_ peers: [PeersResponse.Peer]) -> TerminalTable {
+    var table = TerminalTable([
+      .init("PEER", minimumWidth: 13), .init("DIRECTION"), .init("ROLE"), .init("STATE"), .init("SCORE", alignedRight: true),
+      .init("RTT", alignedRight: true), .init("HEIGHT", alignedRight: true), .init("NETGROUP"), .init("AGE", alignedRight: true),
+      .init("WHY"), .init("ADDRESS", minimumWidth: 12), .init("AGENT"),
+    ])
+    for peer in peers {
+      let role = [peer.role, peer.trusted == true ? "trusted" : nil].compactMap(\.self).joined(separator: ", ")
+      table.rows.append([
+        .init(peer.peerID ?? "?"), .init(peer.direction ?? ""), .init(role, peer.trusted == true ? .strong : .plain),
+        .init(peer.state, peer.state == "active" ? .good : .warning),
+        .init(peer.score.map { "\(Int($0.rounded()))" } ?? "", (peer.score ?? 0) >= 1 ? .bad : .plain),
+        .init(peer.rttMilliseconds.map { String(format: "%.1f ms", $0) } ?? ""), .init(peer.height.map { "\($0)" } ?? ""),
+        .init(peer.netgroup ?? ""), .init(peer.connectedSeconds.map(HumanTime.text) ?? ""), .init(peer.reason ?? ""),
+        .init(peer.address), .init(peer.agent ?? "", .faint),
+      ])
+    }
+    return table
+  }
+}
+
+/// Keys as they are pressed, while standard input is a terminal.
+private final class Keys {
+  private var former = termios()
+  private let isTerminal: Bool
+
+  init() {
+    isTerminal = isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &former) == 0
+    guard isTerminal else { return }
+    var raw = former
+    raw.c_lflag &= ~tcflag_t(ICANON | ECHO)
+    tcsetattr(STDIN_FILENO, TCSANOW, &raw)
+  }
+
+  /// Gives the terminal back as it was.
+  func restore() { if isTerminal { tcsetattr(STDIN_FILENO, TCSANOW, &former) } }
+
+  /// The next key; `nil` when none is pressed in time.
+  func next(within time: Duration) -> UInt8? {
+    let milliseconds = Int32(max(1, time.milliseconds))
+    guard isTerminal else {
+      usleep(UInt32(milliseconds) * 1_000)
+      return nil
+    }
+    var entry = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+    guard poll(&entry, 1, milliseconds) > 0 else { return nil }
+    var byte: UInt8 = 0
+    return read(STDIN_FILENO, &byte, 1) == 1 ? byte : nil
+  }
+}

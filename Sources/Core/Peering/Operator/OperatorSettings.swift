@@ -1,0 +1,57 @@
+import Identity
+import Wire
+
+/// What an operator has set beside bans; each list is persisted in one row of the book.
+struct OperatorSettings {
+  /// Peers that no limit, score or eviction applies to.
+  var trusted: Set<PeerID> = []
+  /// Must-keep peers, in the order in which they were added.
+  var kept: [PeerAddress] = []
+
+  var trustedRow: [UInt8] { PeersRow.value(trusted.sorted()) }
+
+  /// Protobuf: 1 repeated {1 PeerID (absent: nobody known), 2 multiaddr}.
+  var keptRow: [UInt8] {
+    var writer = ProtobufWriter()
+    for item in kept {
+      writer.message(1) {
+        if let peer = item.peer { $0.data(1, peer.bytes) }
+        $0.data(2, item.address.bytes)
+      }
+    }
+    return writer.bytes
+  }
+
+  /// Reads the row of must-keep peers; `nil` when it is not one.
+  static func readKept(_ value: [UInt8]) -> [PeerAddress]? {
+    var items: [PeerAddress] = []
+    do throws(ProtobufError) {
+      var reader = ProtobufReader(value.rawSpan)
+      while let field = try reader.nextField() {
+        guard field == 1 else {
+          try reader.skip()
+          continue
+        }
+        guard let item = try read(try reader.span()) else { return nil }
+        if !items.contains(item) { items.append(item) }
+      }
+    } catch { return nil }
+    return items
+  }
+
+  private static func read(_ span: RawSpan) throws(ProtobufError) -> PeerAddress? {
+    var peer: PeerID?
+    var address: Multiaddr?
+    var reader = ProtobufReader(span)
+    while let field = try reader.nextField() {
+      switch field {
+      case 1:
+        guard let name = try? PeerID(bytes: try reader.span()) else { return nil }
+        peer = name
+      case 2: address = try? Multiaddr(bytes: try reader.span())
+      default: try reader.skip()
+      }
+    }
+    return address.map { PeerAddress(peer: peer, address: $0) }
+  }
+}

@@ -1,0 +1,268 @@
+import Foundation
+import Testing
+
+/// `starling peers`, `peer`, `explain` and `book` against real nodes of the program.
+@Suite("Operators' commands") struct OperatorCommandTests {
+  /// A node of a chain without a running producer.
+  private struct Operated {
+    let process: RunningNode
+    let api: String
+    let address: String
+    let peerID: String
+    let data: String
+
+    init(_ name: String, in folder: Folder) async throws {
+      data = "data-\(name)"
+      process = try RunningNode(
+        [
+          "--data-dir", data, "--genesis", "genesis.json", "--listen", "/ip4/127.0.0.1/tcp/0", "--http-port", "0", "--allow-loopback",
+          "--json",
+        ], in: folder)
+      let line = try #require(await process.line())
+      let ready = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+      api = try #require(ready["api"] as? String)
+      address = try #require((ready["addresses"] as? [String])?.first)
+      peerID = try #require(ready["peer_id"] as? String)
+    }
+
+    func run(_ words: [String], in folder: Folder, token: Bool = true) async throws -> Outcome {
+      try await Starling.run(words + ["--api", api] + (token ? ["--data-dir", data] : []), in: folder)
+    }
+
+    func end() async -> Int32? {
+      kill(process.process.processIdentifier, SIGTERM)
+      return await process.end()
+    }
+  }
+
+  private func pair(in folder: Folder) async throws -> (Operated, Operated) {
+    let address = String(repeating: "ab", count: 32)
+    _ = try await Starling.run(["genesis", "--chain-id", "demo", "--authority", address], in: folder)
+    return try await (Operated("first", in: folder), Operated("second", in: folder))
+  }
+
+  /// Runs a command again and again until its output is as wanted.
+  private func until(_ what: String, _ run: () async throws -> Outcome, _ condition: (Outcome) -> Bool) async throws -> Outcome {
+    let deadline = ContinuousClock.now + .seconds(30)
+    while true {
+      let outcome = try await run()
+      if condition(outcome) { return outcome }
+      try #require(ContinuousClock.now < deadline, "in vain: \(what)\n\(outcome.output)\(outcome.errors)")
+    }
+  }
+
+  @Test("a peer is added, explained, banned, let in again, trusted and dropped")
+  func peer() async throws {
+    let folder = try Folder()
+    let (first, second) = try await pair(in: folder)
+    let without = try await first.run(["peer", "add", second.address], in: folder, token: false)
+    #expect(without.status == 1 && without.errors.contains("starling-data/admin.token") && without.errors.contains("--data-dir"))
+    let added = try await first.run(["peer", "add", second.address, "--keep", "--json"], in: folder)
+    #expect(added.status == 0 && added.json["result"] as? String == "dialling", "\(added.errors)")
+    let list = { try await Starling.run(["peers", "--api", first.api], in: folder) }
+    let linked = try await until("linked", list) { $0.output.contains("active") }
+    for part in [second.peerID, "outbound", "must-keep", "127.0.0.0/16", "SCORE", "WHY"] {
+      #expect(linked.output.contains(part), "\(part) in\n\(linked.output)")
+    }
+
+    let prefix = String(second.peerID.prefix(20))
+    let story = try await Starling.run(["explain", prefix, "--api", first.api], in: folder)
+    #expect(
+      story.status == 0 && story.output.contains("an operator wants it kept") && story.output.hasPrefix(second.peerID), "\(story.output)")
+    // Some beginnings are names of their own, as far as their form goes.
+    for length in [9, 10, 11, 12, 13, 14, 45] {
+      let found = try await Starling.run(["explain", String(second.peerID.prefix(length)), "--api", first.api], in: folder)
+      #expect(found.output.hasPrefix(second.peerID + "\n"), "\(length): \(found.output)\(found.errors)")
+    }
+    let short = "\(second.peerID.prefix(4))…\(second.peerID.suffix(6))"
+    let steps = try await Starling.run(["explain", short, "--json", "--api", first.api], in: folder)
+    #expect(
+      (steps.json["steps"] as? [[String: Any]])?.contains { $0["kind"] as? String == "active" } == true, "\(steps.output)\(steps.errors)")
+
+    let ban = try await first.run(["peer", "ban", prefix, "--for", "1h", "--reason", "tested"], in: folder)
+    #expect(ban.status == 0 && ban.output == "Banned for 1 h 0 min; links and dials ended: 1.\n", "\(ban.output)\(ban.errors)")
+    let rules = try await Starling.run(["peer", "rules", "--api", first.api], in: folder)
+    #expect(rules.output.contains("Banned   \(second.peerID) for another 59 min") && rules.output.contains("by an operator: tested"))
+    #expect(rules.output.contains("Kept     \(second.address)"))
+    let told = { try await Starling.run(["explain", first.peerID, "--api", second.api], in: folder) }
+    _ = try await until("the other end knows why", told) { $0.output.contains("closed by the remote: banned (tested)") }
+    let again = try await first.run(["peer", "add", second.address], in: folder)
+    #expect(again.status == 1 && again.errors.contains("not dialled: banned (tested)"), "\(again.errors)")
+    #expect(try await first.run(["peer", "unban", prefix], in: folder).output == "The ban is lifted.\n")
+    _ = try await until("linked again", list) { $0.output.contains("active") }
+
+    #expect(try await first.run(["peer", "trust", prefix], in: folder).output.hasPrefix("Trusted"))
+    _ = try await until("shown as trusted", list) { $0.output.contains("must-keep, trusted") }
+    #expect(try await first.run(["peer", "distrust", prefix], in: folder).status == 0)
+    let twice = try await first.run(["peer", "distrust", prefix], in: folder)
+    #expect(twice.status == 1 && twice.errors.contains("not trusted"))
+    let dropped = try await first.run(["peer", "drop", prefix, "--json"], in: folder)
+    #expect(dropped.json["links"] as? Int == 1 && dropped.json["was_must_keep"] as? Bool == true, "\(dropped.output)\(dropped.errors)")
+    #expect(try await list().output.hasPrefix("No peers"))
+    #expect(await first.end() == 0)
+    #expect(await second.end() == 0)
+  }
+
+  @Test("the book is inspected, exported and imported, of a node that runs and of one that does not")
+  func book() async throws {
+    let folder = try Folder()
+    let (first, second) = try await pair(in: folder)
+    _ = try await first.run(["peer", "add", second.address], in: folder)
+    let inspect = { try await Starling.run(["book", "inspect", "--json", "--api", first.api], in: folder) }
+    _ = try await until("the second is tried", inspect) { ($0.json["tried"] as? [String: Any])?["places"] as? Int == 1 }
+    let running = try await Starling.run(["book", "inspect", "--stopped", first.data], in: folder)
+    #expect(running.status == 1 && running.errors.contains("data-first"), "a store has one user: \(running.errors)")
+    let export = try await Starling.run(["book", "export", "--api", first.api], in: folder)
+    #expect(export.status == 0 && export.output.split(separator: "\n").count == 1)
+    #expect(export.json["peer"] as? String == second.peerID && export.json["table"] as? String == "tried", "\(export.output)")
+    #expect(await first.end() == 0)
+
+    let text = try await Starling.run(["book", "inspect", "--stopped", first.data], in: folder)
+    #expect(text.status == 0 && text.output.contains("1 places taken, in 1 of 256 buckets") && text.output.contains(second.peerID))
+    let stopped = try await Starling.run(["book", "export", "--stopped", first.data], in: folder)
+    #expect(stopped.json["address"] as? String == export.json["address"] as? String, "\(stopped.output)\(stopped.errors)")
+    #expect(
+      try await Starling.run(["book", "inspect", "--stopped", "nowhere"], in: folder).errors.contains("nowhere holds no node's store"))
+
+    let third = try await Operated("third", in: folder)
+    try folder.write(stopped.output + "\n{\"address\":\"/ip4/127.0.0.1/tcp/9\"}\n", to: "book.jsonl")
+    let imported = try await third.run(["book", "import", "book.jsonl", "--json"], in: folder)
+    #expect(imported.json["added"] as? Int == 2, "\(imported.output)\(imported.errors)")
+    // As hearsay it is dialled, and tried only once it has answered.
+    let list = { try await Starling.run(["peers", "--json", "--api", third.api], in: folder) }
+    let linked = try await until("the imported peer is dialled", list) { $0.output.contains("\"state\":\"active\"") }
+    #expect(linked.output.contains("\"reason\":\"heard\""), "\(linked.output)")
+    try folder.write("{\"address\":\"/ip4/127.0.0.1/tcp/9\"}\n[]\n", to: "bad.jsonl")
+    let bad = try await third.run(["book", "import", "bad.jsonl"], in: folder)
+    #expect(bad.status == 1 && bad.errors.contains("bad.jsonl:2") && bad.errors.contains("nothing was imported"), "\(bad.errors)")
+    #expect(await third.end() == 0)
+    #expect(await second.end() == 0)
+  }
+
+  @Test(
+    "a wrong call is refused before anything is asked",
+    arguments: [
+      (["peer"], "which command?"), (["peer", "bann", "x"], "did you mean ban?"), (["peer", "ban"], "PEER|CIDR is missing"),
+      (["peer", "ban", "x", "--for", "0s"], "is not a time"), (["peer", "ban", "x", "--for", "9999d"], "is not a time"),
+      (["peer", "ban", "x", "--reason", String(repeating: "x", count: 201)], "at most 200 bytes"), (["explain"], "PEER is missing"),
+      (["book", "import"], "FILE is missing"),
+    ] as [([String], String)])
+  func wrongCall(_ words: [String], _ expected: String) async throws {
+    let outcome = try await Starling.run(words, in: Folder())
+    #expect(outcome.status == 64 && outcome.errors.contains(expected), "\(outcome.errors)")
+  }
+
+  @Test("on a terminal the list is live until q, and gives the terminal back")
+  func live() async throws {
+    let folder = try Folder()
+    let (first, second) = try await pair(in: folder)
+    let terminal = try Terminal(["peers", "--api", first.api], in: folder)
+    #expect(await terminal.shows("0 active"))
+    _ = try await first.run(["peer", "add", second.address], in: folder)
+    #expect(await terminal.shows("1 active"), "it is drawn again")
+    #expect(await terminal.shows("outbound"))
+    #expect(!terminal.echoes, "keys are not shown")
+    #expect(await second.end() == 0)
+    #expect(await terminal.shows("0 active · q ends"))
+    #expect(await first.end() == 0)
+    #expect(await terminal.shows("connection refused"), "a node that is gone is told, and waited for")
+    terminal.type("q")
+    #expect(await terminal.end() == 0)
+    #expect(terminal.echoes && terminal.text.hasSuffix("\u{1b}[?25h"), "echo and cursor are back")
+    // Without the node there is nothing to begin with.
+    let gone = try Terminal(["peers", "--api", first.api], in: folder)
+    #expect(await gone.end() == 1)
+    #expect(gone.echoes)
+  }
+
+  @Test("Ctrl-C ends the live list", arguments: [SIGINT, SIGTERM])
+  func interrupted(signal: Int32) async throws {
+    let folder = try Folder()
+    let (first, _) = try await pair(in: folder)
+    let terminal = try Terminal(["peers", "--api", first.api], in: folder)
+    #expect(await terminal.shows("0 active"))
+    kill(terminal.process.processIdentifier, signal)
+    #expect(await terminal.end() == 0)
+    #expect(terminal.echoes)
+    let once = try Terminal(["peers", "--once", "--api", first.api], in: folder)
+    #expect(await once.end() == 0)
+    #expect(once.text.contains("No peers"))
+  }
+}
+
+/// The program on a terminal of its own.
+private final class Terminal: @unchecked Sendable {
+  let process = Process()
+  private let master: Int32
+  private let slave: Int32
+  private let lock = NSLock()
+  private var seen = Data()
+
+  init(_ arguments: [String], in folder: Folder) throws {
+    // Linux's own calls (pts(4)); the portable ones are not imported.
+    master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+    var locked: Int32 = 0
+    var number: UInt32 = 0
+    let (unlock, getNumber): (UInt, UInt) = (0x4004_5431, 0x8004_5430)
+    guard master >= 0, ioctl(master, unlock, &locked) == 0, ioctl(master, getNumber, &number) == 0 else { throw POSIXError(.ENXIO) }
+    slave = open("/dev/pts/\(number)", O_RDWR | O_NOCTTY | O_CLOEXEC)
+    var size = winsize(ws_row: 30, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0)
+    _ = ioctl(master, UInt(TIOCSWINSZ), &size)
+    process.executableURL = Starling.executable
+    process.arguments = arguments
+    process.currentDirectoryURL = folder.url
+    process.environment = ["TERM": "xterm", "NO_COLOR": "1"]
+    let handle = FileHandle(fileDescriptor: slave, closeOnDealloc: false)
+    process.standardInput = handle
+    process.standardOutput = handle
+    process.standardError = handle
+    try process.run()
+    Thread.detachNewThread { [self] in
+      var part = [UInt8](repeating: 0, count: 65_536)
+      while true {
+        let count = read(master, &part, part.count)
+        if count <= 0 { return }
+        lock.withLock { seen += part[..<count] }
+      }
+    }
+  }
+
+  deinit {
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    close(slave)
+  }
+
+  var text: String { lock.withLock { String(decoding: seen, as: UTF8.self) } }
+
+  /// Whether what is typed is shown.
+  var echoes: Bool {
+    var settings = termios()
+    return tcgetattr(slave, &settings) == 0 && settings.c_lflag & tcflag_t(ECHO | ICANON) == tcflag_t(ECHO | ICANON)
+  }
+
+  func type(_ keys: String) { _ = write(master, keys, keys.utf8.count) }
+
+  /// Whether a later frame than those seen holds a text, within 20 s.
+  func shows(_ wanted: String) async -> Bool {
+    let deadline = ContinuousClock.now + .seconds(20)
+    while ContinuousClock.now < deadline {
+      if text.components(separatedBy: "\u{1b}[H").last?.contains(wanted) == true { return true }
+      try? await Task.sleep(for: .milliseconds(20))
+    }
+    return false
+  }
+
+  /// Its exit status, once it has ended; `nil` after 20 s.
+  func end() async -> Int32? {
+    let deadline = ContinuousClock.now + .seconds(20)
+    while process.isRunning {
+      guard ContinuousClock.now < deadline else { return nil }
+      try? await Task.sleep(for: .milliseconds(10))
+    }
+    // What it wrote last may still be on its way.
+    while !text.hasSuffix("\u{1b}[?25h"), ContinuousClock.now < deadline, !text.contains("\n") {
+      try? await Task.sleep(for: .milliseconds(10))
+    }
+    return process.terminationStatus
+  }
+}
