@@ -148,7 +148,8 @@ extension PeeringMachine {
     for (id, link) in links {
       precondition(id == link.id && linkDeadline <= link.deadline, "a link's deadline would be missed")
       switch link.state {
-      case .introducing, .active: precondition(link.peer.map { linkOfPeer[$0] == id } ?? false, "an admitted link is not its peer's")
+      case .introducing, .active:
+        precondition(link.peer.map { linkOfPeer[$0] == id } ?? false, "an admitted link is not its peer's")
         if link.state == .active, let entry = link.peer.flatMap({ known[.peer($0)] }) {
           precondition(entry.streak == 0 && entry.failures == 0, "failures of old dials count against a peer that is linked")
         }
