@@ -95,6 +95,17 @@ import Wire
     }
   }
 
+  /// A second link that breaks while the first is in use is no failure of the peer's.
+  @Test func aSecondLinkThatBreaksIsNobodysFault() {
+    var bench = Bench(local: 5)
+    _ = bench.enter(9, from: "/ip4/20.0.0.1/tcp/50000")
+    bench.run(to: 1)
+    let second = bench.enter(9, from: "/ip4/20.0.0.1/tcp/50001")
+    bench.send(.closed(second.id, .transport("reset")))
+    #expect(bench.machine.known[.peer(peer(9))]?.streak == 0)
+    bench.machine.checkInvariants()
+  }
+
   /// While our own dial, which would win, is under way, the other side's link is not used; when the dial fails it is.
   @Test func heldUntilOwnDialFails() {
     var bench = Bench(local: 5)

@@ -57,7 +57,8 @@ extension PeeringMachine {
   /// fill the house and end all choice.
   private var slotsForDials: Int {
     let missing = max(0, configuration.outboundMinimum - slots.lasting) + (makesFeelers && slots.feelers == 0 ? 1 : 0)
-    guard missing > 0 else { return 0 }
+    // Counting the linked ones is for small books.
+    guard missing > 0, book.peerCount < missing + links.count else { return missing }
     // Of one peer a second link may be held.
     let linked = Set(links.values.compactMap(\.target)).filter { book.contains($0) }.count
     return min(missing, book.peerCount - linked)
@@ -268,9 +269,12 @@ extension PeeringMachine {
   private mutating func settleEntry(of link: Link, _ peer: PeerID, _ reason: Reason, _ now: Instant) {
     let configuration = configuration
     var generator = generator
+    let isLinked = linkOfPeer[peer] != nil
     known.update(.peer(peer)) { entry in
       if entry.link == link.id { entry.link = nil }
       entry.roundTrip = link.roundTrip ?? entry.roundTrip
+      // The end of a second link says nothing of a peer whose first one lives.
+      if isLinked { return }
       if reason.code == .duplicate || reason.code == .replaced || reason.code == .feeler || reason.code == .idle {
         // The peer lives, and the link is not needed: nobody is to blame, but a little patience avoids a circle.
         entry.notBefore = max(entry.notBefore, now + configuration.backOffBase)

@@ -151,7 +151,9 @@ extension PeeringMachine {
       case .introducing, .active:
         precondition(link.peer.map { linkOfPeer[$0] == id } ?? false, "an admitted link is not its peer's")
         if link.state == .active, let entry = link.peer.flatMap({ known[.peer($0)] }) {
-          precondition(entry.streak == 0 && entry.failures == 0, "failures of old dials count against a peer that is linked")
+          precondition(
+            entry.streak == 0 && entry.failures == 0,
+            "\(entry.failures) failures of old dials, \(entry.streak) in a row, count against a peer that is linked")
         }
       case .held: precondition(link.peer.map { heldOfPeer[$0] == id } ?? false, "a held link is lost")
       case .dialling: precondition(link.target.map { known[$0]?.link == id } ?? false, "a dial's entry does not know it")
