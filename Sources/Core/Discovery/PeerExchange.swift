@@ -4,14 +4,14 @@ import Wire
 /// Asks linked peers whom they know, and answers when they ask.
 ///
 /// The rules: only solicited lists are taken; an answer is cached, so that asking often shows nothing of who comes and goes; what was
-/// heard is merely known, never passed on. Each active peer is asked at once, again after 3 and 10 seconds when its own
-/// circle has had time to grow, and then every minute while this node wants peers, otherwise every ten.
+/// heard is merely known, never passed on. Each active peer is asked at once; while this node wants peers again after 3, 10 and 25 seconds,
+/// when its own circle has had time to grow, and then every minute; otherwise every ten minutes.
 /// At most one request per peer is under way.
 public struct PeerExchange: Sendable {
   /// The settings, usable as they are.
   public struct Configuration: Sendable {
-    /// When a peer is asked, counted from the moment it became active. Default 0, 3, 10 and 25 s: of two newcomers to a seed the
-    /// first learns of the second only by asking again.
+    /// When a peer is asked, counted from the moment it became active; after the first time only while peers are wanted. Default 0, 3, 10 and
+    /// 25 s: of two newcomers to a seed the first learns of the second only by asking again.
     public var firstAsks: [Duration] = [.zero, .seconds(3), .seconds(10), .seconds(25)]
     /// Time between two later requests to one peer while peers are wanted. Default 60 s.
     public var hungryInterval = Duration.seconds(60)
@@ -222,7 +222,7 @@ public struct PeerExchange: Sendable {
   private mutating func reschedule(_ peer: PeerID) {
     guard var partner = partners[peer] else { return }
     let interval = wantsPeers ? configuration.hungryInterval : configuration.fullInterval
-    if partner.asked < configuration.firstAsks.count {
+    if partner.asked == 0 || (wantsPeers && partner.asked < configuration.firstAsks.count) {
       partner.nextAsk = partner.since + configuration.firstAsks[partner.asked]
     } else {
       partner.nextAsk = (partner.lastAsk ?? partner.since) + interval

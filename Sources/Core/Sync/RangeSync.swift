@@ -71,8 +71,10 @@ public struct RangeSync: Sendable {
     /// How long a peer is passed over when a request could not go out or its link was lost, without blame. The host may say so at once:
     /// asking the same peer again in the same moment would never end.
     public var lostLinkPause = Duration.seconds(1)
-    /// How often peers' heights are asked for again, so that small gaps close on a quiet network.
+    /// How often peers' heights are asked for again while this node is behind. Default 10 s.
     public var statusInterval = Duration.seconds(10)
+    /// The same once it has caught up, so that small gaps close on a quiet network. Default 30 s for each peer.
+    public var quietStatusInterval = Duration.seconds(30)
     /// How long a starting node waits for a first peer, twice, before it goes on alone (seed S1: retry after 2 s).
     public var searchTime = Duration.seconds(2)
     /// How long a small gap may last before it is fetched: the block is mostly on its way, or being executed.
@@ -210,13 +212,13 @@ public struct RangeSync: Sendable {
     switch input {
     case .peerIntroduced(let peer, let height):
       if peers[peer] == nil { order.append(peer) }
-      let nextStatus = now + configuration.statusInterval + generator.jitter(.seconds(2))
+      let nextStatus = nextStatus(now)
       statusDeadline = min(statusDeadline, nextStatus)
       peers[peer] = Peer(height: height, nextStatus: nextStatus)
     case .peerHeight(let peer, let height):
       // A status may show a lower height after a reorg; a block only ever shows a higher one. Both are taken as said.
       // Whoever has just shown it need not be asked.
-      let nextStatus = now + configuration.statusInterval + generator.jitter(.seconds(2))
+      let nextStatus = nextStatus(now)
       if let index = peers.index(forKey: peer) {
         peers.values[index].height = height
         peers.values[index].nextStatus = nextStatus
@@ -430,13 +432,17 @@ public struct RangeSync: Sendable {
     }
   }
 
+  private mutating func nextStatus(_ now: Instant) -> Instant {
+    now + (state.isCaughtUp ? configuration.quietStatusInterval : configuration.statusInterval) + generator.jitter(.seconds(2))
+  }
+
   private mutating func askStatuses(_ now: Instant, into outputs: inout [Output]) {
     guard statusDeadline <= now else { return }
     statusDeadline = .distantFuture
     for id in order {
       guard let index = peers.index(forKey: id) else { continue }
       if peers.values[index].nextStatus <= now {
-        peers.values[index].nextStatus = now + configuration.statusInterval + generator.jitter(.seconds(2))
+        peers.values[index].nextStatus = nextStatus(now)
         outputs.append(.askStatus(id))
       }
       statusDeadline = min(statusDeadline, peers.values[index].nextStatus)
