@@ -57,6 +57,10 @@ public final class Simulation {
   /// Whether packets from one group of nodes to another are lost.
   var isBlocked: (from: Int, to: Int, bothWays: Bool)?
   var stalledEnds: [LinkEnd] = []
+  /// Ends on which this step sent something.
+  var unsentEnds: [LinkEnd] = []
+  /// Nodes that did something in this step.
+  private var touched: [SimulatedNode] = []
   var trace = Trace()
   var load: Load
   var oracle = Oracle()
@@ -130,6 +134,9 @@ public final class Simulation {
     now = time
     steps += 1
     perform(event)
+    flush()
+    for node in touched { arm(node) }
+    touched.removeAll(keepingCapacity: true)
     return true
   }
 
@@ -177,7 +184,7 @@ public final class Simulation {
       for input in inputs { take(input, node) }
     }
     node.isRunning = false
-    arm(node)
+    if touched.last !== node { touched.append(node) }
   }
 
   /// Gives one input to the node's core and performs what it wants.

@@ -63,7 +63,7 @@ final class FullEndpoint: LinkEndpoint {
       connection.receiveEnd(error ?? .endOfFile, now: now, into: &outputs)
       deliver(now)
       over(ending ?? error ?? .endOfFile)
-    case .frame: preconditionFailure("a frame on a link of bytes")
+    case .frames: preconditionFailure("frames on a link of bytes")
     }
   }
 

@@ -6,8 +6,8 @@ import Wire
 
 /// What passes between the two ends of a link, in order.
 enum Packet {
-  /// A unit of a session: see ``SessionEndpoint``.
-  case frame(Frame)
+  /// Units of a session that were sent at one moment: see ``SessionEndpoint``.
+  case frames([Frame])
   /// Bytes of a connection: see ``FullEndpoint``.
   case bytes([UInt8])
   /// The sender closed its socket in order.
@@ -63,6 +63,8 @@ final class LinkEnd {
   let remote: Multiaddr
   var socket = Socket.connecting
   var endpoint: (any LinkEndpoint)?
+  /// What is sent together at the end of the step.
+  var unsent: [Frame] = []
   /// When the last packet for this end arrives: later ones do not overtake it.
   var lastArrival = Instant.zero
   /// What waits for a broken path to mend, as TCP sends again and again.

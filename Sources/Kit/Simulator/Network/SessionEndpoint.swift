@@ -20,19 +20,21 @@ enum Frame {
   case reset(StreamID)
   case goAway
 
-  /// What it takes on the wire with Noise, Yamux and TCP round it, estimated.
+  /// What it takes on the wire with Yamux round it, estimated; Noise and TCP take ``packetBytes`` once for all that is sent together.
   var wireBytes: Int {
     switch self {
-    case .hello: 110
-    case .proof: 300
-    case .confirm: 260
-    case .open(_, let names): 80 + names.reduce(0) { $0 + $1.name.utf8.count + 2 }
-    case .accept(_, let name): 90 + name.name.utf8.count
-    case .refuse: 80
-    case .message(_, let bytes): 85 + bytes.count + bytes.count / 1_400 * 50
-    case .finish, .reset, .goAway: 80
+    case .hello: 40
+    case .proof: 230
+    case .confirm: 190
+    case .open(_, let names): 12 + names.reduce(0) { $0 + $1.name.utf8.count + 2 }
+    case .accept(_, let name): 22 + name.name.utf8.count
+    case .refuse: 12
+    case .message(_, let bytes): 17 + bytes.count + bytes.count / 1_400 * 50
+    case .finish, .reset, .goAway: 12
     }
   }
+
+  static let packetBytes = 68
 }
 
 /// An end of a link that carries whole messages: what `Connection` does to streams, without its bytes.
@@ -107,7 +109,7 @@ final class SessionEndpoint: LinkEndpoint {
   func receive(_ packet: Packet, _ now: Instant) {
     guard state != .closed else { return }
     switch packet {
-    case .frame(let frame): receive(frame, now)
+    case .frames(let frames): for frame in frames where state != .closed { receive(frame, now) }
     case .bytes: preconditionFailure("bytes on a session link")
     case .end: over(goodbye ? .remoteGoAway(0) : .endOfFile)
     case .reset: over(.transport("connection reset by peer (ECONNRESET)"))
@@ -172,13 +174,16 @@ final class SessionEndpoint: LinkEndpoint {
   }
 
   func delivered(_ packet: Packet, bytes: Int, _ now: Instant) {
-    guard case .frame(.message(let theirs, _)) = packet else { return }
-    let id = flip(theirs)
-    guard let place = place(id) else { return }
-    streams[place].outstanding -= bytes
-    if streams[place].isBlocked && streams[place].outstanding < Self.window + limits.lowWatermark {
-      streams[place].isBlocked = false
-      stream(.writable(ref(id)))
+    guard case .frames(let frames) = packet else { return }
+    for frame in frames {
+      guard case .message(let theirs, _) = frame else { continue }
+      let id = flip(theirs)
+      guard let place = place(id) else { continue }
+      streams[place].outstanding -= frame.wireBytes
+      if streams[place].isBlocked && streams[place].outstanding < Self.window + limits.lowWatermark {
+        streams[place].isBlocked = false
+        stream(.writable(ref(id)))
+      }
     }
   }
 
@@ -258,8 +263,10 @@ final class SessionEndpoint: LinkEndpoint {
 
   private func place(_ id: StreamID) -> Int? { streams.firstIndex { $0.id == id } }
 
-  private func transmit(_ frame: Frame, delay: Duration = .zero) {
-    simulation.transmit(end, .frame(frame), bytes: frame.wireBytes, delay: delay)
+  private func transmit(_ frame: Frame) { simulation.send(end, frame) }
+
+  private func transmit(_ frame: Frame, delay: Duration) {
+    simulation.transmit(end, .frames([frame]), bytes: frame.wireBytes + Frame.packetBytes, delay: delay)
   }
 
   private func emit(_ input: HostCore.Input) { simulation.post(end.node, .host(input)) }

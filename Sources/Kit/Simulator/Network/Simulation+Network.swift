@@ -73,8 +73,33 @@ extension Simulation {
 
   // MARK: Packets
 
+  /// Sends a unit of a session, in one packet with all else that this step sends over the link.
+  func send(_ end: LinkEnd, _ frame: Frame) {
+    guard end.socket == .open else { return }
+    if end.unsent.isEmpty { unsentEnds.append(end) }
+    end.unsent.append(frame)
+  }
+
+  private func flush(_ end: LinkEnd) {
+    guard !end.unsent.isEmpty else { return }
+    let frames = end.unsent
+    end.unsent = []
+    put(end, .frames(frames), bytes: frames.reduce(Frame.packetBytes) { $0 + $1.wireBytes }, delay: .zero)
+  }
+
+  /// Ends a step: what it sent goes out.
+  func flush() {
+    for end in unsentEnds { flush(end) }
+    unsentEnds.removeAll(keepingCapacity: true)
+  }
+
   /// Sends a packet to the other end, behind everything sent before.
   func transmit(_ end: LinkEnd, _ packet: Packet, bytes: Int, delay: Duration = .zero) {
+    flush(end)
+    put(end, packet, bytes: bytes, delay: delay)
+  }
+
+  private func put(_ end: LinkEnd, _ packet: Packet, bytes: Int, delay: Duration) {
     guard end.socket == .open, let far = end.other else { return }
     let sender = nodes[end.node]
     sender.bytesOut &+= UInt64(bytes)
@@ -140,7 +165,7 @@ extension Simulation {
 
   /// Closes a socket; with `tells` the other end learns of it behind everything sent before.
   func closeSocket(_ end: LinkEnd, tells: Bool) {
-    if tells { transmit(end, .end, bytes: 60) }
+    if tells { transmit(end, .end, bytes: 60) } else { end.unsent = [] }
     end.socket = .closed
     end.isAdmitted = false
     nodes[end.node].ends[end.connection] = nil
