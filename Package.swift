@@ -79,7 +79,11 @@ let package = Package(
     // Measurements: swift run -c release Benchmarks SUBJECT
     .executableTarget(
       name: "Benchmarks",
-      dependencies: ["Wire", "Identity", "SecureChannel", "Peering", "Gossip", "Ledger", "Crypto", "EventLoop", "Store", "Simulator"],
+      dependencies: [
+        "Wire", "Identity", "SecureChannel", "Peering", "Gossip", "HostCore", "Ledger", "Crypto", "EventLoop", "Threads", "Store",
+        "Starling",
+        "Simulator",
+      ],
       path: "Benchmarks", swiftSettings: shell),
 
     // Kit: never imported by the shell or the node.

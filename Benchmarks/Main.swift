@@ -11,12 +11,17 @@ enum Benchmarks {
   }
 
   private static let all: [String: @Sendable ([String]) throws -> Void] = [
+    "attack": AttackBenchmark.run,
+    "attacker": Attacker.run,
     "book": BookBenchmark.run,
     "channel": { _ in benchmarkChannel() },
     "crypto": { _ in benchmarkCrypto() },
     "ledger": { _ in LedgerBenchmark.run() },
     "eclipse": EclipseBenchmark.run,
     "gossip": GossipBenchmark.run,
+    "host": ServingHost.run,
+    "idlers": Idlers.run,
+    "links": LinksBenchmark.run,
     "loop": EventLoopBenchmark.run,
   ]
 }

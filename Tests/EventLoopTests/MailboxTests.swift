@@ -50,6 +50,29 @@ struct MailboxTests {
     }
   }
 
+  @Test func bytesAreBoundedToo() throws {
+    try withLoops(1) { loops in
+      let gate = DispatchSemaphore(value: 0)
+      let sink = Sink(gate: gate)
+      let mailbox = Mailbox<Int>(loop: loops[0], capacity: 100, capacityBytes: 10)
+      // What is larger than all may pass alone.
+      #expect(mailbox.post(contentsOf: [0], bytes: 11))
+      #expect(!mailbox.post(contentsOf: [1], bytes: 1))
+      mailbox.attach(sink)
+      sink.batches.wait(for: 1)
+      // The batch that is being worked on counts.
+      #expect(!mailbox.post(contentsOf: [1], bytes: 1))
+      let told = Recorder<Bool>()
+      mailbox.notifyWhenSpace { told.add(true) }
+      #expect(told.values.isEmpty)
+      gate.signal()
+      told.wait(for: 1)
+      #expect(mailbox.post(contentsOf: [1, 2], bytes: 10))
+      gate.signal()
+      #expect(sink.messages.wait(for: 3) == [0, 1, 2])
+    }
+  }
+
   @Test func refusesWhatExceedsItsBoundAndTellsOfSpace() throws {
     try withLoops(1) { loops in
       let gate = DispatchSemaphore(value: 0)

@@ -94,7 +94,7 @@ extension [HostCore.Output] {
   fileprivate var closed: [(id: ConnectionID, code: Reason.Code)] {
     compactMap { if case .close(let id, let reason) = $0 { (id, reason.code) } else { nil } }
   }
-  fileprivate var resets: [StreamRef] { compactMap { if case .reset(let stream) = $0 { stream } else { nil } } }
+  fileprivate var resets: [StreamRef] { compactMap { if case .reset(let stream, _) = $0 { stream } else { nil } } }
   fileprivate var outcomes: [Kademlia.Outcome] { compactMap { if case .event(.lookedUp(_, let outcome)) = $0 { outcome } else { nil } } }
   fileprivate func sent(on stream: StreamRef) -> [KademliaMessage] {
     compactMap { if case .send(stream, let bytes) = $0 { try? KademliaMessage(encoded: bytes.rawSpan) } else { nil } }
@@ -138,7 +138,7 @@ extension [HostCore.Output] {
   }
 
   @Test func tooManyRequestsAreResetAndReported() {
-    let stage = Stage { $0.requestBurst = 3 }
+    let stage = Stage { $0.rates.peer.burst = 3 }
     let link = stage.enter(1)
     let stream = StreamRef(connection: link, stream: StreamID(rawValue: 1))
     stage.send(.streamOpened(stream, stage.name))

@@ -41,14 +41,14 @@ private struct World {
       _ = world.host.handle(.streamOpened(stream, "/test/1"), now: world.now)
       _ = world.host.handle(.message(stream, [1]), now: world.now)
       let outputs = world.host.handle(.command(.decline(stream)), now: world.now)
-      #expect(outputs.contains { if case .reset(stream) = $0 { true } else { false } })
+      #expect(outputs.contains { if case .reset(stream, _) = $0 { true } else { false } })
     }
     #expect(world.host.streamCount(of: world.link) == before)
     // A request that is never sent is given up after its time.
     _ = world.host.handle(.streamOpened(world.stream(60), "/test/1"), now: world.now)
     #expect(world.host.streamCount(of: world.link) == before + 1)
     let outputs = world.host.handle(.timer, now: world.now + .seconds(31))
-    #expect(outputs.contains { if case .reset(world.stream(60)) = $0 { true } else { false } })
+    #expect(outputs.contains { if case .reset(world.stream(60), _) = $0 { true } else { false } })
     // What is open then is the first ping's stream.
     let opened = outputs.filter { if case .open = $0 { true } else { false } }
     #expect(world.host.streamCount(of: world.link) == opened.count)

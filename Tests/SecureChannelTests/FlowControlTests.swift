@@ -64,7 +64,7 @@ import Wire
 
     // A reader with no room to grow stays at the first window.
     var limited = Connection.Configuration()
-    limited.windowGrowthMaximum = 0
+    limited.memoryMaximum = 500 << 10
     let small = makeOpenPair(listener: limited)
     small.latency = .milliseconds(20)
     small.produceMaximum = 64 << 20

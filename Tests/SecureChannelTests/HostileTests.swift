@@ -151,7 +151,11 @@ import Wire
     let streams = Array(connection.byID.values)
     #expect(connection.statistics.queuedBytes == streams.reduce(0) { $0 + $1.queuedBytes }, "seed \(seed)")
     #expect(connection.statistics.reassemblyBytes == streams.reduce(0) { $0 + $1.message.count }, "seed \(seed)")
-    #expect(connection.windowGrowth == streams.reduce(0) { $0 + $1.windowSize - 262_144 }, "seed \(seed)")
+    // Every byte that is kept is reserved, and every one reserved is kept.
+    let kept = streams.reduce(0) {
+      $0 + ChannelStream.baseBytes + $1.queuedBytes + $1.message.count + max($1.windowSize - 262_144, $1.unread)
+    }
+    #expect(connection.memory.used == Connection.baseBytes + connection.bufferCharge + kept, "seed \(seed)")
     #expect(connection.inboundCount == streams.filter { !$0.id.isOutbound }.count, "seed \(seed)")
     #expect(connection.unacknowledged == streams.filter { $0.isReleased && !$0.isAcknowledged }.count, "seed \(seed)")
     for stream in streams {

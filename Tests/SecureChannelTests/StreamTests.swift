@@ -83,9 +83,9 @@ import Wire
     pair.run()
     _ = pair.takeOutputs(.listener)
     pair.send(.dialer, pattern(100), on: id)
-    pair.dialer.reset(id, code: 77)
+    pair.dialer.reset(id, code: .rateLimited)
     pair.run()
-    #expect(pair.takeOutputs(.listener) == [.streamFailed(remoteFirst, .streamReset(77))])
+    #expect(pair.takeOutputs(.listener) == [.streamFailed(remoteFirst, .streamReset(.rateLimited))])
     #expect(pair.takeOutputs(.dialer) == [.streamAccepted(id, raw)])
     // A stream that was never announced vanishes without a trace.
     let unseen = pair.open(.dialer, 2, [raw])
@@ -138,7 +138,7 @@ import Wire
     pair.run()
     let tooLarge = ChannelError.messageTooLarge(bytes: 10 << 20 + 1, maximum: 10 << 20)
     #expect(pair.takeOutputs(.listener) == [.streamOpened(remoteFirst, echo), .streamFailed(remoteFirst, tooLarge)])
-    #expect(pair.takeOutputs(.dialer) == [.streamAccepted(id, echo), .streamFailed(id, .streamReset(0))])
+    #expect(pair.takeOutputs(.dialer) == [.streamAccepted(id, echo), .streamFailed(id, .streamReset(.protocolViolation))])
     #expect(pair.listener.bufferedBytes == 0)
 
     // A length that is allowed costs nothing before its bytes arrive.
@@ -161,7 +161,7 @@ import Wire
     let pair = makeOpenPair()
     let id = pair.open(.dialer, 1, [echo], framing: .lengthPrefixed(maximumBytes: 10))
     #expect(pair.send(.dialer, pattern(11), on: id) == 0)
-    #expect(pair.takeOutputs(.dialer) == [.streamFailed(id, .messageTooLarge(bytes: 11, maximum: 10))])
+    #expect(pair.takeOutputs(.dialer) == [.streamFailed(id, .limit("a message of 11 bytes to send, where 10 are allowed"))])
   }
 
   @Test func streamEndingInsideAMessageFails() {
@@ -182,7 +182,8 @@ import Wire
     pair.run()
     #expect(
       pair.takeOutputs(.dialer) == [
-        .streamFailed(ids[3], .streamReset(0)), .streamFailed(ids[4], .streamReset(0)), .streamAccepted(ids[0], echo),
+        .streamFailed(ids[3], .streamReset(.resourceLimit)), .streamFailed(ids[4], .streamReset(.resourceLimit)),
+        .streamAccepted(ids[0], echo),
         .streamAccepted(ids[1], echo), .streamAccepted(ids[2], echo),
       ])
     #expect(pair.listener.statistics.refusedStreams == 2)

@@ -164,7 +164,7 @@ private final class Noted: Simulator.LinkEndpoint {
   func open(_ stream: StreamID, _ names: [ProtocolID], _ now: Instant) {}
   func send(_ stream: StreamID, _ bytes: [UInt8], _ now: Instant) {}
   func finish(_ stream: StreamID, _ now: Instant) {}
-  func reset(_ stream: StreamID, _ now: Instant) {}
+  func reset(_ stream: StreamID, _ code: ResetCode, _ now: Instant) {}
   func close(_ reason: Reason, _ now: Instant) {}
   var streamCount: Int { 0 }
 }

@@ -84,15 +84,12 @@ public struct PeerExchange: Sendable {
     var lastAsk: Instant?
     var refuses = false
   }
-  private struct Allowance {
-    var tokens: Double
-    var at: Instant
-  }
 
   private let localPeer: PeerID
   private let configuration: Configuration
   private var partners: [PeerID: Partner] = [:]
-  private var allowances: [PeerID: Allowance] = [:]
+  /// They outlive links, so that reconnecting earns nothing.
+  private var allowances: TokenBuckets<PeerID>
   private var wantsPeers = true
   private var cache: (addresses: [PeerAddress], at: Instant)?
   /// Never later than the first thing due.
@@ -102,6 +99,9 @@ public struct PeerExchange: Sendable {
   public init(localPeer: PeerID, configuration: Configuration = .init()) {
     self.localPeer = localPeer
     self.configuration = configuration
+    allowances = TokenBuckets(
+      rate: 1 / max(0.001, configuration.serveInterval.seconds), burst: Double(configuration.serveBurst),
+      maximum: configuration.peersMaximum)
   }
 
   /// When `timerFired` is due, or `nil` when nothing is.
@@ -155,32 +155,13 @@ public struct PeerExchange: Sendable {
     }
     let isFirst = partners[peer]?.hasAsked == false
     partners[peer]?.hasAsked = true
-    guard takeToken(peer, now) else {
+    guard allowances.take(peer, now: now) else {
       // One that came back does not know how often it had asked before: it gets no answer, and no blame.
       if !isFirst { outputs.append(.report(peer, .tooManyRequests)) }
       return nil
     }
     let answer = (cache?.addresses ?? []).filter { $0.peer != peer && $0.peer != localPeer }.prefix(maximum)
     return PeerListMessage.response(Array(answer))
-  }
-
-  private mutating func takeToken(_ peer: PeerID, _ now: Instant) -> Bool {
-    if allowances[peer] == nil && allowances.count >= configuration.peersMaximum { dropFullAllowances(now) }
-    guard allowances[peer] != nil || allowances.count < configuration.peersMaximum else { return false }
-    var allowance = allowances[peer] ?? Allowance(tokens: Double(configuration.serveBurst), at: now)
-    let earned = (now - allowance.at).seconds / max(0.001, configuration.serveInterval.seconds)
-    allowance.tokens = min(Double(configuration.serveBurst), allowance.tokens + max(0, earned))
-    allowance.at = now
-    let isAllowed = allowance.tokens >= 1
-    if isAllowed { allowance.tokens -= 1 }
-    allowances[peer] = allowance
-    return isAllowed
-  }
-
-  /// Forgets those that have earned everything back: a new allowance is the same. They outlive links, so that reconnecting earns nothing.
-  private mutating func dropFullAllowances(_ now: Instant) {
-    let whole = configuration.serveInterval * configuration.serveBurst
-    allowances = allowances.filter { now - $0.value.at < whole }
   }
 
   private mutating func receive(_ bytes: [UInt8], from peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {

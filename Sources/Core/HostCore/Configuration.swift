@@ -32,10 +32,12 @@ extension HostCore {
     public var discovery = Discoverer.Configuration()
     /// Protocols that a peer may use before it is introduced: the chain's own handshake.
     public var introductionProtocols: Set<ProtocolID> = []
-    /// Messages a second that one peer may send on request protocols, and the burst it may send at once (seed S4: 100).
-    public var requestRate = 100.0
-    /// See ``requestRate``.
-    public var requestBurst = 200.0
+    /// How much one peer may send and is sent.
+    public var rates = RateLimits()
+    /// The most bytes of peers' requests that wait for this host's answers, over all peers. Default 128 MiB; further requests are refused.
+    public var memoryMaximum = 128 << 20
+    /// The same of one peer. Default 32 MiB: three of the longest requests.
+    public var memoryPerPeerMaximum = 32 << 20
     /// How long identify may take.
     public var identifyTimeout = Duration.seconds(10)
 

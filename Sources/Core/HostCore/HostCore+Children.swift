@@ -108,8 +108,8 @@ extension HostCore {
     case .disconnect(let peer, let reason): run(peering: .disconnect(peer, reason), now, &outputs)
     case .request(let id, let peer, let name, let payload, let timeout):
       request(id, peer, name, payload, timeout: timeout, now, &outputs)
-    case .respond(let stream, let payload): _ = requests.respond(stream, payload, into: &outputs)
-    case .decline(let stream): _ = requests.respond(stream, nil, into: &outputs)
+    case .respond(let stream, let payload): requests.respond(stream, payload, into: &outputs)
+    case .decline(let stream): requests.respond(stream, nil, into: &outputs)
     case .openApplicationStream(let token, let peer, let names):
       claim(peer)
       guard let connection = admitted[peer], links[connection]?.isClosing == false else {
@@ -153,7 +153,7 @@ extension HostCore {
     guard let connection = admitted[peer] else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
     guard requests.hasRoom(connection) else { return outputs.append(.event(.response(id, .failure(.tooManyInFlight)))) }
     guard let stream = makeStream(peer, .request) else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
-    requests.start(id, on: stream, name, payload, deadline: now + timeout, into: &outputs)
+    requests.start(id, on: stream, name, payload, deadline: now + timeout, now: now, into: &outputs)
   }
 }
 

@@ -38,7 +38,7 @@ extension HostCore {
   func serveDialBack(to peer: PeerID, _ request: [UInt8], on stream: StreamRef, _ now: Instant, _ outputs: inout [Output]) {
     let ip = links[stream.connection]?.remote.ipAddress
     guard let outcome = dialBackServer.serve(peer, from: ip, request.rawSpan, now: now) else {
-      _ = requests.respond(stream, nil, into: &outputs)
+      requests.respond(stream, nil, code: .protocolViolation, into: &outputs)
       return run(peering: .report(peer, .malformedMessage), now, &outputs)
     }
     perform(outcome, stream, &outputs)
@@ -51,7 +51,7 @@ extension HostCore {
 
   private func perform(_ outcome: DialBackServer.Outcome, _ stream: StreamRef, _ outputs: inout [Output]) {
     switch outcome {
-    case .answer(let bytes): _ = requests.respond(stream, bytes, into: &outputs)
+    case .answer(let bytes): requests.respond(stream, bytes, into: &outputs)
     case .probe(let id, let address, let peer, let timeout):
       dialBacks[id] = stream
       outputs.append(.discover(.probe(id, address, peer, timeout: timeout)))

@@ -268,7 +268,7 @@ extension HostCore {
   func openedKademlia(_ stream: StreamRef, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     let open = links[stream.connection]?.streams.values.count { if case .kademlia = $0 { true } else { false } } ?? 0
     guard kademliaState?.machine.mode == .server, open < Self.streamsMaximum else {
-      outputs.append(.reset(stream))
+      outputs.append(.reset(stream, code: .resourceLimit))
       return false
     }
     kademliaState!.served.set(stream, now + Self.streamIdle)
@@ -276,10 +276,7 @@ extension HostCore {
   }
 
   func serveKademlia(_ stream: StreamRef, _ peer: PeerID, _ bytes: [UInt8], _ now: Instant, _ outputs: inout [Output]) {
-    guard links[stream.connection]?.bucket.take(now: now) == true else {
-      outputs.append(.reset(stream))
-      return run(peering: .report(peer, .rateExceeded), now, &outputs)
-    }
+    guard mayAsk(stream, kademliaState!.name, now, &outputs) else { return }
     var wanted: [Kademlia.Output] = []
     let service = kademliaState!.machine.serve(
       peer, bytes.rawSpan, now: now, isConnected: { [peering] in peering.isActive($0) },
@@ -287,7 +284,7 @@ extension HostCore {
     switch service {
     case .answer(let answer): outputs.append(.send(stream, answer))
     case .silence: break
-    case .refuse: outputs.append(.reset(stream))
+    case .refuse: outputs.append(.reset(stream, code: .protocolViolation))
     }
     if service == .refuse { kademliaState!.served.remove(stream) } else { kademliaState!.served.set(stream, now + Self.streamIdle) }
     perform(kademlia: wanted, now, &outputs)

@@ -13,22 +13,29 @@ extension HostCore {
     switch name {
     case HostProtocols.ping: set(.pingAnswerer)
     case HostProtocols.identify:
+      guard mayAsk(stream, name, now, &outputs) else { return }
       set(.identifyAnswerer)
       outputs.append(.send(stream, description(for: link).encoded))
       outputs.append(.finish(stream))
-    case HostProtocols.identifyPush: set(.identifyPush(collected: [], messages: 0))
+    case HostProtocols.identifyPush:
+      // One at a time, so that what is kept of unfinished ones is bounded by one.
+      guard !link.streams.values.contains(where: { if case .identifyPush = $0 { true } else { false } }) else {
+        return outputs.append(.reset(stream, code: .resourceLimit))
+      }
+      guard mayAsk(stream, name, now, &outputs) else { return }
+      set(.identifyPush(collected: [], messages: 0))
     case HostProtocols.goodbye: set(.goodbye)
     default:
       guard link.isActive || configuration.introductionProtocols.contains(name) else {
         // Nothing but the introduction is served before the introduction.
-        return outputs.append(.reset(stream))
+        return outputs.append(.reset(stream, code: .gated))
       }
       if let version = GossipProtocol(name: name.name), configuration.gossip != nil {
         set(.gossipIn)
         connectGossip(stream.connection, speaking: version, now, &outputs)
       } else if name == kademliaState?.name {
         if openedKademlia(stream, now, &outputs) { set(.kademlia) }
-      } else if requests.opened(stream, name, now: now, into: &outputs) {
+      } else if mayAsk(stream, name, now, &outputs), requests.opened(stream, name, now: now, into: &outputs) {
         set(.request)
       }
     }
@@ -37,20 +44,30 @@ extension HostCore {
   func message(_ stream: StreamRef, _ bytes: [UInt8], _ now: Instant, _ outputs: inout [Output]) {
     guard let link = links[stream.connection], let role = link.streams[stream.stream] else { return }
     switch role {
-    case .gossipIn: run(gossip: .received(link.peer, bytes), now, &outputs)
-    case .pingAnswerer: outputs.append(.send(stream, bytes))
+    case .gossipIn:
+      // What is too much is dropped unread; what was good of it comes again by gossip.
+      guard isWithin(link.rates.takeGossip(bytes.count, now: now), link.peer, now, &outputs) else {
+        streamRefusals[.rateLimited, default: 0] += 1
+        return
+      }
+      run(gossip: .received(link.peer, bytes), now, &outputs)
+    case .pingAnswerer:
+      guard isWithin(link.rates.takePing(now: now), link.peer, now, &outputs) else {
+        return outputs.append(.reset(stream, code: .rateLimited))
+      }
+      outputs.append(.send(stream, bytes))
     case .keepAlive(let nonce):
       if bytes.prefix(8).elementsEqual(Self.pingBytes(nonce).prefix(8)) {
         run(peering: .pong(stream.connection, nonce: nonce), now, &outputs)
       }
     case .identifyPush(var collected, let messages):
-      guard messages < IdentifyInfo.maximumMessages else { return outputs.append(.reset(stream)) }
+      guard messages < IdentifyInfo.maximumMessages else { return outputs.append(.reset(stream, code: .protocolViolation)) }
       collected.append(contentsOf: bytes)
       links[stream.connection]?.streams[stream.stream] = .identifyPush(collected: collected, messages: messages + 1)
     case .goodbye: links[stream.connection]?.farewell = try? Reason(encoded: bytes.rawSpan)
     case .kademlia: serveKademlia(stream, link.peer, bytes, now, &outputs)
     case .request:
-      switch requests.message(stream, bytes, now: now, into: &outputs) {
+      switch requests.message(stream, bytes, memory: link.memory, now: now, into: &outputs) {
       case .request(let name, let payload): received(stream, link.peer, name, payload, now, &outputs)
       case .response(let id, let payload):
         links[stream.connection]?.streams[stream.stream] = nil
@@ -61,23 +78,34 @@ extension HostCore {
     }
   }
 
-  /// A peer's whole request: within its rate it is answered here or by the parent.
+  /// A peer's whole request, to be answered here or by the parent.
   private func received(
     _ stream: StreamRef, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], _ now: Instant, _ outputs: inout [Output]
   ) {
-    guard links[stream.connection]?.bucket.take(now: now) == true else {
-      _ = requests.respond(stream, nil, into: &outputs)
-      return run(peering: .report(peer, .rateExceeded), now, &outputs)
-    }
     if configuration.exchangesPeers && name == HostProtocols.peers(configuration.network) {
       let answer = servePeers(to: peer, payload, now, &outputs)
-      _ = requests.respond(stream, answer, into: &outputs)
+      requests.respond(stream, answer, into: &outputs)
       return
     }
     if configuration.discovery.dialBack.isEnabled && name == HostProtocols.autoNAT {
       return serveDialBack(to: peer, payload, on: stream, now, &outputs)
     }
     outputs.append(.event(.request(InboundRequest(stream: stream, peer: peer, protocolID: name, payload: payload))))
+  }
+
+  // MARK: Rates
+
+  /// Whether a peer's request is within its rate; otherwise its stream is reset with a code that says so.
+  func mayAsk(_ stream: StreamRef, _ name: ProtocolID, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+    guard let link = links[stream.connection] else { return false }
+    if isWithin(link.rates.takeRequest(name, now: now), link.peer, now, &outputs) { return true }
+    if !requests.respond(stream, nil, code: .rateLimited, into: &outputs) { outputs.append(.reset(stream, code: .rateLimited)) }
+    return false
+  }
+
+  private func isWithin(_ verdict: InboundRates.Verdict, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+    if case .refused(isOffence: true) = verdict { run(peering: .report(peer, .rateExceeded), now, &outputs) }
+    return verdict == .within
   }
 
   func streamFinished(_ stream: StreamRef, _ now: Instant, _ outputs: inout [Output]) {
@@ -99,7 +127,12 @@ extension HostCore {
   }
 
   func streamEnded(_ stream: StreamRef, _ error: ChannelError?, _ now: Instant, _ outputs: inout [Output]) {
-    guard let role = links[stream.connection]?.streams.removeValue(forKey: stream.stream) else { return }
+    guard let link = links[stream.connection], let role = link.streams.removeValue(forKey: stream.stream) else { return }
+    switch error {
+    case .messageTooLarge: run(peering: .report(link.peer, .oversizedMessage), now, &outputs)
+    case .protocolViolation: run(peering: .report(link.peer, .protocolViolation), now, &outputs)
+    default: break
+    }
     switch role {
     case .request:
       if let (id, result) = requests.ended(stream, error) { answered(id, result, now, &outputs) }

@@ -33,7 +33,13 @@ public final class HostCore {
   var dialBackServer: DialBackServer
   /// Whose request each dial-back answers.
   var dialBacks: [ProbeID: StreamRef] = [:]
-  var requests = Requests(configuration: .init())
+  var requests: Requests
+  /// What peers make this host keep: requests that wait for an answer. Links keep their own books.
+  public let memory: MemoryScope
+  /// Streams, requests and messages of peers that were refused, by what the peer was told. What else was refused is in ``peering``.
+  public internal(set) var streamRefusals: [ResetCode: UInt64] = [:]
+  /// Connections that could not be taken for a want of this machine's.
+  public private(set) var connectionsNotAccepted: UInt64 = 0
   var links: [ConnectionID: Link] = [:]
   var admitted: [PeerID: ConnectionID] = [:]
   /// Requests that the host itself sent, by their IDs (top bit set).
@@ -62,6 +68,8 @@ public final class HostCore {
     self.key = key
     self.crypto = crypto
     self.configuration = configuration
+    memory = MemoryScope(limit: configuration.memoryMaximum)
+    requests = Requests(configuration: .init(), rates: configuration.rates)
     var generator = SeededGenerator(seed: seed)
     peering = PeeringMachine(
       localPeer: key.peerID, configuration: configuration.peering, book: book, clock: clock, seed: generator.next(), now: now)
@@ -116,7 +124,11 @@ public final class HostCore {
     let first = outputs.count
     perform(input, now, &outputs)
     // A stream that this side gives up ends without a word from the shell.
-    for output in outputs[first...] { if case .reset(let stream) = output { links[stream.connection]?.streams[stream.stream] = nil } }
+    for output in outputs[first...] {
+      guard case .reset(let stream, let code) = output else { continue }
+      links[stream.connection]?.streams[stream.stream] = nil
+      if code != .unspecified { streamRefusals[code, default: 0] += 1 }
+    }
   }
 
   private func perform(_ input: Input, _ now: Instant, _ outputs: inout [Output]) {
@@ -127,7 +139,12 @@ public final class HostCore {
       run(kademlia: .listening(addresses), now, &outputs)
       outputs.append(.event(.listening(addresses)))
       run(discoverer: .listening(addresses), now, &outputs)
-    case .accepted(let connection, let remote): run(peering: .accepted(connection, remote: remote), now, &outputs)
+    case .accepted(let connection, let remote):
+      run(peering: .accepted(connection, remote: remote), now, &outputs)
+      if peering.hasLink(connection) { outputs.append(.accept(connection)) }
+    case .notAccepted(let count, let reason):
+      connectionsNotAccepted += UInt64(max(0, count))
+      outputs.append(.event(.notAccepted(count, reason)))
     case .failed(let connection, let error): failed(connection, error, now, &outputs)
     case .established(let connection, let identity, let remote): established(connection, identity, remote, now, &outputs)
     case .closed(let connection, let error): closed(connection, error, now, &outputs)
@@ -169,6 +186,7 @@ public final class HostCore {
 
   private func timer(_ now: Instant, _ outputs: inout [Output]) {
     if let deadline = requests.nextDeadline, deadline <= now {
+      requests.release(now, into: &outputs)
       for id in requests.expire(now, into: &outputs) { answered(id, .failure(.timeout), now, &outputs) }
     }
     if let deadline = peeringDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
@@ -185,7 +203,7 @@ public final class HostCore {
   ) {
     links[connection] = Link(
       peer: identity.peer, remote: remote, direction: connection.isInbound ? .inbound : .outbound,
-      bucket: TokenBucket(rate: configuration.requestRate, burst: configuration.requestBurst, now: now))
+      rates: InboundRates(configuration.rates, now: now), memory: MemoryScope(limit: configuration.memoryPerPeerMaximum, in: memory))
     run(peering: .proven(connection, identity.peer, remote: remote, setUpTime: identity.setUpTime), now, &outputs)
   }
 
@@ -251,7 +269,7 @@ public final class HostCore {
   /// A dial failed, or an accepted link before it was proven.
   private func failed(_ connection: ConnectionID, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
     if connection.isInbound {
-      run(peering: .closed(connection, .handshake(error.description)), now, &outputs)
+      run(peering: .closed(connection, Self.handshakeEnd(error)), now, &outputs)
     } else {
       run(peering: .dialFailed(connection, Self.dialFailure(error)), now, &outputs)
     }
@@ -270,11 +288,20 @@ public final class HostCore {
     }
   }
 
+  private static func handshakeEnd(_ error: ChannelError) -> LinkEnd {
+    switch error {
+    case .limit(let text): .limit(text)
+    case .handshakeTimeout: .goodbye(Reason(.handshakeTimeout))
+    default: .handshake(error.description)
+    }
+  }
+
   private static func linkEnd(_ error: ChannelError) -> LinkEnd {
     switch error {
     case .endOfFile, .remoteGoAway(0): .remoteClosed
     case .transport(let text): .transport(text)
     case .closedLocally(let text): .transport(text)
+    case .limit(let text): .limit(text)
     default: .protocolViolation(error.description)
     }
   }
@@ -293,7 +320,7 @@ public final class HostCore {
     let id = RequestID(rawValue: nextOwnRequest | 1 << 63)
     nextOwnRequest += 1
     ownRequests[id] = request
-    requests.start(id, on: stream, name, payload, deadline: now + timeout, into: &outputs)
+    requests.start(id, on: stream, name, payload, deadline: now + timeout, now: now, into: &outputs)
   }
 
   /// A request ended: the host's own are used here, the others are told to the parent.

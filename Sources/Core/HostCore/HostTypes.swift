@@ -58,6 +58,15 @@ public enum RequestError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The peer closed the stream without an answer.
   case noAnswer
 
+  /// Whether the same request may go well a little later: nobody did wrong.
+  public var isTemporary: Bool {
+    switch self {
+    case .tooManyInFlight: true
+    case .failed(.streamReset(let code)): code.isTemporary
+    default: false
+    }
+  }
+
   public var description: String {
     switch self {
     case .notConnected: "not connected"
@@ -74,8 +83,10 @@ extension HostCore {
   public enum Input: Sendable {
     /// The addresses that are now listened on.
     case listening([Multiaddr])
-    /// A transport connection was accepted; nothing is proven yet.
+    /// The transport has a new connection, and nothing was done with it yet: the answer is the output `accept` or `close`.
     case accepted(ConnectionID, remote: Multiaddr)
+    /// Connections could not be taken, for a want of this machine's; how many, or 1 when nobody knows.
+    case notAccepted(Int, Reason)
     /// A dial, or the set-up of a dialled or accepted link, failed; the link is gone.
     case failed(ConnectionID, ChannelError)
     /// The handshake proved the remote. The shell holds the remote's streams back until `admit`.
@@ -108,6 +119,8 @@ extension HostCore {
   public enum Output: Sendable {
     /// Connect to the address and run the handshake; answer with `established` or `failed`.
     case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
+    /// Run the handshake of a connection that was announced by `accepted`; answer with `established` or `failed`.
+    case accept(ConnectionID)
     /// The link may be used: deliver its streams.
     case admit(ConnectionID)
     /// Send what is queued, at most for a second, then close the link or give up the dial. `closed` or `failed` follows.
@@ -122,8 +135,8 @@ extension HostCore {
     case send(StreamRef, [UInt8])
     /// This side will send no more on the stream.
     case finish(StreamRef)
-    /// Give the stream up at once.
-    case reset(StreamRef)
+    /// Give the stream up at once; the peer is told the code.
+    case reset(StreamRef, code: ResetCode = .unspecified)
     /// The protocols that this host answers have changed.
     case protocols(ProtocolTable)
     /// Changes to the peer book, to be made durable some time soon.
@@ -218,6 +231,8 @@ extension HostCore {
     case publishFailed(Topic, PublishError)
     /// What happened in the mesh.
     case mesh(GossipEvent)
+    /// Connections could not be taken; how many, and why.
+    case notAccepted(Int, Reason)
     /// What happened with peers; for logs, metrics and `explain`.
     case peering(PeeringEvent)
     /// What came of an operator's command.

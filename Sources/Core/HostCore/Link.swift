@@ -39,13 +39,16 @@ final class Link {
   /// The reason that the remote gave for closing.
   var farewell: Reason?
   var isClosing = false
-  var bucket: TokenBucket
+  var rates: InboundRates
+  /// What the peer makes the host keep.
+  let memory: MemoryScope
 
-  init(peer: PeerID, remote: Multiaddr, direction: Direction, bucket: TokenBucket) {
+  init(peer: PeerID, remote: Multiaddr, direction: Direction, rates: InboundRates, memory: MemoryScope) {
     self.peer = peer
     self.remote = remote
     self.direction = direction
-    self.bucket = bucket
+    self.rates = rates
+    self.memory = memory
   }
 
   func makeStream(_ connection: ConnectionID, _ role: StreamRole) -> StreamRef {
@@ -53,29 +56,5 @@ final class Link {
     nextStream += 1
     streams[stream] = role
     return StreamRef(connection: connection, stream: stream)
-  }
-}
-
-/// A rate with a burst: `rate` tokens a second up to `burst`.
-struct TokenBucket: Sendable {
-  private let rate: Double
-  private let burst: Double
-  private var tokens: Double
-  private var last: Instant
-
-  init(rate: Double, burst: Double, now: Instant) {
-    self.rate = rate
-    self.burst = burst
-    tokens = burst
-    last = now
-  }
-
-  /// Takes a token; false when there is none.
-  mutating func take(now: Instant) -> Bool {
-    tokens = min(burst, tokens + (now - last).seconds * rate)
-    last = now
-    guard tokens >= 1 else { return false }
-    tokens -= 1
-    return true
   }
 }

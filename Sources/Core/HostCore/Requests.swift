@@ -25,42 +25,89 @@ struct Requests {
 
   private enum Inbound {
     case awaitingRequest(ProtocolID)
-    case awaitingAnswer
+    /// The payload is with whoever answers; its bytes are reserved until then.
+    case awaitingAnswer(bytes: Int, of: MemoryScope)
+  }
+
+  /// A request of this side that waits for its turn, so that the peer's limits hold.
+  private struct Parked {
+    let stream: StreamRef
+    let protocolID: ProtocolID
+    let payload: [UInt8]?
   }
 
   private let configuration: Configuration
+  private let limits: RateLimits
+  private var rates: [ConnectionID: OutboundRates] = [:]
+  private var parked: [ConnectionID: [Parked]] = [:]
+  /// When the first parked request of a link may go.
+  private var releases = DeadlineQueue<ConnectionID>()
   private var outbound: [StreamRef: Outbound] = [:]
   private var inbound: [StreamRef: Inbound] = [:]
   private var outboundCount: [ConnectionID: Int] = [:]
   private var inboundCount: [ConnectionID: Int] = [:]
   private var deadlines = DeadlineQueue<StreamRef>()
 
-  init(configuration: Configuration) { self.configuration = configuration }
+  init(configuration: Configuration, rates: RateLimits) {
+    self.configuration = configuration
+    limits = rates
+  }
 
-  var nextDeadline: Instant? { deadlines.next }
+  var nextDeadline: Instant? { [deadlines.next, releases.next].lazy.compactMap { $0 }.min() }
   var inFlight: Int { outbound.count }
 
   /// Whether another request may be sent on the link.
   func hasRoom(_ connection: ConnectionID) -> Bool { outboundCount[connection, default: 0] < configuration.outboundPerLinkMaximum }
 
   /// Sends a request on a stream that has not been used. Without a payload the remote speaks first, and everything up
-  /// to its end is the answer, as identify does it.
+  /// to its end is the answer, as identify does it. Where the peer was asked as often as it allows, the request waits here.
   mutating func start(
-    _ id: RequestID, on stream: StreamRef, _ protocolID: ProtocolID, _ payload: [UInt8]?, deadline: Instant,
+    _ id: RequestID, on stream: StreamRef, _ protocolID: ProtocolID, _ payload: [UInt8]?, deadline: Instant, now: Instant,
     into outputs: inout [HostCore.Output]
   ) {
     outbound[stream] = Outbound(id: id, collectsAll: payload == nil)
     outboundCount[stream.connection, default: 0] += 1
     deadlines.set(stream, deadline)
-    outputs.append(.open(stream, [protocolID]))
-    if let payload { outputs.append(.send(stream, payload)) }
-    outputs.append(.finish(stream))
+    let connection = stream.connection
+    let request = Parked(stream: stream, protocolID: protocolID, payload: payload)
+    let own = rates[connection] ?? OutboundRates(limits, now: now)
+    rates[connection] = own
+    let ready = own.ready(protocolID, now: now)
+    if ready <= now && parked[connection] == nil {
+      send(request, now, &outputs)
+    } else {
+      parked[connection, default: []].append(request)
+      if releases[connection] == nil { releases.set(connection, max(ready, now)) }
+    }
+  }
+
+  private mutating func send(_ request: Parked, _ now: Instant, _ outputs: inout [HostCore.Output]) {
+    rates[request.stream.connection]?.take(request.protocolID, now: now)
+    outputs.append(.open(request.stream, [request.protocolID]))
+    if let payload = request.payload { outputs.append(.send(request.stream, payload)) }
+    outputs.append(.finish(request.stream))
+  }
+
+  /// Sends the requests whose turn has come, in the order in which they were made.
+  mutating func release(_ now: Instant, into outputs: inout [HostCore.Output]) {
+    while let connection = releases.popExpired(now) {
+      var waiting = parked.removeValue(forKey: connection) ?? []
+      var sent = 0
+      while sent < waiting.count, rates[connection]?.ready(waiting[sent].protocolID, now: now) ?? now <= now {
+        send(waiting[sent], now, &outputs)
+        sent += 1
+      }
+      waiting.removeFirst(sent)
+      guard let next = waiting.first, let rates = rates[connection] else { continue }
+      parked[connection] = waiting
+      releases.set(connection, rates.ready(next.protocolID, now: now))
+    }
   }
 
   /// A peer opened a request stream. Returns false when it was refused for being one too many.
   mutating func opened(_ stream: StreamRef, _ protocolID: ProtocolID, now: Instant, into outputs: inout [HostCore.Output]) -> Bool {
     guard inboundCount[stream.connection, default: 0] < configuration.inboundPerLinkMaximum else {
-      outputs.append(.reset(stream))
+      outputs.append(.reset(stream, code: .resourceLimit))
       return false
     }
     inbound[stream] = .awaitingRequest(protocolID)
@@ -76,7 +123,9 @@ struct Requests {
     case nothing
   }
 
-  mutating func message(_ stream: StreamRef, _ bytes: [UInt8], now: Instant, into outputs: inout [HostCore.Output]) -> Received? {
+  mutating func message(
+    _ stream: StreamRef, _ bytes: [UInt8], memory: MemoryScope, now: Instant, into outputs: inout [HostCore.Output]
+  ) -> Received? {
     if var request = outbound[stream] {
       guard request.collectsAll else {
         endOutbound(stream)
@@ -94,13 +143,18 @@ struct Requests {
     }
     switch inbound[stream] {
     case .awaitingRequest(let protocolID):
-      inbound[stream] = .awaitingAnswer
+      guard memory.reserve(bytes.count) else {
+        endInbound(stream)
+        outputs.append(.reset(stream, code: .resourceLimit))
+        return .nothing
+      }
+      inbound[stream] = .awaitingAnswer(bytes: bytes.count, of: memory)
       deadlines.set(stream, now + configuration.inboundTimeout)
       return .request(protocolID, bytes)
     case .awaitingAnswer:
       // A second request on the same stream breaks the protocol.
       endInbound(stream)
-      outputs.append(.reset(stream))
+      outputs.append(.reset(stream, code: .protocolViolation))
       return .nothing
     case nil: return nil
     }
@@ -130,21 +184,25 @@ struct Requests {
     outbound[stream] != nil ? ended(stream, nil) : nil
   }
 
-  /// Answers a peer's request; `nil` declines it. Returns false when nobody waits on the stream any more.
-  mutating func respond(_ stream: StreamRef, _ payload: [UInt8]?, into outputs: inout [HostCore.Output]) -> Bool {
+  /// Answers a peer's request; `nil` declines it with a code. Returns false when nobody waits on the stream any more.
+  @discardableResult
+  mutating func respond(
+    _ stream: StreamRef, _ payload: [UInt8]?, code: ResetCode = .unspecified, into outputs: inout [HostCore.Output]
+  ) -> Bool {
     guard case .awaitingAnswer = inbound[stream] else { return false }
     endInbound(stream)
     if let payload {
       outputs.append(.send(stream, payload))
       outputs.append(.finish(stream))
     } else {
-      outputs.append(.reset(stream))
+      outputs.append(.reset(stream, code: code))
     }
     return true
   }
 
   /// A link ended: every request on it ends, in the order of their streams.
   mutating func linkClosed(_ connection: ConnectionID, _ error: ChannelError) -> [(RequestID, Result<[UInt8], RequestError>)] {
+    rates[connection] = nil
     guard outboundCount[connection] != nil || inboundCount[connection] != nil else { return [] }
     for stream in inbound.keys.filter({ $0.connection == connection }) { endInbound(stream) }
     return outbound.keys.filter { $0.connection == connection }.sorted().compactMap { ended($0, error) }
@@ -167,12 +225,18 @@ struct Requests {
 
   private mutating func endOutbound(_ stream: StreamRef) {
     outbound[stream] = nil
+    if var waiting = parked[stream.connection] {
+      waiting.removeAll { $0.stream == stream }
+      parked[stream.connection] = waiting.isEmpty ? nil : waiting
+      if waiting.isEmpty { releases.remove(stream.connection) }
+    }
     deadlines.remove(stream)
     Self.decrement(&outboundCount, stream.connection)
   }
 
   private mutating func endInbound(_ stream: StreamRef) {
-    guard inbound.removeValue(forKey: stream) != nil else { return }
+    guard let state = inbound.removeValue(forKey: stream) else { return }
+    if case .awaitingAnswer(let bytes, let memory) = state { memory.release(bytes) }
     deadlines.remove(stream)
     Self.decrement(&inboundCount, stream.connection)
   }

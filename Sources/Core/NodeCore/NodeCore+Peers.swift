@@ -25,7 +25,7 @@ extension NodeCore {
     case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)
     case .listening: advertiseServices(now, &outputs)
     case .operated(let id, let answer): outputs.append(.answer(QueryID(rawValue: id.rawValue), .operated(answer)))
-    case .identified, .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp, .discovery: break
+    case .identified, .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp, .discovery, .notAccepted: break
     }
     switch event {
     case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp, .operated: break
@@ -205,6 +205,7 @@ extension NodeCore {
         failure = .malformed
       }
     case .failure(.timeout): failure = .late
+    case .failure(let error) where error.isTemporary: failure = .linkLost
     case .failure(.notConnected), .failure(.tooManyInFlight): failure = .linkLost
     case .failure(.failed), .failure(.noAnswer): failure = host.peering.isActive(peer) ? .declined : .linkLost
     }

@@ -3,6 +3,7 @@ import HostCore
 import Identity
 import Ledger
 import Peering
+import SecureChannel
 import Sync
 import Wire
 
@@ -216,6 +217,12 @@ public struct NodeStatistics: Sendable {
   public var transactionsAccepted: UInt64
   /// What happened for which reason since the start.
   public var reasons: ReasonCounts
+  /// Streams, requests and messages of peers that were refused, by what the peer was told.
+  public var streamRefusals: [ResetCode: UInt64]
+  /// Connections that could not be taken for a want of this machine's.
+  public var connectionsNotAccepted: UInt64
+  /// Bytes of peers' requests that wait for this node's answers.
+  public var requestBytes: Int
   /// Kademlia: servers known, entries held, look-ups; all 0 where it is switched off.
   public var kademlia = Kademlia.Statistics()
 }

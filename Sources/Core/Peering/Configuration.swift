@@ -31,8 +31,13 @@ public struct PeeringConfiguration: Sendable {
   public var exemptsLoopback = true
   /// The most accepted links that have not proven who they are. Default 32; each costs a socket and a handshake's memory.
   public var handshakesMaximum = 32
+  /// The same from one IP address. Default 4; ``exemptsLoopback`` holds here too.
+  public var handshakesPerIPMaximum = 4
   /// The same from one /24 or /48 of the public Internet, so that nobody takes all of them. Default 8.
   public var handshakesPerSubnetMaximum = 8
+  /// How long a handshake is left alone when all of ``handshakesMaximum`` are taken; after that it may have to make room for somebody
+  /// from a network with fewer. Default 2 s: an honest one takes three round trips.
+  public var handshakePatience = Duration.seconds(2)
   /// Accepted links a second in the long run, and at once. Defaults 20 and 64: X25519 for 20 handshakes costs about 1 % of a core.
   public var acceptsPerSecond = 20.0
   /// See ``acceptsPerSecond``.
@@ -127,6 +132,13 @@ public struct PeeringConfiguration: Sendable {
   /// as there are enough outbound links. `nil` makes none. Default 2 min.
   public var feelerInterval: Duration? = .seconds(120)
 
+  /// Accepted links from one IP address that may end for their score before further ones are refused for ``misdeedPause``: names are free,
+  /// addresses are not. Default 3; ``exemptsLoopback`` holds here too.
+  public var misdeedsPerIPMaximum = 3
+  /// The time in which such an address earns one more link. Default 60 s: behind one address may be many.
+  public var misdeedPause = Duration.seconds(60)
+  /// The most addresses whose misdeeds are remembered. Default 4,096.
+  public var misdeedAddressesMaximum = 4_096
   /// The time in which a score halves. Default 10 min.
   public var scoreHalfLife = Duration.seconds(600)
   /// The score at which a peer is disconnected. Default 20.

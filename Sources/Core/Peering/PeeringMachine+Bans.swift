@@ -13,6 +13,10 @@ extension PeeringMachine {
     emit(.offence(peer, offence, score: score), now, &outputs)
     putRow(peer, now, &outputs)
     if isTrusted(peer) { return }
+    if score >= configuration.disconnectScore, let id = linkOfPeer[peer], let link = links[id], link.direction == .inbound, let ip = link.ip
+    {
+      _ = misdeeds.take(ip, now: now)
+    }
     if score >= configuration.banScore, known[.peer(peer)]?.role != .keep {
       ban(culprit(peer), configuration.banDuration, "score \(Int(score)) after \(offence.rawValue)", isOperators: false, now, &outputs)
     } else if score >= configuration.disconnectScore {

@@ -72,7 +72,7 @@ extension PeeringMachine {
     }
     let group = book.groups.source(author, at: linkOfPeer[author].flatMap { links[$0]?.ip })
     for item in items {
-      guard tellers.mayTell(group, now) else { return }
+      guard tellers.take(group, now: now) else { return }
       learn(item, source, group, now, &outputs)
     }
   }

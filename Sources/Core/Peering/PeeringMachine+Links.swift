@@ -13,7 +13,7 @@ extension PeeringMachine {
       emit(.refused(id, remote, fault), now, &outputs)
       return
     }
-    acceptTokens = max(0, acceptTokens - 1)
+    _ = accepts.take(now: now)
     // Two seconds more than the handshake has, so that the secure channel's own, better explained timeout comes first.
     let deadline = now + configuration.handshakeTimeout + .seconds(2)
     var link = Link(id: id, direction: .inbound, address: remote, ip: ip, state: .accepted, since: now, deadline: deadline)
@@ -34,15 +34,18 @@ extension PeeringMachine {
       if ip.isRoutable, slots.bySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.perSubnetMaximum {
         return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
       }
+      if misdeeds.available(ip, now: now) < 1 { return Reason(.lowScore, "peers at that address did wrong") }
+      if slots.unprovenByIP[ip] ?? 0 >= configuration.handshakesPerIPMaximum {
+        return Reason(.busy, "\(configuration.handshakesPerIPMaximum) handshakes under way with that address")
+      }
       if ip.isRoutable, slots.unprovenBySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.handshakesPerSubnetMaximum {
         return Reason(.busy, "\(configuration.handshakesPerSubnetMaximum) handshakes under way with that network")
       }
     }
-    if slots.unproven >= configuration.handshakesMaximum { return Reason(.busy, "\(slots.unproven) handshakes under way") }
-    let earned = (now - acceptTokensAt).seconds * configuration.acceptsPerSecond
-    acceptTokens = min(configuration.acceptBurst, acceptTokens + max(0, earned))
-    acceptTokensAt = now
-    if acceptTokens < 1 { return Reason(.busy, "over \(configuration.acceptsPerSecond) new links a second") }
+    if accepts.available(now: now) < 1 { return Reason(.busy, "over \(configuration.acceptsPerSecond) new links a second") }
+    if slots.unproven >= configuration.handshakesMaximum && !crowdOutHandshake(for: ip, now, &outputs) {
+      return Reason(.busy, "\(slots.unproven) handshakes under way")
+    }
     let reserve = slotsForDials
     // One eviction makes one slot: what is missing for dials is not made up for.
     if slots.total + reserve > configuration.totalMaximum
@@ -217,7 +220,7 @@ extension PeeringMachine {
       switch end {
       case .goodbye(let reason): dialFailed(id, .goodbye(reason), now, &outputs)
       case .transport(let text): dialFailed(id, .transport(text), now, &outputs)
-      case .handshake(let text), .protocolViolation(let text): dialFailed(id, .handshake(text), now, &outputs)
+      case .handshake(let text), .limit(let text), .protocolViolation(let text): dialFailed(id, .handshake(text), now, &outputs)
       case .remoteClosed: dialFailed(id, .transport("closed by the remote"), now, &outputs)
       }
       return
@@ -268,6 +271,8 @@ extension PeeringMachine {
   /// What the end of a proven link means for the next dial.
   private mutating func settleEntry(of link: Link, _ peer: PeerID, _ reason: Reason, _ now: Instant) {
     let configuration = configuration
+    // A second link that ends says nothing against a peer that another one leads to.
+    let isLinked = linkOfPeer[peer] != nil
     var generator = generator
     let isLinked = linkOfPeer[peer] != nil
     known.update(.peer(peer)) { entry in
@@ -283,7 +288,7 @@ extension PeeringMachine {
       entry.waitingSince = now
       if link.state == .active {
         if now - link.since >= configuration.settledAfter { entry.shortLives = 0 } else { entry.shortLives += 1 }
-      } else {
+      } else if !isLinked {
         entry.streak += 1
       }
       let isLasting = reason.code.isLasting || reason.code == .operatorRequest

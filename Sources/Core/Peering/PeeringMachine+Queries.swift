@@ -30,6 +30,9 @@ extension PeeringMachine {
   /// The admitted link of a peer, active or waiting for the chain's handshake.
   public func link(of peer: PeerID) -> ConnectionID? { linkOfPeer[peer] }
 
+  /// Whether a link stands in the ledger: accepted or dialled, and not ended.
+  public func hasLink(_ id: ConnectionID) -> Bool { links[id] != nil }
+
   /// Whether a peer is in use.
   public func isActive(_ peer: PeerID) -> Bool { linkOfPeer[peer].map { links[$0]?.state == .active } ?? false }
 

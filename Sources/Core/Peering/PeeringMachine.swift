@@ -81,7 +81,8 @@ public struct PeeringMachine: Sendable {
   var generator: SeededGenerator
   var known = KnownTable()
   var book: AddressBook
-  var tellers: TellerBudget
+  /// How many addresses each group of peers may still tell of.
+  var tellers: TokenBuckets<NetworkGroup>
   var secretIsStored: Bool
   /// The last good outbound peers, as persisted, and those of them that were not dialled since the start.
   var anchors: [PeerID] = []
@@ -123,8 +124,9 @@ public struct PeeringMachine: Sendable {
   var isOwnFaultSuspected = false
   private var dialNumber: UInt64 = 0
   private var pingNumber: UInt64
-  var acceptTokens: Double
-  var acceptTokensAt: Instant
+  var accepts: TokenBucket
+  /// How many accepted links of an address may still end for their score.
+  var misdeeds: TokenBuckets<IPAddress>
   private var startOutputs: [Output] = []
 
   static let selfAddressesMaximum = 64
@@ -151,14 +153,16 @@ public struct PeeringMachine: Sendable {
     let secret = Self.secret(book, using: &generator)
     self.book = AddressBook(configuration: configuration.book, groups: configuration.groups, secret: secret.key)
     secretIsStored = secret.isStored
-    tellers = TellerBudget(rate: configuration.toldPerSecond, burst: configuration.toldBurst, maximum: configuration.tellersMaximum)
+    tellers = TokenBuckets(rate: configuration.toldPerSecond, burst: configuration.toldBurst, maximum: configuration.tellersMaximum)
     pingNumber = generator.next()
     feelerDeadline = .distantFuture
     nextEviction = now
     aloneSince = now
     fillDeadline = now
-    acceptTokens = configuration.acceptBurst
-    acceptTokensAt = now
+    misdeeds = TokenBuckets(
+      rate: 1 / max(0.001, configuration.misdeedPause.seconds), burst: Double(configuration.misdeedsPerIPMaximum),
+      maximum: configuration.misdeedAddressesMaximum)
+    accepts = TokenBucket(rate: configuration.acceptsPerSecond, burst: configuration.acceptBurst, now: now)
     var outputs: [Output] = []
     load(book, now: now, into: &outputs)
     startOutputs = outputs

@@ -71,12 +71,15 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
     /// It was a short link to see whether the address is good; it is.
     public static let feeler = Code(rawValue: 28)
 
+    /// A limit of this node's own was reached: memory, file descriptors.
+    public static let resourceLimit = Code(rawValue: 29)
+
     private static let names: [UInt32: String] = [
       0: "unspecified", 1: "shutdown", 2: "duplicate", 3: "self-connection", 4: "too-many-peers", 5: "too-many-from-ip",
       6: "too-many-from-subnet", 7: "busy", 8: "handshake-timeout", 9: "introduction-timeout", 10: "keep-alive-timeout",
       11: "wrong-version", 12: "wrong-network", 13: "wrong-chain", 14: "wrong-genesis", 15: "wrong-peer", 16: "not-allowed",
       17: "banned", 18: "protocol-violation", 19: "low-score", 20: "operator-request", 21: "remote-closed", 22: "transport-error",
-      23: "evicted", 24: "replaced", 25: "handshake-failed", 26: "useless", 27: "idle", 28: "feeler",
+      23: "evicted", 24: "replaced", 25: "handshake-failed", 26: "useless", 27: "idle", 28: "feeler", 29: "resource-limit",
     ]
 
     /// The codes that this version knows, in ascending order.

@@ -13,7 +13,8 @@ struct SlotLedger: Hashable {
   private(set) var feelers = 0
   private(set) var byIP: [IPAddress: Int] = [:]
   private(set) var bySubnet: [IPNetwork: Int] = [:]
-  /// Of ``unproven``, by network.
+  /// Of ``unproven``, by address and by network.
+  private(set) var unprovenByIP: [IPAddress: Int] = [:]
   private(set) var unprovenBySubnet: [IPNetwork: Int] = [:]
 
   var total: Int { outbound + inbound }
@@ -32,7 +33,9 @@ struct SlotLedger: Hashable {
     SlotLedger.count(&byIP, ip, change)
     let subnet = AddressFacts.subnet(of: ip)
     SlotLedger.count(&bySubnet, subnet, change)
-    if link.state == .accepted { SlotLedger.count(&unprovenBySubnet, subnet, change) }
+    guard link.state == .accepted else { return }
+    SlotLedger.count(&unprovenByIP, ip, change)
+    SlotLedger.count(&unprovenBySubnet, subnet, change)
   }
 
   private static func count<Key>(_ table: inout [Key: Int], _ key: Key, _ change: Int) {

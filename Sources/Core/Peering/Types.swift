@@ -81,6 +81,8 @@ public enum LinkEnd: Hashable, Sendable {
   case transport(String)
   /// The secure channel could not be set up on an accepted link; the text says why.
   case handshake(String)
+  /// A limit was reached, here or on the link: memory, streams, unread answers. Not scored.
+  case limit(String)
   /// The remote broke a rule of the secure channel or the muxer after it was proven. Scored.
   case protocolViolation(String)
 
@@ -91,6 +93,7 @@ public enum LinkEnd: Hashable, Sendable {
     case .goodbye(let reason): reason
     case .transport(let text): Reason(.transportError, text)
     case .handshake(let text): Reason(.handshakeFailed, text)
+    case .limit(let text): Reason(.resourceLimit, text)
     case .protocolViolation(let text): Reason(.protocolViolation, text)
     }
   }

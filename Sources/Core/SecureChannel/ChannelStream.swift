@@ -51,6 +51,8 @@ final class ChannelStream {
   /// Bytes that were announced by frame headers and not yet consumed by the reader.
   var unconsumed = 0
   var windowEpoch: Instant = .zero
+  /// Bytes given to the reader of a raw stream that it has not granted again.
+  var unread = 0
   var isRemoteFinished = false
   /// The length prefix being read.
   var prefixValue: UInt64 = 0
@@ -58,6 +60,15 @@ final class ChannelStream {
   /// The message being put together and what it still lacks.
   var message: [UInt8] = []
   var messageRemaining = 0
+
+  // Memory.
+  /// What is reserved for the stream in its connection's scope, the receive charge among it.
+  var reserved = 0
+  var receiveCharge = 0
+  /// What the way in is to be charged: what the window has grown may be used up by unread bytes, and is not counted twice.
+  var wantedReceiveCharge: Int { max(windowSize - Yamux.initialWindow, unread) }
+  /// What a stream costs that carries nothing: this object, its places in the tables and what its owner keeps of it.
+  static let baseBytes = 1 << 10
 
   // Membership of the connection's queues.
   var isInReady = false
@@ -134,6 +145,8 @@ final class ChannelStream {
     headOffset = 0
     queuedBytes = 0
     message = []
+    reserved = 0
+    receiveCharge = 0
   }
 }
 

@@ -36,9 +36,13 @@ extension Connection {
     /// empties it within four round trips. Default 16 MiB, which carries 2.1 Gbit/s over 63 ms.
     public var windowMaximum = 16 << 20
 
-    /// The sum over all streams of what their windows have grown beyond 256 KiB. A window stops growing when it is used up.
-    /// Default 64 MiB.
-    public var windowGrowthMaximum = 64 << 20
+    /// What the remote may make this side keep in all: streams, bytes that wait to be sent or read, unfinished messages, and what windows
+    /// have grown beyond 256 KiB. A window that would take more than half of it stops growing; the stream that has no room is reset.
+    /// Default 128 MiB.
+    public var memoryMaximum = 128 << 20
+
+    /// The same of one stream. Default 48 MiB: a window, a message and a queue of 16 MiB each.
+    public var memoryPerStreamMaximum = 48 << 20
 
     /// Bytes of unfinished messages over all framed streams; the stream that exceeds it is reset. Default 32 MiB.
     public var reassemblyMaximum = 32 << 20

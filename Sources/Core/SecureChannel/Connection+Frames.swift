@@ -75,7 +75,7 @@ extension Connection {
     }
     if !stream.isAcknowledged { acknowledge(stream) }
     if header.has(Yamux.rst) {
-      return failStream(stream, .streamReset(isData ? 0 : header.length), sendsReset: false, into: &outputs)
+      return failStream(stream, .streamReset(isData ? .unspecified : ResetCode(rawValue: header.length)), sendsReset: false, into: &outputs)
     }
     if isData {
       guard header.length == 0 || !stream.isRemoteFinished else {
@@ -110,14 +110,16 @@ extension Connection {
       violate("stream \(header.stream) opened twice", into: &outputs)
       return false
     }
-    guard inboundCount < configuration.inboundStreamsMaximum, nextInbound < 0x8000_0000 else {
+    guard inboundCount < configuration.inboundStreamsMaximum, nextInbound < 0x8000_0000, memory.reserve(ChannelStream.baseBytes) else {
       statisticsStore.refusedStreams &+= 1
-      Yamux.append(type: Yamux.windowUpdate, flags: Yamux.rst, stream: header.stream, length: 0, to: &control)
+      Yamux.append(
+        type: Yamux.windowUpdate, flags: Yamux.rst, stream: header.stream, length: ResetCode.resourceLimit.rawValue, to: &control)
       checkControl(into: &outputs)
       return false
     }
     let stream = ChannelStream(
       id: StreamID(rawValue: nextInbound), wire: header.stream, framing: .raw, firstFlags: Yamux.ack, isReported: false)
+    stream.reserved = ChannelStream.baseBytes
     nextInbound += 1
     inboundCount += 1
     stream.negotiation = Negotiation()
@@ -221,7 +223,10 @@ extension Connection {
 
   private func deliver(_ span: RawSpan, _ stream: ChannelStream, into outputs: inout [Output]) {
     switch stream.framing {
-    case .raw: outputs.append(.data(stream.id, [UInt8](span)))
+    case .raw:
+      stream.unread += span.byteCount
+      guard chargeReceiving(stream, .need) else { return failStream(stream, .limit("memory for bytes that nobody reads"), into: &outputs) }
+      outputs.append(.data(stream.id, [UInt8](span)))
     case .lengthPrefixed(let maximum):
       deliverMessages(span, stream, fixed: nil, maximum: maximum, into: &outputs)
       absorb(span.byteCount, stream)
@@ -275,11 +280,13 @@ extension Connection {
       guard statisticsStore.reassemblyBytes + part <= configuration.reassemblyMaximum else {
         return failStream(stream, .limit("unfinished messages: \(configuration.reassemblyMaximum) bytes"), into: &outputs)
       }
+      guard reserve(part, stream) else { return failStream(stream, .limit("memory for an unfinished message"), into: &outputs) }
       stream.message.append(contentsOf: slice)
       stream.messageRemaining -= part
       statisticsStore.reassemblyBytes += part
       if stream.messageRemaining == 0 {
         statisticsStore.reassemblyBytes -= stream.message.count
+        release(stream.message.count, stream)
         let message = stream.message
         stream.message = []
         outputs.append(.message(stream.id, message))

@@ -40,6 +40,7 @@ extension Connection {
       }
     }
     if isDrained { sendCipher = nil }
+    if !isClosing { settleBuffers(into: &outputs) }
     statisticsStore.bytesSent &+= UInt64(buffer.count - begin)
     return buffer.count > begin
   }
@@ -108,6 +109,7 @@ extension Connection {
     stream.take(count, into: &buffer)
     stream.sendWindow -= count
     statisticsStore.queuedBytes -= queued - stream.queuedBytes
+    release(queued - stream.queuedBytes, stream)
     if stream.isAboveHighWatermark && stream.queuedBytes < configuration.lowWatermark {
       stream.isAboveHighWatermark = false
       if !isClosing { outputs.append(.writable(stream.id)) }

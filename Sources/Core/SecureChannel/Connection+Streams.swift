@@ -24,8 +24,10 @@ extension Connection {
       return outputs.append(.streamFailed(id, .limit("outbound streams: \(configuration.outboundStreamsMaximum)")))
     }
     guard nextWire <= UInt32.max - 2 else { return outputs.append(.streamFailed(id, .limit("stream numbers of this connection"))) }
+    guard memory.reserve(ChannelStream.baseBytes) else { return outputs.append(.streamFailed(id, .limit("memory for a stream"))) }
     let stream = ChannelStream(
       id: id, wire: nextWire, framing: framing ?? protocols[first]?.framing ?? .raw, firstFlags: Yamux.syn, isReported: true)
+    stream.reserved = ChannelStream.baseBytes
     stream.negotiation = Negotiation(proposing: names, flight: &stream.preamble)
     stream.isHeld = names.count > 1
     nextWire += 2
@@ -54,7 +56,9 @@ extension Connection {
       chunk = .init(bytes: bytes)
     case .lengthPrefixed(let maximum):
       guard bytes.count <= maximum else {
-        failStream(stream, .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum), into: &outputs)
+        // This side's own fault: nobody else is to be blamed for it.
+        failStream(
+          stream, .limit("a message of \(bytes.count) bytes to send, where \(maximum) are allowed"), code: .unspecified, into: &outputs)
         return 0
       }
       chunk = .init(lengthPrefixed: bytes)
@@ -64,6 +68,10 @@ extension Connection {
     }
     guard statisticsStore.queuedBytes + chunk.count <= configuration.sendBufferMaximum else {
       failStream(stream, .limit("bytes queued for sending: \(configuration.sendBufferMaximum)"), into: &outputs)
+      return 0
+    }
+    guard reserve(chunk.count, stream) else {
+      failStream(stream, .limit("memory for bytes queued for sending"), into: &outputs)
       return 0
     }
     stream.enqueue(chunk)
@@ -81,7 +89,7 @@ extension Connection {
   }
 
   /// Ends a stream at once in both directions; queued data is dropped and nothing more is reported of it.
-  public func reset(_ id: StreamID, code: UInt32 = 0) {
+  public func reset(_ id: StreamID, code: ResetCode = .unspecified) {
     guard !isClosing, let stream = byID[id] else { return }
     sendReset(stream, code: code)
     remove(stream)
@@ -91,7 +99,10 @@ extension Connection {
   /// Framed streams do so by themselves.
   public func consumed(_ count: Int, on id: StreamID) {
     guard !isClosing, count > 0, let stream = byID[id] else { return }
-    absorb(min(count, stream.unconsumed), stream)
+    let granted = min(count, stream.unconsumed)
+    stream.unread = max(0, stream.unread - granted)
+    _ = chargeReceiving(stream, .need)
+    absorb(granted, stream)
   }
 
   /// Sends a Yamux ping unless one is under way; the answer is ``Output/roundTrip(_:)``.
@@ -136,11 +147,11 @@ extension Connection {
     if let roundTrip = statisticsStore.roundTrip,
       (clock - stream.windowEpoch).nanoseconds < roundTrip.nanoseconds.multipliedReportingOverflow(by: 4).partialValue
     {
-      let growth = min(
-        stream.windowSize, configuration.windowMaximum - stream.windowSize, configuration.windowGrowthMaximum - windowGrowth)
+      let growth = min(stream.windowSize, configuration.windowMaximum - stream.windowSize)
       if growth > 0 {
         stream.windowSize += growth
-        windowGrowth += growth
+        // Without room for it the stream goes on as fast as it was.
+        if !chargeReceiving(stream, .comfort) { stream.windowSize -= growth }
       }
     }
     stream.windowEpoch = clock
@@ -150,15 +161,17 @@ extension Connection {
   }
 
   /// Ends a stream with an error that the owner hears of if it knows the stream.
-  func failStream(_ stream: ChannelStream, _ error: ChannelError, sendsReset: Bool = true, into outputs: inout [Output]) {
+  func failStream(
+    _ stream: ChannelStream, _ error: ChannelError, sendsReset: Bool = true, code: ResetCode? = nil, into outputs: inout [Output]
+  ) {
     guard !stream.isGone else { return }
-    if sendsReset { sendReset(stream, code: 0) }
+    if sendsReset { sendReset(stream, code: code ?? error.resetCode) }
     remove(stream)
     if stream.isReported { outputs.append(.streamFailed(stream.id, error)) }
     checkControl(into: &outputs)
   }
 
-  private func sendReset(_ stream: ChannelStream, code: UInt32) {
+  private func sendReset(_ stream: ChannelStream, code: ResetCode) {
     // A stream that the remote has not heard of needs no reset.
     if stream.id.isOutbound && !stream.isSYNSent { return }
     // An answer to a proposal goes before the reset: the dialer must learn that its protocol was refused, also
@@ -168,7 +181,7 @@ extension Connection {
       Yamux.append(type: Yamux.data, flags: stream.firstFlags, stream: stream.wire, length: length, to: &control)
       control.append(contentsOf: stream.preamble)
     }
-    Yamux.append(type: Yamux.windowUpdate, flags: Yamux.rst, stream: stream.wire, length: code, to: &control)
+    Yamux.append(type: Yamux.windowUpdate, flags: Yamux.rst, stream: stream.wire, length: code.rawValue, to: &control)
   }
 
   /// Forgets a stream.
@@ -176,7 +189,7 @@ extension Connection {
     guard !stream.isGone else { return }
     statisticsStore.queuedBytes -= stream.queuedBytes
     statisticsStore.reassemblyBytes -= stream.message.count
-    windowGrowth -= stream.windowSize - Yamux.initialWindow
+    memory.release(stream.reserved)
     let wasNegotiating = stream.negotiation != nil
     stream.drop()
     byID[stream.id] = nil

@@ -66,6 +66,8 @@ public final class Connection {
     public var roundTrip: Duration?
     /// Inbound streams refused because there were too many.
     public var refusedStreams: UInt64 = 0
+    /// Bytes reserved in the link's memory scope.
+    public var reservedBytes = 0
   }
 
   /// Where the link stands; goes through the cases in order and may skip `muxer`.
@@ -136,7 +138,10 @@ public final class Connection {
   var unacknowledged = 0
   var nextInbound: UInt32 = 1
   var nextWire: UInt32
-  var windowGrowth = 0
+  /// What the remote makes this side keep.
+  let memory: MemoryScope
+  /// What of that is for bytes that belong to no stream.
+  var bufferCharge = 0
   var remoteGoAway: UInt32?
 
   // Round trips.
@@ -148,16 +153,19 @@ public final class Connection {
   ///
   /// - Parameters:
   ///   - staticKey: this host's Noise key, made once for the process.
+  ///   - memory: the scope that the link's own is made in; without one the link is bounded by its configuration alone.
   ///   - ephemeralSecret: only for tests with a known transcript; drawn from `crypto` when absent.
   public init(
     role: Role, staticKey: NoiseStaticKey, crypto: any CryptoSuite, configuration: Configuration = .init(),
-    protocols: ProtocolTable = .init(), now: Instant, ephemeralSecret: [UInt8]? = nil
+    protocols: ProtocolTable = .init(), memory: MemoryScope? = nil, now: Instant, ephemeralSecret: [UInt8]? = nil
   ) {
     self.role = role
     self.staticKey = staticKey
     self.crypto = crypto
     self.configuration = configuration
     self.protocols = protocols
+    self.memory = MemoryScope(limit: configuration.memoryMaximum, in: memory)
+    _ = self.memory.reserve(min(Connection.baseBytes, configuration.memoryMaximum))
     self.ephemeralSecret = ephemeralSecret
     start = now
     clock = now
@@ -177,8 +185,16 @@ public final class Connection {
 
   // MARK: Input
 
+  /// What a link costs that carries nothing; whoever makes one sees that its scope has room for it.
+  public static let baseBytes = 8 << 10
+
   /// Takes bytes from the transport, any number at a time. They may be decrypted in place; nothing keeps a reference to them.
   public func receive(_ bytes: UnsafeMutableRawBufferPointer, now: Instant, into outputs: inout [Output]) {
+    unsafe takeUnits(bytes, now: now, into: &outputs)
+    settleBuffers(into: &outputs)
+  }
+
+  private func takeUnits(_ bytes: UnsafeMutableRawBufferPointer, now: Instant, into outputs: inout [Output]) {
     advance(now)
     statisticsStore.bytesReceived &+= UInt64(bytes.count)
     var rest = unsafe bytes
@@ -295,6 +311,7 @@ public final class Connection {
   public var statistics: Statistics {
     var result = statisticsStore
     result.streams = byID.count
+    result.reservedBytes = memory.used
     return result
   }
 
@@ -328,7 +345,10 @@ public final class Connection {
     guard !isClosing else { return }
     phase = .closed
     releaseInput()
-    for stream in byID.values { stream.drop() }
+    for stream in byID.values {
+      memory.release(stream.reserved)
+      stream.drop()
+    }
     byID = [:]
     byWire = [:]
     updates.removeAll()

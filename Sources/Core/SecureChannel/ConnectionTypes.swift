@@ -65,8 +65,8 @@ public enum ChannelError: Error, Hashable, Sendable {
   case decryptionFailed
   /// The remote said go-away with this code (0 normal, 1 protocol error, 2 internal error).
   case remoteGoAway(UInt32)
-  /// The remote reset the stream.
-  case streamReset(UInt32)
+  /// The remote reset the stream, and why.
+  case streamReset(ResetCode)
   /// A message longer than the protocol allows; refused from its length prefix.
   case messageTooLarge(bytes: UInt64, maximum: Int)
   /// A limit of this side (streams, buffered bytes) was reached; the text names it.

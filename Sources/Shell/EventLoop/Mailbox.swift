@@ -19,20 +19,25 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
   public let loop: EventLoop
   /// How many messages may wait or be in the handler's hands.
   public let capacity: Int
+  /// How many bytes they may have in all, as those who post them say; a single batch may have more when nothing else waits.
+  public let capacityBytes: Int
 
   private let lock = Lock()
   private var queue: [Message] = []
   private var inFlight = 0
+  private var queuedBytes = 0
+  private var inFlightBytes = 0
   private var isScheduled = false
   private var isClosed = false
   private var spaceWaiters: [@Sendable () -> Void] = []
   private weak var handler: (any MailboxHandler<Message>)?
 
   /// Makes a mailbox; `capacity` is at least 1.
-  public init(loop: EventLoop, capacity: Int) {
+  public init(loop: EventLoop, capacity: Int, capacityBytes: Int = .max) {
     precondition(capacity >= 1, "a mailbox has room for one message at least")
     self.loop = loop
     self.capacity = capacity
+    self.capacityBytes = capacityBytes
   }
 
   /// Names the object that takes the messages; held weakly. Messages are dropped once it is gone.
@@ -57,12 +62,16 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
 
   /// Adds all of the messages or, when there is not room for all, none. O(n).
   ///
+  /// - Parameter bytes: what the messages keep beside themselves.
   /// - Returns: `false` when the messages were refused.
-  public func post(contentsOf messages: [Message]) -> Bool {
+  public func post(contentsOf messages: [Message], bytes: Int = 0) -> Bool {
     if messages.isEmpty { return true }
     return lock.withLock {
       guard !isClosed, messages.count <= capacity - queue.count - inFlight else { return false }
+      let waitingBytes = queuedBytes + inFlightBytes
+      guard waitingBytes == 0 || bytes <= capacityBytes - waitingBytes else { return false }
       queue.append(contentsOf: messages)
+      queuedBytes += bytes
       return schedule()
     }
   }
@@ -75,7 +84,7 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
   /// list of waiters isn't bounded.
   public func notifyWhenSpace(_ body: @escaping @Sendable () -> Void) {
     let isRoomy = lock.withLock {
-      if isClosed || queue.count + inFlight <= capacity / 2 { return true }
+      if isClosed || hasSpace { return true }
       spaceWaiters.append(body)
       return false
     }
@@ -87,6 +96,7 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
     let waiters = lock.withLock {
       isClosed = true
       queue = []
+      queuedBytes = 0
       defer { spaceWaiters = [] }
       return spaceWaiters
     }
@@ -95,12 +105,16 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
 
   private var hasHandler = false
 
+  /// Whether at least half of the capacity is free; the lock is held.
+  private var hasSpace: Bool { queue.count + inFlight <= capacity / 2 && queuedBytes + inFlightBytes <= capacityBytes / 2 }
+
   /// Asks for a delivery unless one is due; the lock is held.
   private func schedule() -> Bool {
     if isScheduled || !hasHandler { return true }
     guard loop.enqueue(.receiver(self)) else {
       isClosed = true
       queue = []
+      queuedBytes = 0
       return false
     }
     isScheduled = true
@@ -114,13 +128,16 @@ extension Mailbox: BatchReceiver {
     let handler = lock.withLock {
       swap(&batch, &queue)
       inFlight = batch.count
+      inFlightBytes = queuedBytes
+      queuedBytes = 0
       isScheduled = false
       return self.handler
     }
     if !batch.isEmpty { handler?.receive(batch) }
     let waiters = lock.withLock {
       inFlight = 0
-      guard isClosed || queue.count <= capacity / 2, !spaceWaiters.isEmpty else { return [@Sendable () -> Void]() }
+      inFlightBytes = 0
+      guard isClosed || hasSpace, !spaceWaiters.isEmpty else { return [@Sendable () -> Void]() }
       defer { spaceWaiters = [] }
       return spaceWaiters
     }

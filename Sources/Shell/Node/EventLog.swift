@@ -1,4 +1,5 @@
 import Discovery
+import EventLoop
 import HostCore
 import Identity
 import Ledger
@@ -10,6 +11,9 @@ import Wire
 /// Writes a node's events as log lines, one each.
 struct EventLog: Sendable {
   let logger: Logger
+  private let refusals = RefusalTally()
+
+  init(logger: Logger) { self.logger = logger }
 
   func started(_ peer: PeerID, http: String?) {
     logger.info("node", "started", ["version": .text(Node.version), "peer": .text(peer.description), "http": .text(http ?? "off")])
@@ -54,6 +58,8 @@ struct EventLog: Sendable {
       logger.debug("peers", "identified", ["peer": .text(peer.short), "agent": .text(info.agent)])
     case .peering(let event): write(event)
     case .discovery(let event): write(event)
+    case .notAccepted(let count, let reason):
+      logger.warning("net", "connections were not accepted", ["count": .init(count), "why": .text(reason.description)])
     case .peerGone(let peer, let reason): logger.info("peers", "gone", ["peer": .text(peer.short), "why": .text(reason.description)])
     default: break
     }
@@ -81,7 +87,9 @@ struct EventLog: Sendable {
     case .peerActive(_, let peer, let direction):
       logger.info("peers", "active", ["peer": .text(peer.short), "direction": .text(direction.rawValue)])
     case .refused(_, let address, let reason):
-      logger.info("peers", "refused", ["address": .text(address.description), "why": .text(reason.description)])
+      let (isWritten, others) = refusals.note(reason.code.description, Platform.now)
+      if let others { logger.warning("peers", "refused more", ["count": .init(others.count), "why": .text(others.reasons)]) }
+      if isWritten { logger.info("peers", "refused", ["address": .text(address.description), "why": .text(reason.description)]) }
     case .dialFailed(_, let peer, let address, let failure, let retry):
       logger.info(
         "peers", "dial failed",

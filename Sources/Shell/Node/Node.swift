@@ -161,6 +161,9 @@ public final class Node: @unchecked Sendable {
     log.stopped()
   }
 
+  /// What the links keep for peers.
+  var linkMemory: Swarm.MemoryUse? { lock.withLock { parts }?.swarm.memory }
+
   /// Asks the node; the answer comes on one of its threads, exactly once.
   public func ask(_ query: Query, completion: @escaping @Sendable (Answer) -> Void) {
     let (id, core) = lock.withLock {
@@ -271,7 +274,7 @@ private final class SwarmBridge: SwarmSink {
 
   init(_ core: CoreThread<Node.Core>) { self.core = core }
 
-  func post(_ inputs: [HostCore.Input]) -> Bool { core.post(contentsOf: inputs.map { .host($0) }) }
+  func post(_ inputs: [HostCore.Input], bytes: Int) -> Bool { core.post(contentsOf: inputs.map { .host($0) }, bytes: bytes) }
   func notifyWhenSpace(_ body: @escaping @Sendable () -> Void) { core.notifyWhenSpace(body) }
   /// A node serves no protocol of an application.
   func opened(_ stream: ApplicationStream) { stream.reset() }

@@ -21,6 +21,7 @@ extension NodeConfiguration {
     core.host.peering.outboundMinimum = minOutbound
     core.host.peering.outboundMaximum = maxOutbound
     core.host.peering.perIPMaximum = maxPerIP
+    core.host.rates.peer = .init(perSecond: Double(requestsPerSecond), burst: Double(2 * requestsPerSecond))
     core.host.peering.exemptsLoopback = allowLoopback
     core.host.peering.allowsPrivateAddresses = allowPrivate || allowLoopback
     core.host.peering.connectTimeout = connectionTimeout
@@ -45,7 +46,11 @@ extension NodeConfiguration {
   }
 
   /// The shards' settings.
-  var swarm: Swarm.Configuration { Swarm.Configuration() }
+  var swarm: Swarm.Configuration {
+    var swarm = Swarm.Configuration()
+    swarm.memoryMaximum = linkMemoryMiB << 20
+    return swarm
+  }
 
   /// What is dialled at the start, in the order of the seeds' documents: `--peer`, bootstrap peers, seeds; stored peers are in the book.
   func dials() throws -> [HostCore.Command] {

@@ -2,6 +2,7 @@ import EventLoop
 import Metrics
 import NodeCore
 import Peering
+import Swarm
 import Threads
 
 /// Prometheus' view of a node: the figures of one moment, asked for at each scrape.
@@ -14,7 +15,8 @@ final class NodeMetrics: Sendable {
     var statistics: NodeStatistics?
   }
 
-  init() {
+  /// - Parameter memory: what the links keep for peers.
+  init(memory: @escaping @Sendable () -> Swarm.MemoryUse) {
     gauge("vision_p2p_peers_connected", "Active peers.") { Double($0.peering.active) }
     counter("vision_p2p_announces_received", "Gossip messages that came in for the first time.") { Double($0.messagesReceived) }
     counter("vision_p2p_dupes_dropped", "Gossip messages that had been seen before.") { Double($0.duplicates) }
@@ -56,6 +58,21 @@ final class NodeMetrics: Sendable {
     gauge("starling_kademlia_servers", "Kademlia servers that this node knows at first hand.") { Double($0.kademlia.servers) }
     gauge("starling_kademlia_look_ups", "Look-ups under way.") { Double($0.kademlia.lookUps) }
     gauge("starling_kademlia_provided_keys", "Keys whose providers this node remembers.") { Double($0.kademlia.providerKeys) }
+    registry.observe(
+      "starling_streams_refused_total", kind: .counter, help: "Streams, requests and messages of peers that were refused.", label: "reason"
+    ) {
+      [latest] in
+      (latest.statistics?.streamRefusals ?? [:]).map { ($0.description, Double($1)) }.sorted { $0.0 < $1.0 }
+    }
+    counter("starling_connections_not_accepted_total", "Connections that could not be taken for a want of this machine's.") {
+      Double($0.connectionsNotAccepted)
+    }
+    gauge("starling_memory_requests_bytes", "Bytes of peers' requests that wait for this node's answers.") { Double($0.requestBytes) }
+    registry.observe("starling_memory_links_bytes", help: "Bytes that links keep for peers.") { Double(memory().used) }
+    registry.observe("starling_memory_links_limit_bytes", help: "What links may keep for peers.") { Double(memory().limit) }
+    registry.observe("starling_memory_links_refusals_total", kind: .counter, help: "How often a link or stream found no room.") {
+      Double(memory().refusals)
+    }
     gauge("starling_healthy", "1 when the node is healthy.") { $0.health == .healthy ? 1 : 0 }
     registry.observe("process_resident_memory_bytes", help: "Resident memory.") { Double(Platform.residentBytes) }
     registry.observe("process_cpu_seconds_total", kind: .counter, help: "Processor time used.") { Platform.processorTime.seconds }

@@ -42,7 +42,7 @@ enum NodeRoutes {
     }
     WebPeerRoutes.add(to: &router, for: node)
     OperatorRoutes.add(to: &router, for: node)
-    let metrics = NodeMetrics()
+    let metrics = NodeMetrics { [weak node] in node?.linkMemory ?? .init(limit: 0) }
     router.get("/metrics") { _, responder in
       node.ask(.statistics) { answer in
         guard case .statistics(let statistics) = answer else { return respond(responder, answer) }

@@ -83,11 +83,11 @@ extension Host {
   ///
   /// - Parameters:
   ///   - peer: whom to ask; connected.
-  ///   - protocolID: what to ask for. A protocol that this host serves itself is framed as it serves it, any other with at most 16 MiB.
+  ///   - protocolID: what to ask for. A protocol that this host serves itself is framed as it serves it, any other with at most 10 MiB.
   ///   - payload: the request.
   ///   - timeout: from now to the whole answer; default 10 s.
   /// - Throws: ``HostError`` `notConnected`, `protocolNotSupported`, `limitReached`, `timedOut`, `noAnswer`, `streamReset` (the peer
-  ///   declined), `linkLost`, `closed`.
+  ///   declined), `tryLater` (it has too much to do, or was asked too often), `linkLost`, `closed`.
   public func request(
     _ peer: PeerID, _ protocolID: ProtocolID, _ payload: [UInt8], timeout: Duration = .seconds(10)
   ) async throws -> [UInt8] {

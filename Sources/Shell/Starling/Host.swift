@@ -109,6 +109,9 @@ public final class Host: Sendable {
     (try? await engine.ask { machine, now in machine.peering.explain(peer, now: now) }) ?? []
   }
 
+  /// What the links keep for peers.
+  public var linkMemory: Swarm.MemoryUse { engine.swarm.memory }
+
   /// Runs `body` with the core on its thread, for figures that have no method of their own. Keep it short.
   ///
   /// - Throws: ``HostError`` `closed`, and what `body` throws.

@@ -263,7 +263,7 @@ private final class EngineSink: SwarmSink, @unchecked Sendable {
     core = engine.core
   }
 
-  func post(_ inputs: [HostCore.Input]) -> Bool { core.post(contentsOf: inputs) }
+  func post(_ inputs: [HostCore.Input], bytes: Int) -> Bool { core.post(contentsOf: inputs, bytes: bytes) }
   func notifyWhenSpace(_ body: @escaping @Sendable () -> Void) { core.notifyWhenSpace(body) }
   func opened(_ stream: ApplicationStream) { if let engine { engine.opened(stream) } else { stream.reset() } }
 }

@@ -42,6 +42,8 @@ public struct HostError: Error, Sendable, CustomStringConvertible {
     public static let protocolNotSupported = Code("protocol-not-supported")
     /// The stream was reset.
     public static let streamReset = Code("stream-reset")
+    /// The peer refused for now: it is asked too often, or has reached a limit of its own.
+    public static let tryLater = Code("try-later")
     /// The stream ended before all bytes had come.
     public static let unexpectedEnd = Code("unexpected-end")
     /// The stream was given up or finished on this side.
@@ -133,7 +135,7 @@ extension HostError {
       case .protocolViolation, .messageTooLarge: .badAnswer
       case .wrongPeer: .wrongPeer
       case .badSignature, .decryptionFailed: .handshakeFailed
-      case .streamReset: .streamReset
+      case .streamReset(let code): code.isTemporary ? .tryLater : .streamReset
       case .limit: .limitReached
       case .closedLocally: .streamClosed
       }

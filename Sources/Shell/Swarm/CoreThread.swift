@@ -41,12 +41,16 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   ///
   /// - Parameters:
   ///   - capacity: the inputs that may wait; producers hold back when it is reached.
+  ///   - capacityBytes: the bytes of messages that may wait. Default 64 MiB.
   ///   - perform: does what the machine wants, on the thread; it may empty the array or leave that to the caller.
-  public init(name: String, machine: Machine, capacity: Int = 65_536, perform: @escaping (inout [Machine.Output]) -> Void) {
+  public init(
+    name: String, machine: Machine, capacity: Int = 65_536, capacityBytes: Int = 64 << 20,
+    perform: @escaping (inout [Machine.Output]) -> Void
+  ) {
     loop = EventLoop(name: name)
     self.machine = machine
     self.perform = perform
-    mailbox = Mailbox(loop: loop, capacity: capacity)
+    mailbox = Mailbox(loop: loop, capacity: capacity, capacityBytes: capacityBytes)
   }
 
   /// Starts the thread. Inputs posted before wait for it.
@@ -63,9 +67,9 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   @discardableResult
   public func post(_ input: Machine.Input) -> Bool { mailbox.post(input) }
 
-  /// Posts several inputs, all or none.
+  /// Posts several inputs, all or none, whose messages have so many bytes.
   @discardableResult
-  public func post(contentsOf inputs: [Machine.Input]) -> Bool { mailbox.post(contentsOf: inputs) }
+  public func post(contentsOf inputs: [Machine.Input], bytes: Int = 0) -> Bool { mailbox.post(contentsOf: inputs, bytes: bytes) }
 
   /// Runs `body` with the machine on the thread, then performs the outputs that it appended, as behind an input.
   ///

@@ -4,6 +4,7 @@ import HostCore
 import Identity
 import Peering
 import SecureChannel
+import Synchronization
 import Threads
 import Wire
 
@@ -18,7 +19,7 @@ enum ShardCommand: Sendable {
   case openApplication(ApplicationStream, [ProtocolID])
   case send(StreamRef, [UInt8])
   case finish(StreamRef)
-  case reset(StreamRef)
+  case reset(StreamRef, ResetCode)
   case protocols(ProtocolTable)
   case applicationSend(StreamRef, [UInt8])
   case applicationFinish(StreamRef)
@@ -45,6 +46,12 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   private var dirty: [ShardLink] = []
   /// Inputs for the core, posted behind each batch of commands or bytes.
   private var inputs: [HostCore.Input] = []
+  private var inputBytes = 0
+  /// What this thread's links may keep for peers.
+  let memory: MemoryScope
+  /// What of it is reserved and how often there was no room, for other threads to see.
+  let memoryUsed = Atomic<Int>(0)
+  let memoryRefusals = Atomic<Int>(0)
   private var isHeldBack = false
   private var whenEmpty: (@Sendable () -> Void)?
   /// What a link writes from, used again when the kernel took all of it at once.
@@ -62,6 +69,7 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
     self.staticKey = staticKey
     self.protocols = protocols
     self.sink = sink
+    memory = MemoryScope(limit: configuration.memoryMaximum / configuration.shards)
     mailbox = Mailbox(loop: loop, capacity: configuration.commandsMaximum)
   }
 
@@ -135,7 +143,7 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
       link.open(stream.reference.stream, names, stream, now)
     case .send(let stream, let bytes): links[stream.connection]?.send(stream.stream, bytes, now)
     case .finish(let stream): links[stream.connection]?.finish(stream.stream)
-    case .reset(let stream): links[stream.connection]?.reset(stream.stream)
+    case .reset(let stream, let code): links[stream.connection]?.reset(stream.stream, code)
     case .protocols(let table):
       protocols = table
       for link in links.values { link.connection?.protocols = table }
@@ -181,7 +189,10 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
     dirty.append(link)
   }
 
-  func emit(_ input: HostCore.Input) { inputs.append(input) }
+  func emit(_ input: HostCore.Input) {
+    if case .message(_, let bytes) = input { inputBytes += bytes.count }
+    inputs.append(input)
+  }
   func emit(_ stream: ApplicationStream) { sink.opened(stream) }
 
   func probeEnded(_ probe: Probe, _ isReached: Bool) {
@@ -199,6 +210,8 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
       if let deadline = link.connection?.nextDeadline { deadlines.set(link.id, deadline) } else { deadlines.remove(link.id) }
     }
     timer?.arm(at: deadlines.next)
+    memoryUsed.store(memory.used, ordering: .relaxed)
+    memoryRefusals.store(Int(truncatingIfNeeded: memory.refusals), ordering: .relaxed)
     postInputs()
   }
 
@@ -206,11 +219,14 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
     guard !isHeldBack else { return }
     // In parts, for what is more than the core's mailbox has room for would never fit as a whole.
     while inputs.count > Self.inputsMaximum {
-      guard sink.post(Array(inputs.prefix(Self.inputsMaximum))) else { return holdBack() }
+      guard sink.post(Array(inputs.prefix(Self.inputsMaximum)), bytes: inputBytes) else { return holdBack() }
       inputs.removeFirst(Self.inputsMaximum)
+      // Which part has the bytes is of no matter: they were counted once.
+      inputBytes = 0
     }
     if inputs.isEmpty { return }
-    guard sink.post(inputs) else { return holdBack() }
+    guard sink.post(inputs, bytes: inputBytes) else { return holdBack() }
+    inputBytes = 0
     inputs.removeAll(keepingCapacity: inputs.capacity <= Self.inputsMaximum)
   }
 

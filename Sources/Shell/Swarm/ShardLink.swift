@@ -87,9 +87,13 @@ final class ShardLink: TCPSocketDelegate {
 
   private func begin(_ socket: TCPSocket, _ role: Connection.Role, _ now: Instant) {
     self.socket = socket
+    guard shard.memory.hasRoom(for: Connection.baseBytes) else {
+      ending = .limit("memory for links")
+      return socket.close()
+    }
     connection = Connection(
       role: role, staticKey: shard.staticKey, crypto: shard.crypto, configuration: shard.configuration.connection,
-      protocols: shard.protocols, now: now)
+      protocols: shard.protocols, memory: shard.memory, now: now)
     socket.startReading()
     shard.markDirty(self)
   }
@@ -289,9 +293,9 @@ final class ShardLink: TCPSocketDelegate {
     shard.markDirty(self)
   }
 
-  func reset(_ stream: StreamID) {
+  func reset(_ stream: StreamID, _ code: ResetCode = .unspecified) {
     blocked.remove(stream)
-    connection?.reset(stream)
+    connection?.reset(stream, code: code)
     shard.markDirty(self)
   }
 

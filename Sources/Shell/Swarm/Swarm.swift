@@ -9,10 +9,10 @@ import Wire
 
 /// Where a swarm tells what happens. Called from the shards' threads.
 public protocol SwarmSink: AnyObject, Sendable {
-  /// Takes inputs for the host core, all or none.
+  /// Takes inputs for the host core, all or none; their messages have so many bytes.
   ///
   /// - Returns: false when there is no room; the shard then stops reading until ``notifyWhenSpace(_:)`` calls.
-  func post(_ inputs: [HostCore.Input]) -> Bool
+  func post(_ inputs: [HostCore.Input], bytes: Int) -> Bool
 
   /// Calls `body` once there is room again.
   func notifyWhenSpace(_ body: @escaping @Sendable () -> Void)
@@ -33,13 +33,18 @@ public final class Swarm: @unchecked Sendable {
     public var connection = Connection.Configuration()
     /// The limits of each socket.
     public var socket = TCPSocket.Configuration()
+    /// What peers may make the links keep in all, divided evenly over the threads: a share is 256 MiB with the default of 512 MiB.
+    /// Streams that find no room are reset, and links refused.
+    public var memoryMaximum = 512 << 20
+    /// Accepted connections that wait for the core's word; at this number no more are accepted for the moment. Default 256.
+    public var acceptsMaximum = 256
     /// The most bytes that are encrypted for one write.
     public var writeBytes = 256 << 10
     /// How long a link that is being closed may take to send what is queued.
     public var closeTimeout = Duration.seconds(1)
     /// How messages are framed on streams of protocols that this host asks for without answering them itself. Default a length
-    /// before each, at most 16 MiB.
-    public var requestFraming = Framing.lengthPrefixed(maximumBytes: 16 << 20)
+    /// before each, at most 10 MiB (seed S4).
+    public var requestFraming = Framing.lengthPrefixed(maximumBytes: 10 << 20)
     /// Commands that may wait for a shard.
     public var commandsMaximum = 65_536
 
@@ -70,7 +75,7 @@ public final class Swarm: @unchecked Sendable {
     }
     self.shards = shards
     batches = Array(repeating: [], count: shards.count)
-    acceptor = Acceptor(shards: shards, sink: sink)
+    acceptor = Acceptor(sink: sink, maximum: configuration.acceptsMaximum)
   }
 
   /// Starts the threads.
@@ -145,12 +150,15 @@ public final class Swarm: @unchecked Sendable {
     for output in outputs {
       switch output {
       case .dial(let id, let address, let expecting, let timeout): add(id, .dial(id, address, expecting: expecting, timeout: timeout))
+      case .accept(let id): if let socket = acceptor.take(id) { add(id, .adopt(id, socket)) }
       case .admit(let id): add(id, .admit(id))
-      case .close(let id, let reason): add(id, .close(id, reason))
+      case .close(let id, let reason):
+        // A connection that is refused never becomes a link, and costs no more than its socket.
+        if let socket = acceptor.take(id) { socket.close() } else { add(id, .close(id, reason)) }
       case .open(let stream, let names): add(stream.connection, .open(stream, names))
       case .send(let stream, let bytes): add(stream.connection, .send(stream, bytes))
       case .finish(let stream): add(stream.connection, .finish(stream))
-      case .reset(let stream): add(stream.connection, .reset(stream))
+      case .reset(let stream, let code): add(stream.connection, .reset(stream, code))
       case .protocols(let table): for index in shards.indices { batches[index].append(.protocols(table)) }
       case .openApplication(let stream, let peer, let names, let token):
         let shard = shards[index(stream.connection)]
@@ -168,6 +176,27 @@ public final class Swarm: @unchecked Sendable {
       batches[index].removeAll(keepingCapacity: true)
     }
     return rest
+  }
+
+  /// What the links keep for peers now, and how often a link or stream found no room.
+  public var memory: MemoryUse {
+    shards.reduce(into: MemoryUse(limit: configuration.memoryMaximum)) { sum, shard in
+      sum.used += shard.memoryUsed.load(ordering: .relaxed)
+      sum.refusals += UInt64(shard.memoryRefusals.load(ordering: .relaxed))
+    }
+  }
+
+  /// A moment's account of memory.
+  public struct MemoryUse: Sendable {
+    /// What there may be.
+    public var limit: Int
+    /// What is reserved.
+    public var used = 0
+    /// How often there was no room; only grows.
+    public var refusals: UInt64 = 0
+
+    /// Makes an account of nothing.
+    public init(limit: Int) { self.limit = limit }
   }
 
   private func opener(_ token: UInt64) -> CheckedContinuation<ApplicationStream, any Error>? {
@@ -188,43 +217,5 @@ public final class Swarm: @unchecked Sendable {
     }
     try await stream.waitUntilOpen()
     return stream
-  }
-}
-
-/// Accepts connections on the first shard's loop and deals them out.
-private final class Acceptor: TCPListenerDelegate, @unchecked Sendable {
-  private let shards: [Shard]
-  private let sink: any SwarmSink
-  private var listeners: [TCPListener] = []
-  private var accepted: UInt64 = 0
-
-  init(shards: [Shard], sink: any SwarmSink) {
-    self.shards = shards
-    self.sink = sink
-  }
-
-  func listen(on targets: [SocketAddress], loop: EventLoop) throws(TransportError) -> [Multiaddr] {
-    var opened: [TCPListener] = []
-    do throws(TransportError) {
-      for target in targets { opened.append(try TCPListener(target, on: loop, delegate: self)) }
-    } catch {
-      for listener in opened { listener.close() }
-      throw error
-    }
-    listeners += opened
-    return opened.flatMap { Interfaces.reachable($0.address) }.map(\.multiaddr)
-  }
-
-  func listener(_ listener: TCPListener, accepted connection: DetachedSocket) {
-    accepted += 1
-    let id = ConnectionID.inbound(accepted)
-    // The core counts it before its handshake can end; when the core has no room, neither has the host.
-    guard sink.post([.accepted(id, remote: connection.remote.multiaddr)]) else { return connection.close() }
-    shards[Int(accepted) % shards.count].post(.adopt(id, connection))
-  }
-
-  func close() {
-    for listener in listeners { listener.close() }
-    listeners = []
   }
 }

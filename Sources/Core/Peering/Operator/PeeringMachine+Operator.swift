@@ -148,7 +148,7 @@ extension PeeringMachine {
   mutating func isWaived(_ reason: Reason, for ip: IPAddress?, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     guard !settings.trusted.isEmpty, let ip else { return false }
     switch reason.code {
-    case .tooManyPeers, .tooManyFromIP, .tooManyFromSubnet, .busy, .notAllowed: break
+    case .tooManyPeers, .tooManyFromIP, .tooManyFromSubnet, .busy, .notAllowed, .lowScore: break
     default: return false
     }
     // Strangers may share the address: they must not have more of it than a few handshakes.

@@ -105,10 +105,10 @@ final class FullEndpoint: LinkEndpoint {
     flush(now)
   }
 
-  func reset(_ stream: StreamID, _ now: Instant) {
+  func reset(_ stream: StreamID, _ code: ResetCode, _ now: Instant) {
     blocked.remove(stream)
     traffic[stream] = nil
-    connection?.reset(stream)
+    connection?.reset(stream, code: code)
     flush(now)
   }
 

@@ -17,7 +17,7 @@ enum Frame {
   case refuse(StreamID)
   case message(StreamID, [UInt8])
   case finish(StreamID)
-  case reset(StreamID)
+  case reset(StreamID, ResetCode)
   case goAway
 
   /// What it takes on the wire with Yamux round it, estimated; Noise and TCP take ``packetBytes`` once for all that is sent together.
@@ -149,13 +149,13 @@ final class SessionEndpoint: LinkEndpoint {
       streams[place].isFinishedThere = true
       stream(.streamFinished(ref(id)))
       if isFinishedHere { remove(id, tells: true) }
-    case .reset(let id): if remove(id) { stream(.streamEnded(ref(id), .streamReset(0))) }
+    case .reset(let id, let code): if remove(id) { stream(.streamEnded(ref(id), .streamReset(code))) }
     case .goAway: goodbye = true
     }
   }
 
   private func opened(_ id: StreamID, _ names: [ProtocolID]) {
-    guard inbound < limits.inboundStreamsMaximum else { return transmit(.reset(flip(id))) }
+    guard inbound < limits.inboundStreamsMaximum else { return transmit(.reset(flip(id), .resourceLimit)) }
     guard let name = names.first(where: { table[$0] != nil }), let entry = table[name] else { return transmit(.refuse(flip(id))) }
     streams.append(Stream(id: id, framing: entry.framing, traffic: simulation.measures.traffic.slot(of: name)))
     inbound += 1
@@ -167,7 +167,7 @@ final class SessionEndpoint: LinkEndpoint {
     guard let place = place(id), !streams[place].isFinishedThere else { return }
     if case .lengthPrefixed(let maximum) = streams[place].framing, bytes.count > maximum {
       remove(id)
-      transmit(.reset(flip(id)))
+      transmit(.reset(flip(id), .protocolViolation))
       return stream(.streamEnded(ref(id), .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum)))
     }
     stream(.message(ref(id), bytes))
@@ -209,7 +209,7 @@ final class SessionEndpoint: LinkEndpoint {
   func send(_ id: StreamID, _ bytes: [UInt8], _ now: Instant) {
     guard state == .established, let place = place(id), !streams[place].isFinishedHere else { return }
     if case .lengthPrefixed(let maximum) = streams[place].framing, bytes.count > maximum {
-      return abort(id, .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum))
+      return abort(id, .limit("a message of \(bytes.count) bytes to send, where \(maximum) are allowed"))
     }
     let frame = Frame.message(flip(id), bytes)
     simulation.measures.traffic.sent(streams[place].traffic, bytes: bytes.count)
@@ -225,7 +225,7 @@ final class SessionEndpoint: LinkEndpoint {
 
   private func abort(_ id: StreamID, _ error: ChannelError) {
     remove(id)
-    transmit(.reset(flip(id)))
+    transmit(.reset(flip(id), .unspecified))
     stream(.streamEnded(ref(id), error))
   }
 
@@ -236,7 +236,9 @@ final class SessionEndpoint: LinkEndpoint {
     if streams[place].isFinishedThere { remove(id, tells: true) }
   }
 
-  func reset(_ id: StreamID, _ now: Instant) { if state == .established, remove(id) { transmit(.reset(flip(id))) } }
+  func reset(_ id: StreamID, _ code: ResetCode, _ now: Instant) {
+    if state == .established, remove(id) { transmit(.reset(flip(id), code)) }
+  }
 
   func close(_ reason: Reason, _ now: Instant) {
     guard state != .closed else { return }

@@ -35,7 +35,7 @@ struct Mask {
   mutating func change(_ output: HostCore.Output) -> HostCore.Output? {
     switch output {
     case .open(let stream, let offered): names[stream] = offered.first
-    case .reset(let stream): names[stream] = nil
+    case .reset(let stream, _): names[stream] = nil
     case .send(let stream, let bytes):
       guard let name = names[stream] else { return output }
       return change(stream, bytes, name)

@@ -117,11 +117,12 @@ extension Simulation {
     case .open(let stream, let names): onLink(node, stream.connection) { $0.open(stream.stream, names, now) }
     case .send(let stream, let bytes): onLink(node, stream.connection) { $0.send(stream.stream, bytes, now) }
     case .finish(let stream): onLink(node, stream.connection) { $0.finish(stream.stream, now) }
-    case .reset(let stream): onLink(node, stream.connection) { $0.reset(stream.stream, now) }
+    case .reset(let stream, let code): onLink(node, stream.connection) { $0.reset(stream.stream, code, now) }
     case .protocols(let table):
       for end in node.ends.values.sorted(by: { $0.connection < $1.connection }) { onLink(end) { $0.protocolsChanged(table) } }
     case .book(let batch): node.disk.write(book: batch)
-    case .openApplication, .applicationRefused, .discover, .event: break
+    // A simulated link's handshake begins with the link.
+    case .accept, .openApplication, .applicationRefused, .discover, .event: break
     }
   }
 

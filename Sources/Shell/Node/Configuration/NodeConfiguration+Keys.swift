@@ -42,6 +42,10 @@ extension NodeConfiguration {
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),
     .integer("max_outbound", \.maxOutbound, 0...10_000, "Outbound links at most.", aliases: ["max_outbound_connections"]),
     .integer("max_per_ip", \.maxPerIP, 1...10_000, "Links at most with one IP address."),
+    .integer(
+      "requests_per_second", \.requestsPerSecond, 1...1_000_000,
+      "Requests that a peer may send, and is sent, a second; twice as many at once."),
+    .integer("link_memory_mib", \.linkMemoryMiB, 16...1_048_576, "Mebibytes that links may keep for peers, in all."),
     .boolean("allow_private", \.allowPrivate, "Use addresses of private networks."),
     .boolean("allow_loopback", \.allowLoopback, "Use loopback addresses, and free them of max_per_ip."),
     .boolean("kademlia", \.kademlia, "Find peers and services by Kademlia, and help others to."),

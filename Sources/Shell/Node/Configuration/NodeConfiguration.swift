@@ -66,6 +66,10 @@ public struct NodeConfiguration: Sendable {
   public var maxOutbound = 16
   /// Links at most with one IP address.
   public var maxPerIP = 3
+  /// Requests a second that a peer may send, and is sent; twice as many at once.
+  public var requestsPerSecond = 100
+  /// Mebibytes that links may keep for peers, in all.
+  public var linkMemoryMiB = 512
   /// Whether addresses of private networks are dialled and told to others.
   public var allowPrivate = false
   /// Whether loopback addresses are dialled and told, and are free of the limit per IP.

@@ -1,0 +1,106 @@
+import SecureChannel
+import Wire
+
+/// How much one peer may ask for. Both ends keep to it: what a peer may send here is also, with a margin, what this side sends to a peer.
+public struct RateLimits: Sendable {
+  /// A rate with a burst.
+  public struct Rate: Hashable, Sendable {
+    /// What is earned a second.
+    public var perSecond: Double
+    /// What may come at once.
+    public var burst: Double
+
+    /// Makes a rate.
+    public init(perSecond: Double, burst: Double) {
+      self.perSecond = perSecond
+      self.burst = burst
+    }
+
+    func bucket(_ now: Instant) -> TokenBucket { TokenBucket(rate: perSecond, burst: burst, now: now) }
+
+    /// What this side sends at most, so that no remote of the same limits ever finds it too much: a tenth less, and half of the burst. The
+    /// other half absorbs what the network holds up for a second and then delivers at once.
+    var outbound: Rate { Rate(perSecond: perSecond * 0.9, burst: max(1, burst / 2)) }
+  }
+
+  /// Messages on all request protocols together, identify among them (seed S4). Default 100 a second and 200 at once.
+  public var peer = Rate(perSecond: 100, burst: 200)
+  /// Protocols with a limit of their own below that. Default none.
+  public var protocols: [ProtocolID: Rate] = [:]
+  /// Pings. Default 1,000 a second and 2,000 at once: one costs some microseconds, and people measure with them.
+  public var ping = Rate(perSecond: 1_000, burst: 2_000)
+  /// Bytes of gossip, of which every RPC costs ``gossipOverheadBytes`` more than it has. Default 32 MiB a second and 64 MiB at once.
+  public var gossip = Rate(perSecond: 33_554_432, burst: 67_108_864)
+  /// What handling an RPC costs beside its bytes. Default 512: a peer that sends tiny ones gets 65,000 a second through.
+  public var gossipOverheadBytes = 512
+  /// Refused messages for which a peer is blamed once. Default 25, so that somebody who is a little too fast is hardly blamed, and somebody
+  /// who floods is disconnected after five hundred and banned after some more.
+  public var refusedPerOffence = 25
+
+  /// The defaults.
+  public init() {}
+}
+
+/// The buckets of one peer's link, for what comes in.
+struct InboundRates {
+  enum Verdict: Equatable {
+    case within
+    /// Too much; whether it counts as an offence.
+    case refused(isOffence: Bool)
+  }
+
+  private let limits: RateLimits
+  private var peer: TokenBucket
+  private var ping: TokenBucket
+  private var gossip: TokenBucket
+  private var protocols: [ProtocolID: TokenBucket] = [:]
+  private var refused = 0
+
+  init(_ limits: RateLimits, now: Instant) {
+    self.limits = limits
+    peer = limits.peer.bucket(now)
+    ping = limits.ping.bucket(now)
+    gossip = limits.gossip.bucket(now)
+  }
+
+  mutating func takeRequest(_ name: ProtocolID, now: Instant) -> Verdict {
+    guard peer.take(now: now) else { return refuse() }
+    guard let rate = limits.protocols[name] else { return .within }
+    return protocols[name, default: rate.bucket(now)].take(now: now) ? .within : refuse()
+  }
+
+  mutating func takePing(now: Instant) -> Verdict { ping.take(now: now) ? .within : refuse() }
+
+  mutating func takeGossip(_ bytes: Int, now: Instant) -> Verdict {
+    gossip.take(Double(bytes + limits.gossipOverheadBytes), now: now) ? .within : refuse()
+  }
+
+  private mutating func refuse() -> Verdict {
+    defer { refused = (refused + 1) % max(1, limits.refusedPerOffence) }
+    return .refused(isOffence: refused == 0)
+  }
+}
+
+/// The buckets of one peer's link, for what this side asks.
+struct OutboundRates {
+  private let limits: RateLimits
+  private var peer: TokenBucket
+  private var protocols: [ProtocolID: TokenBucket] = [:]
+
+  init(_ limits: RateLimits, now: Instant) {
+    self.limits = limits
+    peer = limits.peer.outbound.bucket(now)
+  }
+
+  /// When a request may go out; `now` if at once.
+  func ready(_ name: ProtocolID, now: Instant) -> Instant {
+    let own = limits.protocols[name].map { (protocols[name] ?? $0.outbound.bucket(now)).ready(now: now) } ?? now
+    return max(peer.ready(now: now), own)
+  }
+
+  /// Takes a token for a request that is ready.
+  mutating func take(_ name: ProtocolID, now: Instant) {
+    _ = peer.take(now: now)
+    if let rate = limits.protocols[name] { _ = protocols[name, default: rate.outbound.bucket(now)].take(now: now) }
+  }
+}

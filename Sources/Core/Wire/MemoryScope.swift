@@ -1,0 +1,57 @@
+/// A budget of bytes inside another one: system, peer, stream. What is not reserved in all of them is not kept.
+///
+/// It counts and holds no memory itself. Owned by one thread with its whole tree. A scope gives everything back to its parent when it is let
+/// go of, so that no path out of a peer's life can leak.
+public final class MemoryScope {
+  /// What there is.
+  public let limit: Int
+  /// What is reserved now.
+  public private(set) var used = 0
+  /// The most that was reserved at a time.
+  public private(set) var peak = 0
+  /// How often this scope had no room for what was wanted.
+  public private(set) var refusals: UInt64 = 0
+  private let parent: MemoryScope?
+
+  /// Makes a scope of at most `limit` bytes, inside `parent` when there is one.
+  public init(limit: Int, in parent: MemoryScope? = nil) {
+    self.limit = max(0, limit)
+    self.parent = parent
+  }
+
+  deinit { parent?.release(used) }
+
+  /// How much somebody's wish matters.
+  public enum Priority {
+    /// It makes things faster and nothing fails without it: granted while half of every scope stays free.
+    case comfort
+    /// Something fails without it.
+    case need
+  }
+
+  /// Reserves bytes here and in all scopes above; `false` when one of them has no room, and then nothing is reserved.
+  ///
+  /// - Complexity: O(depth), two at most.
+  public func reserve(_ bytes: Int, _ priority: Priority = .need) -> Bool {
+    precondition(bytes >= 0, "\(bytes) bytes cannot be reserved")
+    let room = priority == .need ? limit : limit / 2
+    guard bytes <= room - used else {
+      refusals &+= 1
+      return false
+    }
+    if let parent, !parent.reserve(bytes, priority) { return false }
+    used += bytes
+    peak = max(peak, used)
+    return true
+  }
+
+  /// Gives bytes back that were reserved here.
+  public func release(_ bytes: Int) {
+    precondition(bytes >= 0 && bytes <= used, "\(bytes) bytes are given back and \(used) were reserved")
+    used -= bytes
+    parent?.release(bytes)
+  }
+
+  /// Whether so many bytes could be reserved now. For decisions that are taken before the bytes are there.
+  public func hasRoom(for bytes: Int) -> Bool { bytes <= limit - used && parent?.hasRoom(for: bytes) != false }
+}

@@ -1,0 +1,40 @@
+import Threads
+import Wire
+
+/// Keeps a flood of refused connections from becoming a flood of lines: some are written each second, the others are summed up.
+final class RefusalTally: @unchecked Sendable {
+  private let lock = Lock()
+  private var begin = Instant.zero
+  private var written = 0
+  private var others: [String: Int] = [:]
+
+  /// What was refused and not written in the second that is over.
+  struct Sum: Equatable {
+    let count: Int
+    /// As `busy 12, too-many-from-ip 3`.
+    let reasons: String
+  }
+
+  /// Notes a refusal.
+  ///
+  /// - Returns: whether it gets a line, and what of the last second got none.
+  func note(_ reason: String, _ now: Instant) -> (isWritten: Bool, others: Sum?) {
+    lock.withLock {
+      var sum: Sum?
+      if now - begin >= .seconds(1) {
+        if !others.isEmpty {
+          let reasons = others.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+          sum = Sum(count: others.values.reduce(0, +), reasons: reasons)
+        }
+        begin = now
+        written = 0
+        others = [:]
+      }
+      let isWritten = written < Self.writtenMaximum
+      if isWritten { written += 1 } else { others[reason, default: 0] += 1 }
+      return (isWritten, sum)
+    }
+  }
+
+  private static let writtenMaximum = 10
+}

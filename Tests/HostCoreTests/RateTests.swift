@@ -1,0 +1,185 @@
+import Crypto
+import HostCore
+import Identity
+import Peering
+import SecureChannel
+import Testing
+import Wire
+
+private let service: ProtocolID = "/test/1"
+
+/// Two hosts whose requests to each other are carried by hand over a network that holds up what it carries.
+private struct Stage {
+  let crypto = SystemCrypto()
+  let host: HostCore
+  let peer: PeerID
+  let link = ConnectionID.inbound(1)
+  private(set) var now = Instant.zero + .seconds(1)
+  private var nextStream: UInt32 = 1
+
+  init(_ change: (inout HostCore.Configuration) -> Void = { _ in }) {
+    var configuration = HostCore.Configuration()
+    change(&configuration)
+    host = HostCore(
+      key: NodeKey(seed: [UInt8](repeating: 1, count: 32), crypto: crypto), crypto: crypto, configuration: configuration,
+      clock: WallClock(now: .zero, wall: WallTime(milliseconds: 0)), seed: 1, now: .zero)
+    let key = NodeKey(seed: [UInt8](repeating: 2, count: 32), crypto: crypto)
+    peer = key.peerID
+    guard let remote = try? Multiaddr("/ip4/8.8.8.8/tcp/4001") else { preconditionFailure("an address") }
+    _ = host.handle(.command(.serve(service, .init(framing: .lengthPrefixed(maximumBytes: 1 << 20)))), now: now)
+    let outputs = host.handle(.accepted(link, remote: remote), now: now)
+    #expect(outputs.contains { if case .accept(link) = $0 { true } else { false } })
+    let identity = RemoteIdentity(peer: peer, publicKey: key.publicKey, muxer: "/yamux/1.0.0", setUpTime: .zero)
+    _ = host.handle(.established(link, identity, remote: remote), now: now)
+  }
+
+  mutating func advance(_ duration: Duration) { now = now + duration }
+
+  mutating func opened(_ name: ProtocolID) -> (StreamRef, [HostCore.Output]) {
+    let stream = StreamRef(connection: link, stream: StreamID(rawValue: nextStream))
+    nextStream += 2
+    return (stream, host.handle(.streamOpened(stream, name), now: now))
+  }
+
+  /// One request of the peer; what came of it.
+  mutating func asked(_ name: ProtocolID = service, bytes: Int = 1) -> [HostCore.Output] {
+    let (stream, outputs) = opened(name)
+    return outputs + host.handle(.message(stream, [UInt8](repeating: 0, count: bytes)), now: now)
+  }
+}
+
+extension [HostCore.Output] {
+  fileprivate var resets: [ResetCode] { compactMap { if case .reset(_, let code) = $0 { code } else { nil } } }
+  fileprivate var requests: Int { count { if case .event(.request) = $0 { true } else { false } } }
+  fileprivate var offences: [Offence] {
+    compactMap { if case .event(.peering(.offence(_, let offence, _))) = $0 { offence } else { nil } }
+  }
+  fileprivate var closes: [Reason.Code] { compactMap { if case .close(_, let reason) = $0 { reason.code } else { nil } } }
+  fileprivate var opens: [StreamRef] { compactMap { if case .open(let stream, [service]) = $0 { stream } else { nil } } }
+}
+
+@Suite struct RateTests {
+  @Test func excessIsRefusedWithItsReason() {
+    var stage = Stage()
+    let first = (0..<210).map { _ in
+      let outputs = stage.asked()
+      // Answered at once, so that what is open is never the bound.
+      for case .event(.request(let request)) in outputs { _ = stage.host.handle(.command(.respond(request.stream, [])), now: stage.now) }
+      return outputs
+    }
+    #expect(first.prefix(200).allSatisfy { $0.requests == 1 && $0.resets.isEmpty })
+    #expect(first.suffix(10).allSatisfy { $0.requests == 0 && $0.resets == [.rateLimited] })
+    // One reproach for what is refused, not one for each.
+    #expect(first.flatMap(\.offences) == [.rateExceeded])
+    #expect(stage.host.streamRefusals == [.rateLimited: 10] && stage.host.peering.reasonCounts.offences == [.rateExceeded: 1])
+    stage.advance(.seconds(1))
+    #expect((0..<101).map { _ in stage.asked(HostProtocols.identify).resets.count }.reduce(0, +) == 1)
+  }
+
+  /// A flood ends the link after some hundred messages, and everybody of that name for twelve hours after some more.
+  @Test func floodsAreDisconnected() {
+    var stage = Stage()
+    var count = 0
+    var closes: [Reason.Code] = []
+    while closes.isEmpty && count < 10_000 {
+      count += 1
+      closes = stage.asked().closes
+    }
+    #expect(closes == [.lowScore] && (650...750).contains(count), "\(count) messages")
+  }
+
+  @Test func protocolsMayHaveLimitsOfTheirOwn() {
+    var stage = Stage { $0.rates.protocols[service] = .init(perSecond: 1, burst: 2) }
+    #expect((0..<4).map { _ in stage.asked().requests } == [1, 1, 0, 0])
+    #expect(stage.asked(HostProtocols.identify).resets.isEmpty)
+  }
+
+  @Test func pingsAndGossipAreMetered() {
+    var stage = Stage { $0.rates.ping = .init(perSecond: 1, burst: 3) }
+    let (ping, _) = stage.opened(HostProtocols.ping)
+    let answers = (0..<4).map { _ in stage.host.handle(.message(ping, [UInt8](repeating: 1, count: 32)), now: stage.now) }
+    #expect(answers.map(\.resets) == [[], [], [], [.rateLimited]])
+
+    var gossip = Stage { $0.rates.gossip = .init(perSecond: 1_000, burst: 10_000) }
+    let (stream, _) = gossip.opened("/meshsub/1.1.0")
+    // A field that nobody knows, of a thousand bytes in all.
+    let rpc: [UInt8] = [0x7a, 0xe5, 0x07] + [UInt8](repeating: 0, count: 997)
+    for _ in 0..<8 { _ = gossip.host.handle(.message(stream, rpc), now: gossip.now) }
+    // Six of 1,512 bytes with their overhead; what is too much is not even read.
+    #expect(gossip.host.gossip?.statistics.bytesIn == 6_000 && gossip.host.streamRefusals == [.rateLimited: 2])
+  }
+
+  /// This side never exceeds a peer of the same limits, even when the network holds everything up for a second and then delivers at once.
+  @Test func ownRequestsWaitForTheirTurn() {
+    var stage = Stage()
+    var far = Stage()
+    var asked = 0
+    var sent: [Instant] = []
+    func take(_ outputs: [HostCore.Output]) {
+      for stream in outputs.opens {
+        sent.append(stage.now)
+        _ = stage.host.handle(.message(stream, [0]), now: stage.now)
+      }
+    }
+    let end = stage.now + .seconds(5)
+    while stage.now < end {
+      asked += 1
+      take(
+        stage.host.handle(
+          .command(.request(RequestID(rawValue: UInt64(asked)), stage.peer, service, [1], timeout: .seconds(2))), now: stage.now))
+      stage.advance(.milliseconds(5))
+      if let deadline = stage.host.nextDeadline, deadline <= stage.now { take(stage.host.handle(.timer, now: stage.now)) }
+    }
+    // Nine tenths of a hundred a second, and the burst.
+    #expect((400...560).contains(sent.count), "\(sent.count) of \(asked) requests went out")
+    // The far end gets them second by second.
+    var refused = 0
+    for moment in sent {
+      let arrival = Instant.zero + .seconds(2) + .seconds(Int64((moment - .zero).seconds.rounded(.up)))
+      if arrival > far.now { far.advance(arrival - far.now) }
+      let outputs = far.asked()
+      refused += outputs.resets.count { $0 == .rateLimited }
+      for case .event(.request(let request)) in outputs { _ = far.host.handle(.command(.respond(request.stream, [])), now: far.now) }
+    }
+    #expect(refused == 0)
+  }
+
+  @Test func requestsThatWaitEndLikeOthers() {
+    var stage = Stage { $0.rates.peer = .init(perSecond: 0.1, burst: 2) }
+    // Identify has had the one token.
+    var outputs: [HostCore.Output] = []
+    for number in 1...3 as ClosedRange<UInt64> {
+      outputs += stage.host.handle(
+        .command(.request(RequestID(rawValue: number), stage.peer, service, [1], timeout: .seconds(5))), now: stage.now)
+    }
+    #expect(outputs.opens.isEmpty)
+    stage.advance(.seconds(5))
+    outputs = stage.host.handle(.timer, now: stage.now)
+    let failures = outputs.compactMap { if case .event(.response(let id, .failure(.timeout))) = $0 { id.rawValue } else { nil } }
+    #expect(failures == [1, 2, 3] && outputs.opens.isEmpty)
+    #expect(stage.host.nextDeadline.map { $0 > stage.now } ?? true)
+  }
+
+  @Test func requestsThatWaitForAnAnswerAreBoundedInBytes() {
+    var stage = Stage { $0.memoryPerPeerMaximum = 250_000 }
+    let outputs = (0..<3).map { _ in stage.asked(bytes: 100_000) }
+    #expect(outputs.map(\.requests) == [1, 1, 0] && outputs[2].resets == [.resourceLimit])
+    #expect(stage.host.memory.used == 200_000)
+    for case .event(.request(let request)) in outputs[0] { _ = stage.host.handle(.command(.decline(request.stream)), now: stage.now) }
+    #expect(stage.host.memory.used == 100_000)
+    #expect(stage.asked(bytes: 100_000).requests == 1)
+    _ = stage.host.handle(.closed(stage.link, .endOfFile), now: stage.now)
+    #expect(stage.host.memory.used == 0)
+  }
+
+  /// What the remote did wrong on a stream costs it; what this side did costs nobody.
+  @Test(arguments: [
+    (ChannelError.messageTooLarge(bytes: 11 << 20, maximum: 10 << 20), [Offence.oversizedMessage]),
+    (.protocolViolation("framing"), [.protocolViolation]), (.limit("memory"), []), (.streamReset(.rateLimited), []),
+  ])
+  func streamFaults(error: ChannelError, offences: [Offence]) {
+    var stage = Stage()
+    let (stream, _) = stage.opened(service)
+    #expect(stage.host.handle(.streamEnded(stream, error), now: stage.now).offences == offences)
+  }
+}
