@@ -271,8 +271,6 @@ extension PeeringMachine {
   /// What the end of a proven link means for the next dial.
   private mutating func settleEntry(of link: Link, _ peer: PeerID, _ reason: Reason, _ now: Instant) {
     let configuration = configuration
-    // A second link that ends says nothing against a peer that another one leads to.
-    let isLinked = linkOfPeer[peer] != nil
     var generator = generator
     let isLinked = linkOfPeer[peer] != nil
     known.update(.peer(peer)) { entry in
@@ -288,7 +286,7 @@ extension PeeringMachine {
       entry.waitingSince = now
       if link.state == .active {
         if now - link.since >= configuration.settledAfter { entry.shortLives = 0 } else { entry.shortLives += 1 }
-      } else if !isLinked {
+      } else {
         entry.streak += 1
       }
       let isLasting = reason.code.isLasting || reason.code == .operatorRequest
