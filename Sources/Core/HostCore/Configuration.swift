@@ -36,8 +36,8 @@ extension HostCore {
     public var requestRate = 100.0
     /// See ``requestRate``.
     public var requestBurst = 200.0
-    /// How long identify may take.
-    public var identifyTimeout = Duration.seconds(10)
+    /// How long peers may take to answer.
+    public var timeouts = RequestTimeouts()
 
     /// The defaults.
     public init() {}

@@ -169,7 +169,10 @@ public final class HostCore {
 
   private func timer(_ now: Instant, _ outputs: inout [Output]) {
     if let deadline = requests.nextDeadline, deadline <= now {
-      for id in requests.expire(now, into: &outputs) { answered(id, .failure(.timeout), now, &outputs) }
+      for (id, connection) in requests.expire(now, into: &outputs) {
+        links[connection]?.lateAnswers += 1
+        answered(id, .failure(.timeout), now, &outputs)
+      }
     }
     if let deadline = peeringDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
@@ -184,7 +187,7 @@ public final class HostCore {
     _ connection: ConnectionID, _ identity: RemoteIdentity, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]
   ) {
     links[connection] = Link(
-      peer: identity.peer, remote: remote, direction: connection.isInbound ? .inbound : .outbound,
+      peer: identity.peer, remote: remote, direction: connection.isInbound ? .inbound : .outbound, setUpTime: identity.setUpTime,
       bucket: TokenBucket(rate: configuration.requestRate, burst: configuration.requestBurst, now: now))
     run(peering: .proven(connection, identity.peer, remote: remote, setUpTime: identity.setUpTime), now, &outputs)
   }
@@ -196,7 +199,7 @@ public final class HostCore {
     admitted[link.peer] = connection
     outputs.append(.admit(connection))
     let stream = links[connection]!.makeStream(connection, .request)
-    startOwn(.identify(connection), on: stream, HostProtocols.identify, nil, timeout: configuration.identifyTimeout, now, &outputs)
+    startOwn(.identify(connection), on: stream, HostProtocols.identify, nil, timeout: .heavy, now, &outputs)
     outputs.append(.event(.peerProven(link.peer, connection, link.direction, remote: link.remote)))
   }
 
@@ -251,7 +254,8 @@ public final class HostCore {
   /// A dial failed, or an accepted link before it was proven.
   private func failed(_ connection: ConnectionID, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
     if connection.isInbound {
-      run(peering: .closed(connection, .handshake(error.description)), now, &outputs)
+      let end: LinkEnd = if case .notInNetwork(let text) = error { .notInNetwork(text) } else { .handshake(error.description) }
+      run(peering: .closed(connection, end), now, &outputs)
     } else {
       run(peering: .dialFailed(connection, Self.dialFailure(error)), now, &outputs)
     }
@@ -261,6 +265,7 @@ public final class HostCore {
     switch error {
     case .wrongPeer(_, let actual): .wrongPeer(actual)
     case .handshakeTimeout: .timedOut
+    case .notInNetwork(let text): .notInNetwork(text)
     case .transport(let text):
       // The shell's text begins with the system's name of the fault.
       text.contains("ECONNREFUSED")
@@ -287,13 +292,25 @@ public final class HostCore {
   }
 
   func startOwn(
-    _ request: OwnRequest, on stream: StreamRef, _ name: ProtocolID, _ payload: [UInt8]?, timeout: Duration, _ now: Instant,
+    _ request: OwnRequest, on stream: StreamRef, _ name: ProtocolID, _ payload: [UInt8]?, timeout: RequestTimeout, _ now: Instant,
     _ outputs: inout [Output]
   ) {
     let id = RequestID(rawValue: nextOwnRequest | 1 << 63)
     nextOwnRequest += 1
     ownRequests[id] = request
-    requests.start(id, on: stream, name, payload, deadline: now + timeout, into: &outputs)
+    start(id, on: stream, name, payload, timeout: timeout, now, &outputs)
+  }
+
+  /// Sends a request with the time that its class and the peer's round trip give it.
+  func start(
+    _ id: RequestID, on stream: StreamRef, _ name: ProtocolID, _ payload: [UInt8]?, timeout: RequestTimeout, _ now: Instant,
+    _ outputs: inout [Output]
+  ) {
+    let link = links[stream.connection]
+    let duration = configuration.timeouts.duration(
+      timeout, measured: link.flatMap { peering.roundTripEstimate(of: $0.peer) }, setUpTime: link?.setUpTime,
+      lateAnswers: link?.lateAnswers ?? 0)
+    requests.start(id, on: stream, name, payload, deadline: now + duration, into: &outputs)
   }
 
   /// A request ended: the host's own are used here, the others are told to the parent.

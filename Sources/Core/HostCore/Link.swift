@@ -24,6 +24,10 @@ final class Link {
   let peer: PeerID
   let remote: Multiaddr
   let direction: Direction
+  /// How long the handshake took.
+  let setUpTime: Duration
+  /// Requests in a row that brought no answer in time.
+  var lateAnswers = 0
   /// Streams by name; the count is bounded by the connection's own limit on streams.
   var streams: [StreamID: StreamRole] = [:]
   var nextStream: UInt32 = 1
@@ -41,10 +45,11 @@ final class Link {
   var isClosing = false
   var bucket: TokenBucket
 
-  init(peer: PeerID, remote: Multiaddr, direction: Direction, bucket: TokenBucket) {
+  init(peer: PeerID, remote: Multiaddr, direction: Direction, setUpTime: Duration, bucket: TokenBucket) {
     self.peer = peer
     self.remote = remote
     self.direction = direction
+    self.setUpTime = setUpTime
     self.bucket = bucket
   }
 

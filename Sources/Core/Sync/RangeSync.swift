@@ -64,8 +64,6 @@ public struct RangeSync: Sendable {
     public var applyingMaximum = 3
     /// Requests to one peer at a time.
     public var perPeerMaximum = 2
-    /// How long a peer may take to answer (seed S1: heavy operations 10 s).
-    public var requestTimeout = Duration.seconds(10)
     /// How long a peer is passed over after a late, short or wrong answer.
     public var penaltyTime = Duration.seconds(30)
     /// How long a peer is passed over when a request could not go out or its link was lost, without blame. The host may say so at once:

@@ -108,7 +108,7 @@ extension HostError {
     case .timedOut: self.init(.timedOut, text)
     case .unreachable: self.init(.unreachable, text)
     case .transport: self.init(.transportFailed, text)
-    case .handshake: self.init(.handshakeFailed, text)
+    case .handshake, .notInNetwork: self.init(.handshakeFailed, text)
     case .wrongPeer(let peer): self.init(.wrongPeer, "\(address): \(peer) answered")
     case .goodbye(let reason): self.init(.refused, text, reason: reason)
     }
@@ -132,7 +132,7 @@ extension HostError {
       case .negotiationFailed: .protocolNotSupported
       case .protocolViolation, .messageTooLarge: .badAnswer
       case .wrongPeer: .wrongPeer
-      case .badSignature, .decryptionFailed: .handshakeFailed
+      case .badSignature, .decryptionFailed, .notInNetwork: .handshakeFailed
       case .streamReset: .streamReset
       case .limit: .limitReached
       case .closedLocally: .streamClosed
