@@ -23,6 +23,12 @@ extension NodeConfiguration {
     core.host.peering.perIPMaximum = maxPerIP
     core.host.peering.exemptsLoopback = allowLoopback
     core.host.peering.allowsPrivateAddresses = allowPrivate || allowLoopback
+    core.host.peering.identity = identity
+    core.host.peering.defaultPort = UInt16(defaultPort)
+    if !allowedPeers.isEmpty || !allowedNetworks.isEmpty {
+      core.host.peering.allowed = AllowList(
+        peers: Set(allowedPeers.compactMap { try? PeerID(text: $0) }), networks: allowedNetworks.compactMap { IPNetwork($0) })
+    }
     core.host.peering.connectTimeout = connectionTimeout
     core.host.peering.backOffKeepMaximum = reconnectionInterval
     core.host.peering.pingInterval = keepAliveInterval
@@ -45,7 +51,17 @@ extension NodeConfiguration {
   }
 
   /// The shards' settings.
-  var swarm: Swarm.Configuration { Swarm.Configuration() }
+  ///
+  /// - Throws: when the key of the private network cannot be read.
+  func swarm() throws -> Swarm.Configuration {
+    var swarm = Swarm.Configuration()
+    if !swarmKeyFile.isEmpty { swarm.connection.networkKey = try KeyFile.readNetworkKey(swarmKeyFile) }
+    if identity == .ip {
+      // Who this node is shows in where its links come from.
+      swarm.dialSources = listen.compactMap { try? Multiaddr($0).ipAddress }.filter { !$0.isUnspecified }
+    }
+    return swarm
+  }
 
   /// What is dialled at the start, in the order of the seeds' documents: `--peer`, bootstrap peers, seeds; stored peers are in the book.
   func dials() throws -> [HostCore.Command] {
