@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """py-libp2p as a peer that reads commands and writes answers and events as JSON lines; README.md lists them.
 
-    pypeer.py [--listen MULTIADDR …] [--seed NUMBER] [--no-pubsub] [--kad] [--test-plans]
+    pypeer.py [--listen MULTIADDR …] [--seed NUMBER] [--swarm-key FILE] [--no-pubsub] [--kad] [--test-plans]
 """
 
 import argparse
@@ -31,6 +31,7 @@ from libp2p.security.noise.transport import Transport as Noise
 from libp2p.tools.anyio_service import background_trio_service
 from multiaddr import Multiaddr
 
+import pnet
 import testplans
 from wire import with_peer
 
@@ -45,10 +46,13 @@ def write_line(**fields):
     sys.stdout.flush()
 
 
-def make_host(seed, listen):
+def make_host(seed, listen, network_key=None):
     keys = create_new_key_pair(seed.to_bytes(32, "big") if seed is not None else None)
     noise = Noise(libp2p_keypair=keys, noise_privkey=create_static_key().private_key, early_data=None)
-    return new_host(key_pair=keys, sec_opt={NOISE: noise}, muxer_opt=create_yamux_muxer_option(), listen_addrs=listen)
+    if network_key:
+        pnet.use_in_libp2p()
+    psk = network_key and pnet.read_key_file(network_key).hex()
+    return new_host(key_pair=keys, sec_opt={NOISE: noise}, muxer_opt=create_yamux_muxer_option(), listen_addrs=listen, psk=psk)
 
 
 async def read_to_end(stream):
@@ -231,7 +235,7 @@ async def answer(commands, command):
 
 async def run(options):
     listen = [Multiaddr(address) for address in options.listen or ["/ip4/127.0.0.1/tcp/0"]]
-    host = make_host(options.seed, listen)
+    host = make_host(options.seed, listen, options.swarm_key)
     async with host.run(listen_addrs=listen), trio.open_nursery() as tasks:
         host.set_stream_handler(ECHO, serve_echo)
         host.set_stream_handler(XFER, serve_xfer)
@@ -295,6 +299,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listen", action="append", help="multiaddr; default /ip4/127.0.0.1/tcp/0")
     parser.add_argument("--seed", type=int, help="the Ed25519 seed as a number")
+    parser.add_argument("--swarm-key", help="the key file of a private network")
     parser.add_argument("--no-pubsub", action="store_true")
     parser.add_argument("--kad", action="store_true", help="a Kademlia server")
     parser.add_argument("--test-plans", action="store_true", help="a party of the transport-interop test")

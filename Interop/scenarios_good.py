@@ -4,12 +4,13 @@ import contextlib
 import json
 import os
 import subprocess
+import tempfile
 import threading
 
 import testplans
 from harness import Ours, Setting, check, eventually, scenario
 from p2pd import ECHO, GoPeer, serve_echo
-from peer import PYPEER, Peer
+from peer import PYPEER, Peer, PeerError
 
 MIB = 1 << 20
 STREAMS = 100
@@ -17,8 +18,8 @@ MESSAGES = 20
 TOPIC = "starling/interop"
 
 
-def py_peer():
-    return Peer(PYPEER)
+def py_peer(*arguments):
+    return Peer(PYPEER, *arguments)
 
 
 # Each foreign peer under the few operations that the scenarios need.
@@ -122,6 +123,43 @@ def connect_ping_identify(side, we_dial):
         check(ours_said["observed"].startswith("/ip4/127.0.0.1/tcp/"), f"we don't say what we observed: {ours_said}")
         ours("disconnect", peer=them.id)
         eventually(lambda: not side.connected(them, ours), "they saw us go")
+
+
+def key_file(folder, name):
+    path = f"{folder}/{name}"
+    with open(path, "w") as file:
+        file.write(f"/key/swarm/psk/1.0.0/\n/base16/\n{os.urandom(32).hex()}\n")
+    return path
+
+
+def private_network(we_dial):
+    """py-libp2p with the specification's stream (see pnet.py) and we, with one key; 1 MiB goes each way."""
+    with tempfile.TemporaryDirectory() as folder:
+        key = key_file(folder, "swarm.key")
+        with py_peer("--swarm-key", key) as them, Ours("--swarm-key", key) as ours:
+            linked(PySide, ours, them, we_dial)
+            check(ours("echo", peer=them.id, size=MIB)["ok"], "our echo came back changed")
+            check(PySide.echo(them, ours, MIB), "their echo came back changed")
+
+
+def strangers():
+    """Without the key, or with another, nobody comes in, and why stands in what we say."""
+    with tempfile.TemporaryDirectory() as folder:
+        with Ours("--swarm-key", key_file(folder, "ours.key")) as ours:
+            for arguments, why in [([], "uses no network key"), (["--swarm-key", key_file(folder, "other.key")], "network")]:
+                already = ours.reasons()
+                with py_peer(*arguments) as them:
+                    try:
+                        them("connect", addr=ours.address, timeout=5)
+                        raise AssertionError(f"a stranger with {arguments} came in")
+                    except PeerError:
+                        pass
+                    check(why in ours.wait_for_reason(already), "we don't say why we refused them")
+                    try:
+                        ours("connect", addr=them.address)
+                        raise AssertionError(f"we connected to a stranger with {arguments}")
+                    except PeerError as problem:
+                        check("private network" in str(problem), f"our dial fails without saying why: {problem}")
 
 
 def hundred_streams_out(side):
@@ -320,6 +358,9 @@ for label, side in (("go", GoSide), ("py", PySide)):
     scenario(f"{label}/transfer-they-dial")(lambda side=side: transfer(side, False))
     scenario(f"{label}/gossip")(lambda side=side: gossip_both_ways(side))
     scenario(f"{label}/gossip-relayed")(lambda side=side: gossip_relayed(side.make, side.make))
+scenario("py/private-we-dial")(lambda: private_network(True))
+scenario("py/private-they-dial")(lambda: private_network(False))
+scenario("py/private-strangers")(strangers)
 scenario("mixed/gossip-relayed")(lambda: gossip_relayed(GoPeer, py_peer))
 scenario("go/test-plans")(test_plan_go)
 scenario("py/test-plans-we-dial")(lambda: test_plan(Setting.command, PYPEER))

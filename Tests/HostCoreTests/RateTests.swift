@@ -126,7 +126,7 @@ extension [HostCore.Output] {
       asked += 1
       take(
         stage.host.handle(
-          .command(.request(RequestID(rawValue: UInt64(asked)), stage.peer, service, [1], timeout: .seconds(2))), now: stage.now))
+          .command(.request(RequestID(rawValue: UInt64(asked)), stage.peer, service, [1], timeout: .exactly(.seconds(2)))), now: stage.now))
       stage.advance(.milliseconds(5))
       if let deadline = stage.host.nextDeadline, deadline <= stage.now { take(stage.host.handle(.timer, now: stage.now)) }
     }
@@ -150,7 +150,7 @@ extension [HostCore.Output] {
     var outputs: [HostCore.Output] = []
     for number in 1...3 as ClosedRange<UInt64> {
       outputs += stage.host.handle(
-        .command(.request(RequestID(rawValue: number), stage.peer, service, [1], timeout: .seconds(5))), now: stage.now)
+        .command(.request(RequestID(rawValue: number), stage.peer, service, [1], timeout: .exactly(.seconds(5)))), now: stage.now)
     }
     #expect(outputs.opens.isEmpty)
     stage.advance(.seconds(5))

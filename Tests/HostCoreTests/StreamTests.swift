@@ -56,7 +56,8 @@ private struct World {
 
   @Test func aPeerIsGoneBeforeItsRequestsFail() {
     let world = World()
-    _ = world.host.handle(.command(.request(RequestID(rawValue: 1), world.peer, "/test/1", [1], timeout: .seconds(5))), now: world.now)
+    _ = world.host.handle(
+      .command(.request(RequestID(rawValue: 1), world.peer, "/test/1", [1], timeout: .exactly(.seconds(5)))), now: world.now)
     let outputs = world.host.handle(.closed(world.link, .endOfFile), now: world.now)
     let order = outputs.compactMap { output -> String? in
       switch output {

@@ -11,6 +11,7 @@ struct InteropTests {
     "go/transfer-they-dial", "go/gossip", "go/gossip-relayed",
     "py/we-dial", "py/they-dial", "py/100-streams-out", "py/100-streams-in", "py/echo-2MB", "py/transfer-we-dial",
     "py/transfer-they-dial", "py/gossip", "py/gossip-relayed",
+    "py/private-we-dial", "py/private-they-dial", "py/private-strangers",
     "mixed/gossip-relayed",
     "go/test-plans",
     "py/test-plans-we-dial", "py/test-plans-they-dial",

@@ -282,7 +282,12 @@ import Wire
     #expect(bench.enter(8, from: "/ip4/20.0.0.1/tcp/2").outputs.closed.map(\.code) == [.notAllowed])
     #expect(bench.enter(8, from: "/ip4/10.1.0.1/tcp/2").outputs.admitted.count == 1)
     var closed = Bench { $0.allowed = AllowList(networks: [IPNetwork("10.0.0.0/8")!]) }
-    #expect(closed.accept("/ip4/20.0.0.1/tcp/1").outputs.closed.map(\.code) == [.notAllowed])
+    #expect(closed.enter(9, from: "/ip4/20.0.0.1/tcp/1").outputs.closed.map(\.code) == [.notAllowed])
+    // Nor is a stranger dialled.
+    let outputs = closed.send(.learned([PeerAddress(peer: peer(2_000), address: publicAddress(1))], .bootstrap))
+    #expect(outputs.dials.isEmpty)
+    let refused = closed.send(.dial(PeerAddress(peer: peer(2_000), address: publicAddress(1)), keep: false)).events
+    #expect(refused.contains { if case .dialRefused(_, _, let reason) = $0 { reason.code == .notAllowed } else { false } })
   }
 
   @Test func introduction() {

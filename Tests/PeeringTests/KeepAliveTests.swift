@@ -214,3 +214,20 @@ import Wire
     #expect(bans.count == 10 && bans.contains(.peer(peer(1))) && bans.contains(.peer(peer(50))))
   }
 }
+
+/// One peer that is late is blamed; when most are, the fault is taken for this side's own.
+@Suite struct LatenessTests {
+  @Test func mostAreLate() {
+    var bench = Bench()
+    for number in UInt64(1)...6 { _ = bench.enter(number, from: "/ip4/20.0.0.\(number)/tcp/1") }
+    func isBlamed(_ number: UInt64) -> Bool {
+      bench.send(.report(peer(number), .late)).events.contains { if case .offence = $0 { true } else { false } }
+    }
+    #expect((UInt64(1)...3).allSatisfy(isBlamed), "three of six may be at fault themselves")
+    #expect(!isBlamed(4) && !isBlamed(5) && !isBlamed(1))
+    #expect(bench.machine.recentEvents.filter { if case .ownFault = $0.event { true } else { false } }.count == 1)
+    #expect(bench.send(.report(peer(6), .malformedMessage)).events.count == 1, "only lateness can be the line's fault")
+    bench.run(to: 61)
+    #expect(isBlamed(4), "a minute later the others have answered")
+  }
+}

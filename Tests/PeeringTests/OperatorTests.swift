@@ -168,7 +168,7 @@ import Wire
   }
 
   /// Each limit stands against a stranger and not against a trusted peer's address; a stranger at that address is found out at the proof.
-  @Test(arguments: ["ip", "house", "handshakes", "rate", "list"])
+  @Test(arguments: ["ip", "house", "handshakes", "rate"])
   func aTrustedPeerComesInOverLimits(limit: String) throws {
     var bench = Bench(local: 5) {
       $0.feelerInterval = nil
@@ -177,10 +177,9 @@ import Wire
       case "ip": $0.perIPMaximum = 1
       case "house": $0.totalMaximum = 12
       case "handshakes": $0.handshakesMaximum = 1
-      case "rate":
+      default:
         $0.acceptBurst = 2
         $0.acceptsPerSecond = 0.001
-      default: $0.allowed = AllowList(networks: [IPNetwork("90.0.0.0/8")!])
       }
     }
     bench.send(.learned([PeerAddress(peer: peer(9), address: address("/ip4/21.0.0.1/tcp/4001"))], .discovery))
@@ -188,8 +187,7 @@ import Wire
     case "ip": _ = bench.enter(20, from: "/ip4/21.0.0.1/tcp/1")
     case "house": for number in 0..<12 { _ = bench.enter(UInt64(20 + number), from: "/ip4/21.0.1.\(number)/tcp/1") }
     case "handshakes": _ = bench.accept("/ip4/90.0.0.1/tcp/1")
-    case "rate": for number in 0..<2 { _ = bench.accept("/ip4/90.0.\(number).1/tcp/1") }
-    default: break
+    default: for number in 0..<2 { _ = bench.accept("/ip4/90.0.\(number).1/tcp/1") }
     }
     bench.now = at(10)
     let stranger = bench.accept("/ip4/21.0.0.1/tcp/2").outputs.closed
@@ -206,6 +204,19 @@ import Wire
     let other = bench.enter(40, from: "/ip4/21.0.0.1/tcp/4")
     #expect(other.outputs.closed.map(\.id).contains(other.id) && other.outputs.admitted.isEmpty)
     #expect(other.outputs.closed.last?.code == code)
+  }
+
+  /// A private network's list stands against strangers, once they are proven, and not against a trusted peer.
+  @Test func aTrustedPeerNeedsNoListing() {
+    var bench = Bench(local: 5) {
+      $0.feelerInterval = nil
+      $0.outboundMinimum = 0
+      $0.allowed = AllowList(networks: [IPNetwork("90.0.0.0/8")!])
+    }
+    #expect(bench.enter(9, from: "/ip4/21.0.0.1/tcp/1").outputs.closed.map(\.code) == [.notAllowed])
+    bench.operate(.trust(peer(9)))
+    #expect(bench.enter(9, from: "/ip4/21.0.0.1/tcp/2").outputs.admitted.count == 1)
+    #expect(bench.enter(10, from: "/ip4/21.0.0.1/tcp/3").outputs.closed.map(\.code) == [.notAllowed])
   }
 
   /// Whoever shares a trusted peer's address can hold four handshakes there beyond the limits, not more.

@@ -35,7 +35,7 @@ import Wire
   @Test func aPacketTakesHalfTheRoundTrip() {
     let simulation = Self.network()
     let (here, there) = Self.link(simulation, 0, 1)
-    simulation.transmit(here.end, .frame(.goAway), bytes: 100)
+    simulation.transmit(here.end, .frames([.goAway]), bytes: 100)
     simulation.run(until: Instant.zero + .seconds(1))
     #expect(simulation.nodes[0].region == .dallas && simulation.nodes[1].region == .toronto)
     #expect(there.times.count == 1)
@@ -46,7 +46,7 @@ import Wire
   @Test func jitterKeepsOrderAndItsBound() {
     let simulation = Self.network { $0.jitter = .milliseconds(40) }
     let (here, there) = Self.link(simulation, 0, 1)
-    for _ in 0..<200 { simulation.transmit(here.end, .frame(.goAway), bytes: 100) }
+    for _ in 0..<200 { simulation.transmit(here.end, .frames([.goAway]), bytes: 100) }
     simulation.run(until: Instant.zero + .seconds(1))
     #expect(there.times.count == 200)
     #expect(there.times == there.times.sorted())
@@ -61,7 +61,7 @@ import Wire
       $0.downloadBytes = download
     }
     let (here, there) = Self.link(simulation, 0, 1)
-    for _ in 0..<10 { simulation.transmit(here.end, .frame(.goAway), bytes: 100_000) }
+    for _ in 0..<10 { simulation.transmit(here.end, .frames([.goAway]), bytes: 100_000) }
     simulation.run(until: Instant.zero + .seconds(10))
     #expect(there.times.count == 10)
     // 100 ms on the slow line each, 8 ms on the fast one once.
@@ -81,8 +81,8 @@ import Wire
       let (here, there) = Self.link(simulation, 0, 1)
       simulation.nodes[0].group = 1
       simulation.isBlocked = (from: 1, to: 0, bothWays: bothWays)
-      simulation.transmit(here.end, .frame(.goAway), bytes: 100)
-      simulation.transmit(there.end, .frame(.goAway), bytes: 100)
+      simulation.transmit(here.end, .frames([.goAway]), bytes: 100)
+      simulation.transmit(there.end, .frames([.goAway]), bytes: 100)
       simulation.run(until: Instant.zero + .seconds(5))
       #expect(there.times.isEmpty)
       #expect(here.times.isEmpty == bothWays)
@@ -96,7 +96,7 @@ import Wire
     let simulation = Self.network()
     let (here, there) = Self.link(simulation, 0, 1)
     simulation.nodes[1].isSuspended = true
-    simulation.transmit(here.end, .frame(.goAway), bytes: 100)
+    simulation.transmit(here.end, .frames([.goAway]), bytes: 100)
     simulation.run(until: Instant.zero + .seconds(5))
     #expect(there.times.isEmpty)
     #expect(simulation.nodes[1].unread.count == 1)
@@ -106,7 +106,7 @@ import Wire
     let simulation = Self.network()
     let (here, there) = Self.link(simulation, 0, 1)
     here.end.link.isDead = true
-    simulation.transmit(here.end, .frame(.goAway), bytes: 100)
+    simulation.transmit(here.end, .frames([.goAway]), bytes: 100)
     simulation.run(until: Instant.zero + .seconds(5))
     #expect(there.times.isEmpty)
   }

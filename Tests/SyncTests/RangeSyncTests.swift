@@ -41,9 +41,28 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     for number in UInt8(1)...2 { _ = sync.handle(.peerIntroduced(peer(number), height: 100), now: time(0)) }
     _ = sync.handle(.localHead(101), now: time(9))
     _ = sync.handle(.peerHeight(peer(1), 101), now: time(9))
-    #expect(sync.handle(.timer, now: time(12.5)) == [.askStatus(peer(2))])
-    #expect(sync.handle(.timer, now: time(18.9)) == [])
-    #expect(sync.handle(.timer, now: time(21.5)) == [.askStatus(peer(1))])
+    #expect(sync.handle(.timer, now: time(32.5)) == [.askStatus(peer(2))])
+    #expect(sync.handle(.timer, now: time(38.9)) == [])
+    #expect(sync.handle(.timer, now: time(41.5)) == [.askStatus(peer(1))])
+  }
+
+  @Test func whatWaitsForTheDiskIsNotFetchedAgain() {
+    var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)
+    _ = sync.handle(.peerIntroduced(peer(1), height: 100), now: time(0))
+    _ = sync.handle(.peerHeight(peer(1), 101), now: time(0.4))
+    let asked = sync.handle(.timer, now: time(1))
+    #expect(asked == [.fetch(BatchID(rawValue: 1), peer(1), from: 101, count: 1)])
+    _ = sync.handle(.fetched(BatchID(rawValue: 1), peer(1), [block(101)]), now: time(1.1))
+    #expect(sync.handle(.applied(BatchID(rawValue: 1), height: 101), now: time(1.2)) == [])
+    #expect(sync.handle(.timer, now: time(9)) == [])
+    // What comes after it is.
+    let next = sync.handle(.peerHeight(peer(1), 102), now: time(10)) + sync.handle(.timer, now: time(11))
+    #expect(next == [.fetch(BatchID(rawValue: 2), peer(1), from: 102, count: 1)])
+    _ = sync.handle(.fetched(BatchID(rawValue: 2), peer(1), [block(102)]), now: time(11.1))
+    _ = sync.handle(.localHead(101), now: time(11.2))
+    _ = sync.handle(.applied(BatchID(rawValue: 2), height: 102), now: time(11.3))
+    _ = sync.handle(.localHead(102), now: time(12))
+    #expect(sync.state == .synced)
   }
 
   @Test func aGapOfElevenIsBulkOnceItIsShown() {

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Starling
 
 /// The flags of the command line.
@@ -12,6 +13,7 @@ struct Options {
   var heartbeat = 1.0
   var isDebugging = false
   var runsTestPlan = false
+  var networkKey: NetworkKey?
 
   init(_ arguments: [String]) throws {
     var rest = arguments[...]
@@ -28,6 +30,7 @@ struct Options {
         seed = number
       case "--gossip-proto": gossipProtocols.append(try value(of: flag))
       case "--nosign": isUnsigned = true
+      case "--swarm-key": networkKey = try NetworkKey(file: Array(Data(contentsOf: URL(filePath: try value(of: flag)))))
       case "--no-kad": hasKademlia = false
       case "--kad-client": isKademliaClient = true
       case "--no-pubsub": hasGossip = false
@@ -69,6 +72,7 @@ struct Options {
       configuration.core.kademlia = kademlia
       configuration.core.kademliaProtocol = HostProtocols.publicKademlia
     }
+    configuration.networkKey = networkKey
     configuration.core.agent = "starling-interop-peer/0.1.0"
     // Only what is asked for is dialled.
     configuration.core.peering.outboundMinimum = 0
@@ -90,7 +94,7 @@ struct Options {
 
   static let usage = """
     usage: interop-peer [--listen MULTIADDR]... [--seed NUMBER] [--gossip-proto NAME]... [--nosign] [--no-pubsub] [--no-kad]
-                        [--kad-client] [--heartbeat SECONDS] [--debug] [--test-plans]
+                        [--kad-client] [--swarm-key FILE] [--heartbeat SECONDS] [--debug] [--test-plans]
     Reads commands as JSON lines from standard input, writes answers and events as JSON lines.
     """
 }

@@ -38,8 +38,8 @@ extension HostCore {
     public var memoryMaximum = 128 << 20
     /// The same of one peer. Default 32 MiB: three of the longest requests.
     public var memoryPerPeerMaximum = 32 << 20
-    /// How long identify may take.
-    public var identifyTimeout = Duration.seconds(10)
+    /// How long peers may take to answer.
+    public var timeouts = RequestTimeouts()
 
     /// The defaults.
     public init() {}

@@ -70,7 +70,7 @@ extension HostCore {
         guard let stream = makeStream(peer, .request) else { continue }
         startOwn(
           .exchange(peer), on: stream, HostProtocols.peers(configuration.network),
-          PeerListMessage.request(maximum: PeerListMessage.addressesMaximum), timeout: configuration.exchange.requestTimeout, now, &outputs)
+          PeerListMessage.request(maximum: PeerListMessage.addressesMaximum), timeout: .standard, now, &outputs)
       case .cancel: break
       case .learned(let addresses, let peer): run(peering: .learned(addresses, .exchange(peer)), now, &outputs)
       case .report(let peer, let fault): run(peering: .report(peer, Offence(fault)), now, &outputs)
@@ -146,14 +146,15 @@ extension HostCore {
   }
 
   private func request(
-    _ id: RequestID, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], timeout: Duration, _ now: Instant, _ outputs: inout [Output]
+    _ id: RequestID, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], timeout: RequestTimeout, _ now: Instant,
+    _ outputs: inout [Output]
   ) {
     claim(peer)
     precondition(id.rawValue >> 63 == 0, "request IDs with the top bit set are the host's own")
     guard let connection = admitted[peer] else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
     guard requests.hasRoom(connection) else { return outputs.append(.event(.response(id, .failure(.tooManyInFlight)))) }
     guard let stream = makeStream(peer, .request) else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
-    requests.start(id, on: stream, name, payload, deadline: now + timeout, now: now, into: &outputs)
+    start(id, on: stream, name, payload, timeout: timeout, now, &outputs)
   }
 }
 

@@ -18,7 +18,8 @@ extension HostCore {
           run(discoverer: .dialBackAnswered(peer, address, nil), now, &outputs)
           continue
         }
-        startOwn(.dialBack(peer, address), on: stream, HostProtocols.autoNAT, request, timeout: Self.dialBackTimeout, now, &outputs)
+        startOwn(
+          .dialBack(peer, address), on: stream, HostProtocols.autoNAT, request, timeout: .exactly(Self.dialBackTimeout), now, &outputs)
       case .advertise(let addresses):
         advertisedAddresses = addresses
         pushIdentity(now, &outputs)

@@ -161,9 +161,7 @@ extension HostCore {
     guard let stream = makeStream(peer, .request) else { return run(kademlia: .failed(request.id, .unreachable), now, &outputs) }
     kademliaState!.asked[request.id] = (stream, request)
     if kademliaState!.links[peer] != nil { kademliaState!.links.set(peer, now + Self.linkIdle) }
-    // The machine gives it up before.
-    let timeout = kademliaState!.machine.configuration.requestTimeout + .seconds(5)
-    startOwn(.kademlia(request.id), on: stream, kademliaState!.name, request.payload, timeout: timeout, now, &outputs)
+    startOwn(.kademlia(request.id), on: stream, kademliaState!.name, request.payload, timeout: .standard, now, &outputs)
   }
 
   func answered(kademlia id: KademliaRequestID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]) {

@@ -71,6 +71,7 @@ extension HostCore {
       case .request(let name, let payload): received(stream, link.peer, name, payload, now, &outputs)
       case .response(let id, let payload):
         links[stream.connection]?.streams[stream.stream] = nil
+        links[stream.connection]?.lateAnswers = 0
         answered(id, .success(payload), now, &outputs)
       case .nothing, nil: break
       }

@@ -187,7 +187,10 @@ public final class HostCore {
   private func timer(_ now: Instant, _ outputs: inout [Output]) {
     if let deadline = requests.nextDeadline, deadline <= now {
       requests.release(now, into: &outputs)
-      for id in requests.expire(now, into: &outputs) { answered(id, .failure(.timeout), now, &outputs) }
+      for (id, connection) in requests.expire(now, into: &outputs) {
+        links[connection]?.lateAnswers += 1
+        answered(id, .failure(.timeout), now, &outputs)
+      }
     }
     if let deadline = peeringDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
@@ -202,7 +205,7 @@ public final class HostCore {
     _ connection: ConnectionID, _ identity: RemoteIdentity, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]
   ) {
     links[connection] = Link(
-      peer: identity.peer, remote: remote, direction: connection.isInbound ? .inbound : .outbound,
+      peer: identity.peer, remote: remote, direction: connection.isInbound ? .inbound : .outbound, setUpTime: identity.setUpTime,
       rates: InboundRates(configuration.rates, now: now), memory: MemoryScope(limit: configuration.memoryPerPeerMaximum, in: memory))
     run(peering: .proven(connection, identity.peer, remote: remote, setUpTime: identity.setUpTime), now, &outputs)
   }
@@ -214,7 +217,7 @@ public final class HostCore {
     admitted[link.peer] = connection
     outputs.append(.admit(connection))
     let stream = links[connection]!.makeStream(connection, .request)
-    startOwn(.identify(connection), on: stream, HostProtocols.identify, nil, timeout: configuration.identifyTimeout, now, &outputs)
+    startOwn(.identify(connection), on: stream, HostProtocols.identify, nil, timeout: .heavy, now, &outputs)
     outputs.append(.event(.peerProven(link.peer, connection, link.direction, remote: link.remote)))
   }
 
@@ -279,6 +282,7 @@ public final class HostCore {
     switch error {
     case .wrongPeer(_, let actual): .wrongPeer(actual)
     case .handshakeTimeout: .timedOut
+    case .notInNetwork(let text): .notInNetwork(text)
     case .transport(let text):
       // The shell's text begins with the system's name of the fault.
       text.contains("ECONNREFUSED")
@@ -291,6 +295,7 @@ public final class HostCore {
   private static func handshakeEnd(_ error: ChannelError) -> LinkEnd {
     switch error {
     case .limit(let text): .limit(text)
+    case .notInNetwork(let text): .notInNetwork(text)
     case .handshakeTimeout: .goodbye(Reason(.handshakeTimeout))
     default: .handshake(error.description)
     }
@@ -314,13 +319,25 @@ public final class HostCore {
   }
 
   func startOwn(
-    _ request: OwnRequest, on stream: StreamRef, _ name: ProtocolID, _ payload: [UInt8]?, timeout: Duration, _ now: Instant,
+    _ request: OwnRequest, on stream: StreamRef, _ name: ProtocolID, _ payload: [UInt8]?, timeout: RequestTimeout, _ now: Instant,
     _ outputs: inout [Output]
   ) {
     let id = RequestID(rawValue: nextOwnRequest | 1 << 63)
     nextOwnRequest += 1
     ownRequests[id] = request
-    requests.start(id, on: stream, name, payload, deadline: now + timeout, now: now, into: &outputs)
+    start(id, on: stream, name, payload, timeout: timeout, now, &outputs)
+  }
+
+  /// Sends a request with the time that its class and the peer's round trip give it.
+  func start(
+    _ id: RequestID, on stream: StreamRef, _ name: ProtocolID, _ payload: [UInt8]?, timeout: RequestTimeout, _ now: Instant,
+    _ outputs: inout [Output]
+  ) {
+    let link = links[stream.connection]
+    let duration = configuration.timeouts.duration(
+      timeout, measured: link.flatMap { peering.roundTripEstimate(of: $0.peer) }, setUpTime: link?.setUpTime,
+      lateAnswers: link?.lateAnswers ?? 0)
+    requests.start(id, on: stream, name, payload, deadline: now + duration, now: now, into: &outputs)
   }
 
   /// A request ended: the host's own are used here, the others are told to the parent.

@@ -158,7 +158,7 @@ extension HostCore {
     /// Close the link to a peer.
     case disconnect(PeerID, Reason)
     /// Send a request; the answer is the event `response` with the same ID.
-    case request(RequestID, PeerID, ProtocolID, [UInt8], timeout: Duration)
+    case request(RequestID, PeerID, ProtocolID, [UInt8], timeout: RequestTimeout)
     /// Answer a peer's request.
     case respond(StreamRef, [UInt8])
     /// Refuse a peer's request: its stream is reset.

@@ -24,6 +24,10 @@ final class Link {
   let peer: PeerID
   let remote: Multiaddr
   let direction: Direction
+  /// How long the handshake took.
+  let setUpTime: Duration
+  /// Requests in a row that brought no answer in time.
+  var lateAnswers = 0
   /// Streams by name; the count is bounded by the connection's own limit on streams.
   var streams: [StreamID: StreamRole] = [:]
   var nextStream: UInt32 = 1
@@ -43,10 +47,11 @@ final class Link {
   /// What the peer makes the host keep.
   let memory: MemoryScope
 
-  init(peer: PeerID, remote: Multiaddr, direction: Direction, rates: InboundRates, memory: MemoryScope) {
+  init(peer: PeerID, remote: Multiaddr, direction: Direction, setUpTime: Duration, rates: InboundRates, memory: MemoryScope) {
     self.peer = peer
     self.remote = remote
     self.direction = direction
+    self.setUpTime = setUpTime
     self.rates = rates
     self.memory = memory
   }

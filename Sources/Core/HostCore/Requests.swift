@@ -208,14 +208,14 @@ struct Requests {
     return outbound.keys.filter { $0.connection == connection }.sorted().compactMap { ended($0, error) }
   }
 
-  /// Ends what has waited too long.
-  mutating func expire(_ now: Instant, into outputs: inout [HostCore.Output]) -> [RequestID] {
-    var timedOut: [RequestID] = []
+  /// Ends what has waited too long; this side's own requests with their links.
+  mutating func expire(_ now: Instant, into outputs: inout [HostCore.Output]) -> [(RequestID, ConnectionID)] {
+    var timedOut: [(RequestID, ConnectionID)] = []
     while let stream = deadlines.popExpired(now) {
       outputs.append(.reset(stream))
       if let request = outbound[stream] {
         endOutbound(stream)
-        timedOut.append(request.id)
+        timedOut.append((request.id, stream.connection))
       } else {
         endInbound(stream)
       }

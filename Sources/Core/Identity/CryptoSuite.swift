@@ -31,6 +31,9 @@ public protocol CryptoSuite: AnyObject, Sendable {
   /// A ChaCha20-Poly1305 key (RFC 8439) with its own reusable context; used by one thread at a time.
   func makeCipher(key: [UInt8]) -> any FrameCipher
 
+  /// The XSalsa20 key stream of a 32-byte key and a 24-byte nonce, from its beginning; used by one thread at a time.
+  func makeStreamCipher(key: [UInt8], nonce: [UInt8]) -> any StreamCipher
+
   /// `count` bytes that nobody can predict.
   func randomBytes(_ count: Int) -> [UInt8]
 }
@@ -45,6 +48,12 @@ public protocol FrameCipher: AnyObject {
   /// Decrypts in place `count` bytes, the last 16 of which are the tag. False when the tag does not match; the
   /// memory then holds nothing of use.
   func open(_ bytes: UnsafeMutableRawPointer, count: Int, counter: UInt64, associatedData: [UInt8]) -> Bool
+}
+
+/// One direction of a stream that is encrypted without being authenticated (XSalsa20).
+public protocol StreamCipher: AnyObject {
+  /// Combines the next bytes of the key stream with the bytes in place: encrypts, and decrypts.
+  func apply(_ bytes: UnsafeMutableRawPointer, count: Int)
 }
 
 extension CryptoSuite {

@@ -44,7 +44,7 @@ extension NodeCore {
       let peer = source.peer.flatMap({ host.peering.isActive($0) ? $0 : nil }) ?? host.peering.activePeers.first
     else { return }
     parentsAsked.insert(hash)
-    ask(.parent(hash, peer), peer, protocols.blocks, BlocksRequest.hash(hash).encoded, timeout: .seconds(5), now, &outputs)
+    ask(.parent(hash, peer), peer, protocols.blocks, BlocksRequest.hash(hash).encoded, timeout: .standard, now, &outputs)
   }
 
   private func blockVerdict(_ token: ValidationToken, _ verdict: BlockVerdict, _ now: Instant, _ outputs: inout [Output]) {
@@ -113,7 +113,7 @@ extension NodeCore {
     case .fetch(let batch, let peer, let from, let count):
       ask(
         .batch(batch, peer), peer, protocols.blocks, BlocksRequest.range(from: from, count: count).encoded,
-        timeout: configuration.sync.requestTimeout, now, &outputs)
+        timeout: .heavy, now, &outputs)
     case .askStatus(let peer): askStatus(.status(peer), peer, now, &outputs)
     case .apply(let batch, let peer, let blocks):
       for block in blocks {

@@ -44,7 +44,7 @@ extension NodeCore {
   }
 
   func askStatus(_ purpose: Purpose, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
-    ask(purpose, peer, protocols.status, status.encoded, timeout: configuration.statusTimeout, now, &outputs)
+    ask(purpose, peer, protocols.status, status.encoded, timeout: .standard, now, &outputs)
   }
 
   private func serveStatus(_ request: InboundRequest, _ now: Instant, _ outputs: inout [Output]) {
@@ -151,7 +151,7 @@ extension NodeCore {
   func askPool(_ now: Instant, _ outputs: inout [Output]) {
     guard sync.state.isCaughtUp else { return poolTurns.wait(now: now) }
     if let peer = poolTurns.next(of: host.peering.activePeers, now: now, holds: { statuses[$0]?.pending ?? 0 > 0 }) {
-      ask(.pool(peer), peer, protocols.transactions, BytesList([]).encoded, timeout: .seconds(10), now, &outputs)
+      ask(.pool(peer), peer, protocols.transactions, BytesList([]).encoded, timeout: .heavy, now, &outputs)
     }
   }
 
@@ -182,7 +182,7 @@ extension NodeCore {
       }
       let missing = list.items.filter { Hash256($0).map { !chain.isKnown(transaction: $0) } ?? false }
       guard !missing.isEmpty, host.peering.isActive(peer) else { return }
-      ask(.transactions(peer), peer, protocols.transactions, BytesList(missing).encoded, timeout: .seconds(10), now, &outputs)
+      ask(.transactions(peer), peer, protocols.transactions, BytesList(missing).encoded, timeout: .heavy, now, &outputs)
     case .transactions(let peer):
       guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: Self.transactionsMaximum) else {
         return

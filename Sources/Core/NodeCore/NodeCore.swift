@@ -37,8 +37,6 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     public var serviceInterval = Duration.seconds(60)
     /// The most of them that one look-up finds. Default 32.
     public var serviceProvidersMaximum = 32
-    /// How long a peer may take for a status.
-    public var statusTimeout = Duration.seconds(5)
 
     /// The defaults.
     public init() {}
@@ -297,7 +295,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   }
 
   func ask(
-    _ purpose: Purpose, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], timeout: Duration, _ now: Instant, _ outputs: inout [Output]
+    _ purpose: Purpose, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], timeout: RequestTimeout, _ now: Instant,
+    _ outputs: inout [Output]
   ) {
     let id = RequestID(rawValue: nextNumber)
     nextNumber += 1

@@ -44,13 +44,16 @@ public struct PeeringConfiguration: Sendable {
   public var acceptBurst = 64.0
   /// The shortest time between two evictions for a newcomer to a full house. Default 1 s.
   public var evictionPause = Duration.seconds(1)
-  /// The most dials in flight. Default 16.
+  /// The most peers that are being dialled. Default 16.
   public var parallelDialsMaximum = 16
 
-  /// How long the transport may take to connect. Default 10 s.
+  /// How long the transport may take to connect, over all addresses of a peer. Default 10 s.
   public var connectTimeout = Duration.seconds(10)
-  /// The same while the peer has another address to try. Default 3 s.
+  /// How long it may take for one address of several, except for the last, which has what is left of ``connectTimeout``. Default 3 s.
   public var raceTimeout = Duration.seconds(3)
+  /// How long an address is alone in the race before the next one is dialled as well (RFC 8305, section 5); when an attempt fails the next
+  /// begins at once. Default 250 ms. A peer has at most ``AddressBook/Configuration/addressesPerPeerMaximum`` attempts, each a socket.
+  public var raceStagger = Duration.milliseconds(250)
   /// How long the secure channel may take. Default 10 s.
   public var handshakeTimeout = Duration.seconds(10)
   /// How long the chain's handshake may take on an admitted link. Default 10 s.
@@ -73,7 +76,7 @@ public struct PeeringConfiguration: Sendable {
   public var pingInterval = Duration.seconds(30)
   /// Unanswered pings after which a link is closed. Default 3.
   public var missedPongsMaximum = 3
-  /// With at least so many active links of which more than half are silent, the fault is this side's own. Default 4.
+  /// With at least so many active links of which more than half are silent, or late within a minute, the fault is this side's own. Default 4.
   public var ownFaultLinksMinimum = 4
   /// Unanswered pings after which a link is closed even if most are silent. Default 10: five minutes.
   public var missedPongsOwnFaultMaximum = 10
@@ -139,6 +142,9 @@ public struct PeeringConfiguration: Sendable {
   public var misdeedPause = Duration.seconds(60)
   /// The most addresses whose misdeeds are remembered. Default 4,096.
   public var misdeedAddressesMaximum = 4_096
+  /// The most outbound links to neighbours beyond the minimum, within ``outboundMaximum``: a feeler that finds a peer at less than half the
+  /// usual distance stays. The minimum itself is chosen by chance, so that the far parts of a network stay close too. Default 4.
+  public var neighboursMaximum = 4
   /// The time in which a score halves. Default 10 min.
   public var scoreHalfLife = Duration.seconds(600)
   /// The score at which a peer is disconnected. Default 20.

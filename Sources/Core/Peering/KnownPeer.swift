@@ -38,11 +38,9 @@ struct KnownPeer {
   var notBefore = Instant.zero
   /// When it was learned of or its link was lost: the passive wait counts from here.
   var waitingSince: Instant
-  /// The addresses that the round under way has not tried.
-  var round: [Multiaddr] = []
   var score = Score()
   var roundTrip: Duration?
-  /// The link or dial that this entry has, so that it is not chosen again.
+  /// The link or the round (by the ID of its first attempt) that this entry has, so that it is not chosen again.
   var link: ConnectionID?
   /// The place in its list; kept by ``KnownTable``.
   fileprivate(set) var position = 0

@@ -5,6 +5,7 @@ extension PeeringMachine {
   /// Adds an offence to the score and acts on the thresholds. Must-keep peers are disconnected, never banned: the operator wants them.
   /// Trusted ones keep their link.
   mutating func report(_ peer: PeerID, _ offence: Offence, _ now: Instant, _ outputs: inout [Output]) {
+    if offence == .late, isLatenessOwn(peer, now, &outputs) { return }
     if book.contains(.peer(peer)) { takeInHand(.peer(peer), now) }
     guard known[.peer(peer)] != nil else { return }
     var score = 0.0
@@ -50,7 +51,11 @@ extension PeeringMachine {
         case .network(let network): link.ip.map { network.contains($0) } ?? false
         }
       guard isMeant else { continue }
-      if link.state == .dialling { cancelDial(id, now, &outputs) } else { close(id, Reason(.banned, detail), now, &outputs) }
+      if link.state == .dialling, let target = link.target {
+        endRound(target, Reason(.banned, detail), now, &outputs)
+      } else {
+        close(id, Reason(.banned, detail), now, &outputs)
+      }
     }
   }
 

@@ -48,14 +48,23 @@ extension PeeringMachine {
   /// Whether there are fewer outbound links, and dials for them, than there should be.
   private var isShort: Bool { slots.lasting < configuration.outboundMinimum }
 
+  /// Those with an outbound link or a round, each as often as it has one.
+  private var outboundTargets: [DialTarget] {
+    links.values.filter { $0.direction == .outbound && $0.state != .dialling }.compactMap(\.target) + rounds.keys
+  }
+
   func isFree(_ target: DialTarget, _ now: Instant) -> Bool {
     if known[target]?.link != nil || isAddressLinked(target) { return false }
     if let peer = target.peer, linkOfPeer[peer] != nil || heldOfPeer[peer] != nil { return false }
-    return bans.count == 0 ? book.contains(target) : !dialOrder(target).allSatisfy { isBanned(target, $0, now) }
+    if bans.count == 0 && configuration.allowed == nil { return book.contains(target) }
+    return !dialOrder(target).allSatisfy { isBarred(target, $0, now) }
   }
 
-  private func isBanned(_ target: DialTarget, _ address: Multiaddr, _ now: Instant) -> Bool {
-    bans.ban(peer: target.peer, ip: AddressFacts(address).ip, now: now) != nil
+  /// Whether an address must not be dialled: by a ban, or because a private network would refuse who is expected there.
+  func isBarred(_ target: DialTarget, _ address: Multiaddr, _ now: Instant) -> Bool {
+    let ip = AddressFacts(address).ip
+    if let peer = target.peer, !isAllowed(peer, ip) { return true }
+    return bans.ban(peer: target.peer, ip: ip, now: now) != nil
   }
 
   /// When a peer may be dialled: after its back-off, and when the lower side, whose turn it is, has had its time.
@@ -80,7 +89,7 @@ extension PeeringMachine {
 
   /// Seeds are there for everybody: a node without links takes a few slots of theirs, and finds the others through them.
   private var hasRoomForSeed: Bool {
-    links.values.count { $0.direction == .outbound && $0.target.flatMap { known[$0]?.role } == .seed } < configuration.seedLinksMaximum
+    outboundTargets.count { known[$0]?.role == .seed } < configuration.seedLinksMaximum
   }
 
   /// The groups that hold an outbound link or dial already.
@@ -204,118 +213,6 @@ extension PeeringMachine {
     if let target = best(of: .new, [], now, &next) { beginRound(target, isFeeler: true, now, &outputs) }
   }
 
-  // MARK: One round through a peer's addresses
-
-  /// `cause` says why; by default the list that the target is on.
-  mutating func beginRound(
-    _ target: DialTarget, isFeeler: Bool = false, cause: LinkCause? = nil, _ now: Instant, _ outputs: inout [Output]
-  ) {
-    var order = dialOrder(target)
-    if bans.count > 0 { order.removeAll { isBanned(target, $0, now) } }
-    guard !order.isEmpty else { return }
-    takeInHand(target, now)
-    let first = order.removeFirst()
-    let rest = order
-    known.update(target) { $0.round = rest }
-    beginDial(target, first, isFeeler: isFeeler, cause: cause, now, &outputs)
-  }
-
-  private mutating func beginDial(
-    _ target: DialTarget, _ address: Multiaddr, isFeeler: Bool, cause: LinkCause?, _ now: Instant, _ outputs: inout [Output]
-  ) {
-    precondition(canDial, "a dial without a slot")
-    let id = newDialID()
-    let hasOthers = known[target]?.round.isEmpty == false
-    let timeout = hasOthers ? min(configuration.raceTimeout, configuration.connectTimeout) : configuration.connectTimeout
-    // As with accepted links, two seconds more than the parts have.
-    let deadline = now + timeout + configuration.handshakeTimeout + .seconds(2)
-    var link = Link(
-      id: id, direction: .outbound, address: address, ip: AddressFacts(address).ip, state: .dialling, since: now, deadline: deadline)
-    link.target = target
-    link.isFeeler = isFeeler
-    let origin = origin(of: target)
-    link.origin = origin
-    link.cause = cause ?? LinkCause(origin, isFeeler: isFeeler)
-    dialCounts[origin].begun += 1
-    set(link)
-    known.update(target) { $0.link = id }
-    book.dialled(BookItem(target, address), hasFailed: false, counts: false, at: BookSeconds(at: now))
-    outputs.append(.dial(id, address, expecting: target.peer, timeout: timeout))
-    emit(.dialling(id, target.peer, address, link.cause), now, &outputs)
-  }
-
-  /// Ends a dial that is not needed any more, without blame.
-  mutating func cancelDial(_ id: ConnectionID, _ now: Instant, _ outputs: inout [Output]) {
-    guard links[id]?.state == .dialling, let link = takeOut(id) else { return }
-    outputs.append(.cancelDial(id))
-    guard let target = link.target else { return }
-    known.update(target) {
-      if $0.link == id { $0.link = nil }
-      $0.round = []
-    }
-  }
-
-  mutating func dialFailed(_ id: ConnectionID, _ failure: DialFailure, _ now: Instant, _ outputs: inout [Output]) {
-    guard links[id]?.state == .dialling, let link = takeOut(id), let target = link.target else { return }
-    known.update(target) { if $0.link == id { $0.link = nil } }
-    // With no link at all, a timeout says as much about our own network as about the peer: an outage must not empty the book.
-    var counts = failure.provesOwnNetwork || activeCount > 0
-    if case .goodbye = failure { counts = false }
-    book.dialled(BookItem(target, link.address), hasFailed: true, counts: counts, at: BookSeconds(at: now))
-    if case .wrongPeer(localPeer) = failure {
-      rememberSelf(link.address, target, now, &outputs)
-    } else if case .wrongPeer = failure {
-      dropAddress(link.address, of: target, now, &outputs)
-    }
-    settleRound(link, target, failure, counts: counts, now, &outputs)
-    if let peer = target.peer, let held = heldOfPeer[peer], linkOfPeer[peer] == nil { release(held, now, &outputs) }
-  }
-
-  /// Tries the next address at once, or books the whole round as failed.
-  private mutating func settleRound(
-    _ link: Link, _ target: DialTarget, _ failure: DialFailure, counts: Bool, _ now: Instant, _ outputs: inout [Output]
-  ) {
-    var reason: Reason.Code?
-    if case .goodbye(let goodbye) = failure { reason = goodbye.code }
-    let isHeld = target.peer.map { heldOfPeer[$0] != nil } ?? false
-    guard let entry = known[target] else {
-      emit(.dialFailed(link.id, target.peer, link.address, failure, retryIn: .zero), now, &outputs)
-      return
-    }
-    if let nextAddress = entry.round.first, reason == nil, !isHeld, canDial, !isStopping {
-      emit(.dialFailed(link.id, target.peer, link.address, failure, retryIn: .zero), now, &outputs)
-      known.update(target) { $0.round.removeFirst() }
-      beginDial(target, nextAddress, isFeeler: link.isFeeler, cause: link.cause, now, &outputs)
-      return
-    }
-    let configuration = configuration
-    let hurries = activeCount == 0 && (entry.role == .seed || isStored(target))
-    var generator = generator
-    var wait = configuration.backOffBase
-    known.update(target) { entry in
-      entry.round = []
-      if reason != .duplicate {
-        entry.streak += 1
-        if counts { entry.failures += 1 }
-        wait = BackOff.delay(entry, isLasting: reason?.isLasting ?? false, hurries: hurries, configuration, &generator)
-      }
-      entry.notBefore = now + wait
-    }
-    self.generator = generator
-    emit(.dialFailed(link.id, target.peer, link.address, failure, retryIn: wait), now, &outputs)
-    bookFailure(target, now, &outputs)
-  }
-
-  private mutating func bookFailure(_ target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {
-    guard let peer = target.peer, let entry = known[target], isStored(target) else { return }
-    guard entry.failures >= configuration.failuresMaximum else {
-      putRow(peer, now, &outputs)
-      return
-    }
-    for id in book.ids(of: target) { book.demote(id) }
-    removeRow(peer, now, &outputs)
-  }
-
   /// An operator's dial passes over back-off and passive wait, not over bans and slots. Returns why it was not begun, if somebody should
   /// know; `nil` also when there is a link already.
   mutating func dialByHand(_ item: PeerAddress, keep: Bool, _ now: Instant, _ outputs: inout [Output]) -> Reason? {
@@ -327,6 +224,7 @@ extension PeeringMachine {
     if let fault = facts.fault(allowsPrivate: true) { refusal = Reason(.unspecified, fault) }
     if peer == localPeer || ownAddresses.contains(address) || selfAddresses.contains(address) { refusal = Reason(.selfConnection) }
     if let ban = bans.ban(peer: peer, ip: facts.ip, now: now) { refusal = Reason(.banned, ban.detail) }
+    if let peer, !isAllowed(peer, facts.ip) { refusal = Reason(.notAllowed, "not on the list of a private network") }
     if let refusal {
       emit(.dialRefused(peer, address, refusal), now, &outputs)
       return refusal
@@ -336,7 +234,10 @@ extension PeeringMachine {
     if !keep, target.peer != nil || answered(at: address) == nil {
       // The operator's word needs no place in the table.
       takeInHand(target, now)
-      if book.find(BookItem(target, address)) == nil { book.makeRoom(target, onlyHearsay: true) }
+      if book.find(BookItem(target, address)) == nil {
+        book.makeRoom(target, onlyHearsay: true)
+        joinRound(target, address, now)
+      }
       book.keep(BookItem(target, address), marks: [], at: BookSeconds(at: now))
     }
     // A nameless address that some peer has answered at is kept with that peer; nothing else is missing but for a full table.
@@ -347,9 +248,7 @@ extension PeeringMachine {
       if keep { known.update(target) { $0.notBefore = now } }
       return refusal
     }
-    let rest = dialOrder(target).filter { $0 != address }
-    known.update(target) { $0.round = rest }
-    beginDial(target, address, isFeeler: false, cause: keep ? .mustKeep : .request, now, &outputs)
+    beginRound(target, first: address, cause: keep ? .mustKeep : .request, now, &outputs)
     return nil
   }
 

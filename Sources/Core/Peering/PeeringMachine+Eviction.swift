@@ -20,7 +20,8 @@ extension PeeringMachine {
     for link in inbound { sizes[crowd(of: link.ip), default: 0] += 1 }
     let candidates = inbound.filter(mayGo).map { link in
       EvictionRule.Candidate(
-        id: link.id, group: crowd(of: link.ip), roundTrip: link.roundTrip, lastBlock: link.lastBlock, lastTransaction: link.lastTransaction,
+        id: link.id, group: crowd(of: link.ip), roundTrip: link.roundTrip?.smoothed, lastBlock: link.lastBlock,
+        lastTransaction: link.lastTransaction,
         since: link.provenAt)
     }
     let book = book

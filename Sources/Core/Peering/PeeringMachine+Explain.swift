@@ -108,6 +108,7 @@ extension PeeringEvent {
     case .dialling(_, _, let address, let cause): "dialled \(address) because \(cause.words)"
     case .dialFailed(_, _, let address, let failure, let wait):
       "dial of \(address) failed: \(failure); next in \(PeeringMachine.text(wait))"
+    case .dialCancelled(_, _, let address, let reason): "dial of \(address) given up: \(reason)"
     case .dialRefused(_, let address, let reason): "not dialled at \(address): \(reason)"
     case .proven(let id, _, let direction): "proved its identity on \(id) (\(direction.rawValue))"
     case .peerActive(let id, _, let direction): "active on \(id) (\(direction.rawValue))"
@@ -122,7 +123,7 @@ extension PeeringEvent {
     case .trusted(_, let isTrusted): isTrusted ? "an operator trusts it" : "an operator trusts it no longer"
     case .mustKeep(_, let address, let isKept):
       "an operator wants it kept\(isKept ? "" : " no longer")\(address.map { " at \($0)" } ?? "")"
-    case .ownFault(let silent, let total): "\(silent) of \(total) links are silent: taken for this side's own fault"
+    case .ownFault(let silent, let total): "\(silent) of \(total) links are silent or late: taken for this side's own fault"
     case .bookRowUnreadable(let key): "a row of the book cannot be read (key of \(key.count) bytes)"
     case .bookRowRemoved: "row removed from the book after too many failed dials"
     case .seedsAsked(let cause): "seeds are asked: \(cause.rawValue)"

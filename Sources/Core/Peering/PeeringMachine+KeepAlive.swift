@@ -20,10 +20,7 @@ extension PeeringMachine {
         return
       }
       isOwnFaultSuspected = true
-      if ownFaultSaid.map({ now - $0 >= configuration.pingInterval }) ?? true {
-        ownFaultSaid = now
-        emit(.ownFault(silent: silent, of: activeCount), now, &outputs)
-      }
+      sayOwnFault(silent, now, &outputs)
       needsFill = true
     }
     let nonce = newNonce()
@@ -34,11 +31,28 @@ extension PeeringMachine {
     outputs.append(.ping(link.id, nonce: nonce))
   }
 
-  /// An answer to any of the last pings proves life; the round trip is smoothed by an eighth, as TCP does (RFC 6298).
+  private mutating func sayOwnFault(_ count: Int, _ now: Instant, _ outputs: inout [Output]) {
+    guard ownFaultSaid.map({ now - $0 >= configuration.pingInterval }) ?? true else { return }
+    ownFaultSaid = now
+    emit(.ownFault(silent: count, of: activeCount), now, &outputs)
+  }
+
+  /// Takes note that a peer was late. Whether so many were within a minute that the fault is taken for this side's own: nobody is blamed then.
+  mutating func isLatenessOwn(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+    guard let id = linkOfPeer[peer], var link = links[id] else { return false }
+    link.lateAt = now
+    set(link)
+    let late = links.values.count { $0.state == .active && $0.lateAt.map { now - $0 <= configuration.pingInterval * 2 } ?? false }
+    guard activeCount >= configuration.ownFaultLinksMinimum, late * 2 > activeCount else { return false }
+    sayOwnFault(late, now, &outputs)
+    return true
+  }
+
+  /// An answer to any of the last pings proves life; the round trip is smoothed as TCP does it.
   mutating func pong(_ id: ConnectionID, _ nonce: UInt64, _ now: Instant) {
     guard var link = links[id], link.state == .active, let ping = link.pings.first(where: { $0.nonce == nonce }) else { return }
     let sample = now - ping.sent
-    link.roundTrip = link.roundTrip.map { ($0 * 7 + sample) / 8 } ?? sample
+    if link.roundTrip == nil { link.roundTrip = RoundTripEstimate(first: sample) } else { link.roundTrip?.add(sample) }
     link.pings = []
     link.missed = 0
     link.forgiven = 0

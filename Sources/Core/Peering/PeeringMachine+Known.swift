@@ -42,15 +42,6 @@ extension PeeringMachine {
     if forgetting { for id in book.ids(of: target) { book.erase(id) } } else { book.unpin(target) }
   }
 
-  /// The addresses in the order in which a round tries them: the last good one first, then those that failed least.
-  func dialOrder(_ target: DialTarget) -> [Multiaddr] {
-    book.ids(of: target).enumerated().sorted { left, right in
-      let (a, b) = (book.records[left.element], book.records[right.element])
-      if a.succeeded != b.succeeded { return a.succeeded > b.succeeded }
-      return a.failures != b.failures ? a.failures < b.failures : left.offset < right.offset
-    }.map { book.endpoint(of: $0.element).multiaddr }
-  }
-
   /// Which list a dial of this target is taken from.
   func origin(of target: DialTarget) -> DialOrigin {
     let role = known[target]?.role ?? .heard
@@ -122,7 +113,10 @@ extension PeeringMachine {
       if role == .keep { entry.notBefore = min(entry.notBefore, now) }
     }
     let item = BookItem(target, address)
-    if book.find(item) == nil { book.makeRoom(target, onlyHearsay: true) }
+    if book.find(item) == nil {
+      book.makeRoom(target, onlyHearsay: true)
+      joinRound(target, address, now)
+    }
     book.keep(item, marks: target.peer == nil ? .nameless : [], at: BookSeconds(at: now))
     if isNew, let peer = target.peer { emit(.peerKnown(peer, source), now, &outputs) }
   }
@@ -154,6 +148,7 @@ extension PeeringMachine {
       book.keep(item, marks: marks, at: BookSeconds(at: now))
     }
     guard case .added(let isNewPeer) = addition else { return }
+    joinRound(target, address, now)
     needsFill = true
     snapshotIsDue(now)
     if isNewPeer, let peer = target.peer { emit(.peerKnown(peer, source), now, &outputs) }
@@ -200,9 +195,8 @@ extension PeeringMachine {
     if selfAddresses.count >= PeeringMachine.selfAddressesMaximum { selfAddresses.removeFirst() }
     selfAddresses.append(address)
     if let target {
-      known.update(target) { $0.link = nil }
       if let id = book.find(BookItem(target, address)) { book.erase(id) }
-      if !book.contains(target) { letGo(target) }
+      if !book.contains(target), known[target]?.link == nil { letGo(target) }
     }
     emit(.selfConnection(address), now, &outputs)
   }

@@ -26,7 +26,6 @@ extension PeeringMachine {
   private mutating func admissionFault(_ ip: IPAddress?, _ now: Instant, _ outputs: inout [Output]) -> Reason? {
     if isStopping { return Reason(.shutdown) }
     if let ban = bans.ban(peer: nil, ip: ip, now: now) { return Reason(.banned, ban.detail) }
-    if let allowed = configuration.allowed, allowed.peers.isEmpty, !isAllowed(nil, ip, allowed) { return Reason(.notAllowed) }
     if let ip, !(configuration.exemptsLoopback && ip.isLoopback) {
       if slots.byIP[ip] ?? 0 >= configuration.perIPMaximum {
         return Reason(.tooManyFromIP, "\(configuration.perIPMaximum) links per IP address")
@@ -67,20 +66,19 @@ extension PeeringMachine {
     return min(missing, book.peerCount - linked)
   }
 
-  private func isAllowed(_ peer: PeerID?, _ ip: IPAddress?, _ allowed: AllowList) -> Bool {
-    if let peer, allowed.peers.contains(peer) { return true }
-    guard let ip else { return false }
-    return allowed.networks.contains { $0.contains(ip) }
-  }
-
   // MARK: The proof, and which of two links is kept
 
-  mutating func prove(_ id: ConnectionID, _ peer: PeerID, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
+  mutating func prove(
+    _ id: ConnectionID, _ peer: PeerID, _ remote: Multiaddr, setUpTime: Duration, _ now: Instant, _ outputs: inout [Output]
+  ) {
     guard var link = links[id], link.state == .dialling || link.state == .accepted else { return }
     if let expected = link.target?.peer, expected != peer {
       outputs.append(.cancelDial(id))
       dialFailed(id, .wrongPeer(peer), now, &outputs)
       return
+    }
+    if link.state == .dialling, let target = link.target {
+      endRound(target, wonBy: id, Reason(.duplicate, "\(link.address) was faster"), now, &outputs)
     }
     if peer == localPeer {
       proveSelf(link, now, &outputs)
@@ -90,6 +88,7 @@ extension PeeringMachine {
     link.target = nameTarget(of: link, peer, now)
     link.peer = peer
     link.provenAt = now
+    link.setUpTime = setUpTime
     link.since = now
     link.state = .held
     link.deadline = now + configuration.holdMaximum
@@ -104,8 +103,16 @@ extension PeeringMachine {
 
   private func identityFault(_ peer: PeerID, _ ip: IPAddress?, _ now: Instant) -> Reason? {
     if let ban = bans.ban(peer: peer, ip: ip, now: now) { return Reason(.banned, ban.detail) }
-    if let allowed = configuration.allowed, !isAllowed(peer, ip, allowed), !isTrusted(peer) { return Reason(.notAllowed) }
+    if !isAllowed(peer, ip) { return Reason(.notAllowed, "not on the list of a private network") }
     return nil
+  }
+
+  /// Whether a private network takes this peer from this address. Decided once the peer is proven, so that it can be told.
+  func isAllowed(_ peer: PeerID?, _ ip: IPAddress?) -> Bool {
+    guard let allowed = configuration.allowed else { return true }
+    if let peer, allowed.peers.contains(peer) || isTrusted(peer) { return true }
+    guard let ip else { return false }
+    return allowed.networks.contains { $0.contains(ip) }
   }
 
   /// Both ends of a link to oneself come by here: the address is remembered, nobody is blamed.
@@ -126,13 +133,13 @@ extension PeeringMachine {
       close(heldID, Reason(.duplicate), now, &outputs)
     }
     guard let existingID = linkOfPeer[peer], let existing = links[existingID] else {
-      if let dialID = dialInFlight(to: peer) {
+      if rounds[.peer(peer)] != nil {
         if new.direction == .inbound && isLower(than: peer, at: new.ip) {
           heldOfPeer[peer] = new.id
           return
         }
         // It would lose against the remote's link, or is a second one of our own: it is not proven here, so nobody relies on it.
-        cancelDial(dialID, now, &outputs)
+        endRound(.peer(peer), Reason(.duplicate, "\(new.id) is kept"), now, &outputs)
       }
       admit(new.id, now, &outputs)
       return
@@ -149,15 +156,10 @@ extension PeeringMachine {
     }
   }
 
-  private func dialInFlight(to peer: PeerID) -> ConnectionID? {
-    guard let id = known[.peer(peer)]?.link, links[id]?.state == .dialling else { return nil }
-    return id
-  }
-
   /// The remote has not said in time which link it keeps: the held one is newer, so the remote has it.
   mutating func holdExpired(_ link: Link, _ now: Instant, _ outputs: inout [Output]) {
     guard let peer = link.peer else { return }
-    if let dialID = dialInFlight(to: peer) { cancelDial(dialID, now, &outputs) }
+    endRound(.peer(peer), Reason(.duplicate, "\(link.id) is kept"), now, &outputs)
     heldOfPeer[peer] = nil
     if let existing = linkOfPeer[peer] { close(existing, Reason(.replaced), now, &outputs) }
     if links[link.id]?.state == .held { admit(link.id, now, &outputs) }
@@ -187,7 +189,6 @@ extension PeeringMachine {
     known.update(.peer(peer)) { entry in
       entry.streak = 0
       entry.failures = 0
-      entry.round = []
       entry.notBefore = now
     }
     if link.direction == .outbound {
@@ -196,7 +197,7 @@ extension PeeringMachine {
       syncRows(book.resolvePending(at: BookSeconds(at: now)), now, &outputs)
     }
     if let origin = link.origin { dialCounts[origin].succeeded += 1 }
-    if link.isFeeler && slots.lasting >= configuration.outboundMinimum {
+    if link.isFeeler && slots.lasting >= configuration.outboundMinimum && !isNeighbour(link) {
       close(id, Reason(.feeler), now, &outputs)
       return
     }
@@ -219,6 +220,7 @@ extension PeeringMachine {
     if link.state == .dialling {
       switch end {
       case .goodbye(let reason): dialFailed(id, .goodbye(reason), now, &outputs)
+      case .notInNetwork(let text): dialFailed(id, .notInNetwork(text), now, &outputs)
       case .transport(let text): dialFailed(id, .transport(text), now, &outputs)
       case .handshake(let text), .limit(let text), .protocolViolation(let text): dialFailed(id, .handshake(text), now, &outputs)
       case .remoteClosed: dialFailed(id, .transport("closed by the remote"), now, &outputs)
@@ -233,7 +235,11 @@ extension PeeringMachine {
   mutating func disconnect(_ peer: PeerID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
     if let id = heldOfPeer[peer] { close(id, reason, now, &outputs) }
     if let id = linkOfPeer[peer] { close(id, reason, now, &outputs) }
-    if reason.code == .operatorRequest || reason.code == .banned, let id = dialInFlight(to: peer) { cancelDial(id, now, &outputs) }
+    guard reason.code == .operatorRequest || reason.code == .banned, rounds[.peer(peer)] != nil else { return }
+    endRound(.peer(peer), reason, now, &outputs)
+    // Or the next dial would begin in the same turn.
+    let wait = known[.peer(peer)].map { BackOff.delay($0, isLasting: true, hurries: false, configuration, &generator) } ?? .zero
+    known.update(.peer(peer)) { $0.notBefore = max($0.notBefore, now + wait) }
   }
 
   mutating func close(_ id: ConnectionID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
@@ -275,7 +281,7 @@ extension PeeringMachine {
     let isLinked = linkOfPeer[peer] != nil
     known.update(.peer(peer)) { entry in
       if entry.link == link.id { entry.link = nil }
-      entry.roundTrip = link.roundTrip ?? entry.roundTrip
+      entry.roundTrip = link.roundTrip?.smoothed ?? entry.roundTrip
       // The end of a second link says nothing of a peer whose first one lives.
       if isLinked { return }
       if reason.code == .duplicate || reason.code == .replaced || reason.code == .feeler || reason.code == .idle {

@@ -8,7 +8,7 @@ extension PeeringMachine {
       let entry = link.target.flatMap { known[$0] }
       return PeerInfo(
         connection: link.id, peer: link.peer ?? link.target?.peer, address: link.address, direction: link.direction, state: link.state,
-        since: link.since, roundTrip: link.roundTrip, missedPongs: link.missed,
+        since: link.since, roundTrip: link.roundTrip?.smoothed, missedPongs: link.missed,
         lastUse: [link.lastBlock, link.lastTransaction].compactMap(\.self).max(),
         score: entry?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0,
         role: role(of: link), isTrusted: link.peer.map { isTrusted($0) } ?? false, group: link.ip.map { crowd(of: $0) }, cause: link.cause)
@@ -56,13 +56,14 @@ extension PeeringMachine {
     var counts = PeeringCounts()
     for link in links.values {
       switch link.state {
-      case .dialling: counts.dialling += 1
+      case .dialling: break
       case .accepted: counts.accepted += 1
       case .held: counts.held += 1
       case .introducing: counts.introducing += 1
       case .active: counts.active += 1
       }
     }
+    counts.dialling = slots.dialling
     counts.outbound = slots.outbound
     counts.inbound = slots.inbound
     counts.known = book.peerCount + known.entries.keys.reduce(0) { $0 + (book.contains($1) ? 0 : 1) }
@@ -81,8 +82,11 @@ extension PeeringMachine {
 
   /// The peer's smoothed round-trip time, kept beyond its link.
   public func roundTrip(of peer: PeerID) -> Duration? {
-    linkOfPeer[peer].flatMap { links[$0]?.roundTrip } ?? known[.peer(peer)]?.roundTrip
+    roundTripEstimate(of: peer)?.smoothed ?? known[.peer(peer)]?.roundTrip
   }
+
+  /// What pings on the peer's admitted link have shown; `nil` before the first answer.
+  public func roundTripEstimate(of peer: PeerID) -> RoundTripEstimate? { linkOfPeer[peer].flatMap { links[$0]?.roundTrip } }
 
   /// The peer's score; 0 is spotless.
   public func score(of peer: PeerID, now: Instant) -> Double {
@@ -143,6 +147,7 @@ extension PeeringMachine {
   public func checkInvariants() {
     var counted = SlotLedger()
     for link in links.values { counted.add(link) }
+    for round in rounds.values { counted.add(round) }
     precondition(counted == slots, "the ledger \(slots) does not match the links \(counted)")
     precondition(slots.outbound <= configuration.outboundMaximum, "\(slots.outbound) outbound slots taken")
     precondition(slots.total <= configuration.totalMaximum, "\(slots.total) slots taken")
@@ -159,13 +164,23 @@ extension PeeringMachine {
             "\(entry.failures) failures of old dials, \(entry.streak) in a row, count against a peer that is linked")
         }
       case .held: precondition(link.peer.map { heldOfPeer[$0] == id } ?? false, "a held link is lost")
-      case .dialling: precondition(link.target.map { known[$0]?.link == id } ?? false, "a dial's entry does not know it")
+      case .dialling:
+        precondition(link.target.map { rounds[$0]?.attempts.contains(id) ?? false } ?? false, "an attempt does not belong to a round")
       case .accepted: precondition(link.peer == nil, "an accepted link has a peer")
       }
     }
     for (peer, id) in linkOfPeer { precondition(links[id]?.peer == peer, "the admitted link of a peer is gone") }
     for (peer, id) in heldOfPeer { precondition(links[id]?.peer == peer, "the held link of a peer is gone") }
-    for entry in known.entries.values { if let id = entry.link { precondition(links[id] != nil, "an entry names a link that is gone") } }
+    for (target, round) in rounds {
+      precondition(!round.attempts.isEmpty && target == round.target, "a round without an attempt")
+      precondition(round.attempts.allSatisfy { links[$0]?.target == target && links[$0]?.state == .dialling }, "an attempt is gone")
+      precondition(known[target]?.link != nil, "a round's entry does not know it")
+      precondition(roundDeadline <= round.nextStart, "the next address of a round would be missed")
+    }
+    for (target, entry) in known.entries {
+      guard let id = entry.link else { continue }
+      precondition(links[id] != nil || rounds[target]?.id == id, "an entry names a link that is gone")
+    }
     for target in known.entries.keys {
       for id in book.ids(of: target) { precondition(book.records[id].marks.contains(.pinned), "an address at hand could get lost") }
     }

@@ -54,7 +54,8 @@ public struct PeeringMachine: Sendable {
 
   /// What is to be done, in order.
   public enum Output: Hashable, Sendable {
-    /// Connect and run the handshake; answer with `proven` or `dialFailed`. `timeout` is the transport's alone.
+    /// Connect and run the handshake; answer with `proven` or `dialFailed`. `timeout` is the transport's alone. Several addresses of one
+    /// peer may be under way at once: of those that are proven first wins, and the others are cancelled.
     case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
     /// Give up a dial; its slot is free already and news of it are ignored.
     case cancelDial(ConnectionID)
@@ -96,6 +97,8 @@ public struct PeeringMachine: Sendable {
   /// Of each part as it was written last; 0 for an empty one.
   var partHashes = Array(repeating: UInt64(0), count: AddressBook.snapshotParts)
   var links: [ConnectionID: Link] = [:]
+  /// The dials under way, each a race of its target's addresses.
+  var rounds: [DialTarget: DialRound] = [:]
   /// The admitted link of each peer.
   var linkOfPeer: [PeerID: ConnectionID] = [:]
   /// The proven link of each peer that waits for a decision.
@@ -119,6 +122,8 @@ public struct PeeringMachine: Sendable {
   var needsFill = true
   /// Never later than the first deadline of any link; may be earlier.
   var linkDeadline = Instant.distantFuture
+  /// When the next address of a round is due.
+  var roundDeadline = Instant.distantFuture
   var banDeadline = Instant.distantFuture
   var ownFaultSaid: Instant?
   var isOwnFaultSuspected = false
@@ -170,7 +175,7 @@ public struct PeeringMachine: Sendable {
 
   /// When `timerFired` is due, or `nil` when nothing is.
   public var nextDeadline: Instant? {
-    let next = min(linkDeadline, fillDeadline, banDeadline, feelerDeadline, snapshotDeadline)
+    let next = min(linkDeadline, roundDeadline, fillDeadline, banDeadline, feelerDeadline, snapshotDeadline)
     return next == .distantFuture ? nil : next
   }
 
@@ -185,7 +190,7 @@ public struct PeeringMachine: Sendable {
     case .learned(let addresses, let source): learn(addresses, source, now, &outputs)
     case .dialFailed(let id, let failure): dialFailed(id, failure, now, &outputs)
     case .accepted(let id, let remote): accept(id, remote, now, &outputs)
-    case .proven(let id, let peer, let remote, _): prove(id, peer, remote, now, &outputs)
+    case .proven(let id, let peer, let remote, let time): prove(id, peer, remote, setUpTime: time, now, &outputs)
     case .introduced(let peer): introduce(peer, now, &outputs)
     case .refused(let peer, let reason), .disconnect(let peer, let reason): disconnect(peer, reason, now, &outputs)
     case .closed(let id, let end): closed(id, end, now, &outputs)
@@ -201,6 +206,7 @@ public struct PeeringMachine: Sendable {
     case .timerFired: break
     }
     runLinkDeadlines(now, &outputs)
+    if now >= roundDeadline { runRounds(now, &outputs) }
     expireBans(now, &outputs)
     if needsFill || now >= fillDeadline { fill(now, &outputs) }
     if now >= feelerDeadline { feel(now, &outputs) }
@@ -252,8 +258,8 @@ public struct PeeringMachine: Sendable {
     guard !isStopping else { return }
     isStopping = true
     for id in links.keys.sorted() {
-      if links[id]?.state == .dialling {
-        cancelDial(id, now, &outputs)
+      if let link = links[id], link.state == .dialling, let target = link.target {
+        endRound(target, Reason(.shutdown), now, &outputs)
       } else {
         close(id, Reason(.shutdown), now, &outputs)
       }

@@ -73,6 +73,8 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
 
     /// A limit of this node's own was reached: memory, file descriptors.
     public static let resourceLimit = Code(rawValue: 29)
+    /// The other end does not have the key of the private network.
+    public static let notInNetwork = Code(rawValue: 30)
 
     private static let names: [UInt32: String] = [
       0: "unspecified", 1: "shutdown", 2: "duplicate", 3: "self-connection", 4: "too-many-peers", 5: "too-many-from-ip",
@@ -80,6 +82,7 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
       11: "wrong-version", 12: "wrong-network", 13: "wrong-chain", 14: "wrong-genesis", 15: "wrong-peer", 16: "not-allowed",
       17: "banned", 18: "protocol-violation", 19: "low-score", 20: "operator-request", 21: "remote-closed", 22: "transport-error",
       23: "evicted", 24: "replaced", 25: "handshake-failed", 26: "useless", 27: "idle", 28: "feeler", 29: "resource-limit",
+      30: "not-in-network",
     ]
 
     /// The codes that this version knows, in ascending order.
@@ -88,7 +91,7 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
     /// Whether waiting a short while cannot help: the other end runs something else, or does not want this peer.
     public var isLasting: Bool {
       switch self {
-      case .wrongVersion, .wrongNetwork, .wrongChain, .wrongGenesis, .notAllowed, .banned, .selfConnection: true
+      case .wrongVersion, .wrongNetwork, .wrongChain, .wrongGenesis, .notAllowed, .notInNetwork, .banned, .selfConnection: true
       default: false
       }
     }

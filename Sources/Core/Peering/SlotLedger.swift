@@ -23,12 +23,23 @@ struct SlotLedger: Hashable {
 
   mutating func add(_ link: Link) { count(link, 1) }
   mutating func remove(_ link: Link) { count(link, -1) }
+  mutating func add(_ round: DialRound) { count(round, 1) }
+  mutating func remove(_ round: DialRound) { count(round, -1) }
 
+  /// A round takes one slot, however many of its addresses are under way.
+  private mutating func count(_ round: DialRound, _ change: Int) {
+    outbound += change
+    dialling += change
+    if round.isFeeler { feelers += change } else { lastingDials += change }
+  }
+
+  /// An attempt has no slot of its own: its round has one.
   private mutating func count(_ link: Link, _ change: Int) {
-    if link.direction == .outbound { outbound += change } else { inbound += change }
-    if link.state == .dialling { dialling += change }
+    if link.state != .dialling {
+      if link.direction == .outbound { outbound += change } else { inbound += change }
+      if link.isFeeler { feelers += change }
+    }
     if link.state == .accepted { unproven += change }
-    if link.isFeeler { feelers += change } else if link.state == .dialling { lastingDials += change }
     guard let ip = link.ip else { return }
     SlotLedger.count(&byIP, ip, change)
     let subnet = AddressFacts.subnet(of: ip)
@@ -44,7 +55,7 @@ struct SlotLedger: Hashable {
   }
 }
 
-/// A link or a dial in flight.
+/// A link, or an attempt to make one.
 struct Link {
   let id: ConnectionID
   let direction: Direction
@@ -65,15 +76,20 @@ struct Link {
   /// The proven peer.
   var peer: PeerID?
   var provenAt = Instant.zero
+  /// How long the handshake took: a distance in time that every proven link has, before the first ping.
+  var setUpTime = Duration.zero
   /// Unanswered pings, the oldest first; at most ``pingsMaximum``.
   var pings: [(nonce: UInt64, sent: Instant)] = []
   var missed = 0
   /// Of ``missed``, those that were this side's own fault.
   var forgiven = 0
-  var roundTrip: Duration?
+  /// From pings.
+  var roundTrip: RoundTripEstimate?
   /// When it last brought a block or a transaction that was wanted.
   var lastBlock: Instant?
   var lastTransaction: Instant?
+  /// When it last answered late or broke a promise.
+  var lateAt: Instant?
   /// Whether the link only tests an address.
   var isFeeler = false
 

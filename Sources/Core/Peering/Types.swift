@@ -44,6 +44,8 @@ public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
   case transport(String)
   /// The secure channel could not be set up; the text says why.
   case handshake(String)
+  /// Whoever answers does not have the key of this private network; the text says what showed it.
+  case notInNetwork(String)
   /// Another peer answered.
   case wrongPeer(PeerID)
   /// The far end closed before the link was proven and said why.
@@ -52,7 +54,7 @@ public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
   /// Whether the failure tells something about the peer rather than about this side's own network.
   var provesOwnNetwork: Bool {
     switch self {
-    case .refused, .handshake, .wrongPeer, .goodbye: true
+    case .refused, .handshake, .notInNetwork, .wrongPeer, .goodbye: true
     case .timedOut, .unreachable, .transport: false
     }
   }
@@ -65,6 +67,7 @@ public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
     case .unreachable: "no route"
     case .transport(let text): "transport: \(text)"
     case .handshake(let text): "handshake: \(text)"
+    case .notInNetwork(let text): "not of this private network: \(text)"
     case .wrongPeer: "another peer answered"
     case .goodbye(let reason): "refused: \(reason)"
     }
@@ -83,6 +86,8 @@ public enum LinkEnd: Hashable, Sendable {
   case handshake(String)
   /// A limit was reached, here or on the link: memory, streams, unread answers. Not scored.
   case limit(String)
+  /// Whoever opened an accepted link does not have the key of this private network; the text says what showed it.
+  case notInNetwork(String)
   /// The remote broke a rule of the secure channel or the muxer after it was proven. Scored.
   case protocolViolation(String)
 
@@ -94,6 +99,7 @@ public enum LinkEnd: Hashable, Sendable {
     case .transport(let text): Reason(.transportError, text)
     case .handshake(let text): Reason(.handshakeFailed, text)
     case .limit(let text): Reason(.resourceLimit, text)
+    case .notInNetwork(let text): Reason(.notInNetwork, text)
     case .protocolViolation(let text): Reason(.protocolViolation, text)
     }
   }
@@ -181,10 +187,12 @@ public struct PeerInfo: Hashable, Sendable {
 public enum PeeringEvent: Hashable, Sendable {
   /// A peer was heard of for the first time.
   case peerKnown(PeerID, PeerSource)
-  /// A dial began, and why.
+  /// An attempt to reach an address began, and why its peer is dialled.
   case dialling(ConnectionID, PeerID?, Multiaddr, LinkCause)
-  /// A dial failed; the next comes after `retryIn` at the earliest.
+  /// An attempt failed; the next dial of the peer comes after `retryIn` at the earliest. Zero: other addresses are still in the race.
   case dialFailed(ConnectionID, PeerID?, Multiaddr, DialFailure, retryIn: Duration)
+  /// An attempt was given up, nobody being to blame: another address was faster, or the peer's own link came first.
+  case dialCancelled(ConnectionID, PeerID?, Multiaddr, Reason)
   /// A dial was not begun, and why.
   case dialRefused(PeerID?, Multiaddr, Reason)
   /// The remote proved who it is.
@@ -209,7 +217,7 @@ public enum PeeringEvent: Hashable, Sendable {
   case trusted(PeerID, Bool)
   /// An operator made a peer or address a must-keep one, or no longer wants it to be one.
   case mustKeep(PeerID?, Multiaddr?, Bool)
-  /// Most peers are silent at once: the fault is taken for this side's own, and nobody is blamed.
+  /// Most peers are silent, or late, at once: the fault is taken for this side's own, and nobody is blamed.
   case ownFault(silent: Int, of: Int)
   /// A row of the book was set aside: it cannot be read.
   case bookRowUnreadable(key: [UInt8])
@@ -227,7 +235,9 @@ public enum PeeringEvent: Hashable, Sendable {
       .linkClosed(_, let peer, _, _), .offence(let peer, _, _), .bookRowRemoved(let peer), .banned(.peer(let peer), _, _),
       .unbanned(.peer(let peer)), .trusted(let peer, _):
       peer
-    case .mustKeep(let peer, _, _), .dialling(_, let peer, _, _), .dialFailed(_, let peer, _, _, _), .dialRefused(let peer, _, _): peer
+    case .mustKeep(let peer, _, _), .dialling(_, let peer, _, _), .dialFailed(_, let peer, _, _, _), .dialCancelled(_, let peer, _, _),
+      .dialRefused(let peer, _, _):
+      peer
     default: nil
     }
   }
@@ -235,7 +245,7 @@ public enum PeeringEvent: Hashable, Sendable {
 
 /// Counts of links by state, and of remembered peers.
 public struct PeeringCounts: Hashable, Sendable {
-  /// Our dials under way.
+  /// Peers that are being dialled.
   public var dialling = 0
   /// Accepted links before their handshake.
   public var accepted = 0

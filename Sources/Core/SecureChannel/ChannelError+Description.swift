@@ -8,6 +8,7 @@ extension ChannelError: CustomStringConvertible {
     case .negotiationFailed(let text): "no protocol in common: \(text)"
     case .protocolViolation(let text): "protocol violation: \(text)"
     case .wrongPeer(let expected, let actual): "expected \(expected) and found \(actual)"
+    case .notInNetwork(let text): "not of this private network: \(text)"
     case .badSignature: "the handshake's signature is not the key's"
     case .decryptionFailed: "decryption failed"
     case .remoteGoAway(let code): "the other end said go-away with code \(code)"

@@ -18,6 +18,8 @@ extension Connection {
     advance(now)
     let begin = buffer.count
     let limit = begin + max(maximumBytes, 256)
+    if let privateStream, hasPendingOutput { buffer.append(contentsOf: privateStream.takeNonce()) }
+    let inner = buffer.count
     if !clearOutput.isEmpty {
       buffer.append(contentsOf: clearOutput)
       clearOutput = []
@@ -40,6 +42,7 @@ extension Connection {
       }
     }
     if isDrained { sendCipher = nil }
+    privateStream?.seal(&buffer, from: inner)
     if !isClosing { settleBuffers(into: &outputs) }
     statisticsStore.bytesSent &+= UInt64(buffer.count - begin)
     return buffer.count > begin

@@ -99,6 +99,8 @@ public final class Connection {
   var remote: RemoteIdentity?
   var remoteKey: (peer: PeerID, key: PublicKey)?
   var ephemeralSecret: [UInt8]?
+  /// What lies between the transport and all else in a private network.
+  let privateStream: PrivateStream?
   var statisticsStore = Statistics()
 
   // Input.
@@ -167,6 +169,7 @@ public final class Connection {
     self.memory = MemoryScope(limit: configuration.memoryMaximum, in: memory)
     _ = self.memory.reserve(min(Connection.baseBytes, configuration.memoryMaximum))
     self.ephemeralSecret = ephemeralSecret
+    privateStream = configuration.networkKey.map { PrivateStream($0, crypto: crypto) }
     start = now
     clock = now
     switch role {
@@ -198,6 +201,9 @@ public final class Connection {
     advance(now)
     statisticsStore.bytesReceived &+= UInt64(bytes.count)
     var rest = unsafe bytes
+    if let privateStream, !isClosing {
+      do throws(ChannelError) { unsafe rest = try privateStream.open(rest) } catch { return fail(error, into: &outputs) }
+    }
     // First complete the unit that began in earlier calls.
     while !carry.isEmpty && !isClosing {
       switch unit(carry.rawSpan) {
@@ -238,7 +244,7 @@ public final class Connection {
   public func receiveEnd(_ error: ChannelError = .endOfFile, now: Instant, into outputs: inout [Output]) {
     advance(now)
     guard !isClosing else { return discardOutput() }
-    var reason = error
+    var reason = privateStream?.explain(error) ?? error
     if error == .endOfFile, let code = remoteGoAway { reason = .remoteGoAway(code) }
     shut(reason, into: &outputs)
     discardOutput()
@@ -249,7 +255,9 @@ public final class Connection {
     advance(now)
     switch phase {
     case .security, .noise, .muxer:
-      if now - start >= configuration.handshakeTimeout { fail(.handshakeTimeout, into: &outputs) }
+      if now - start >= configuration.handshakeTimeout {
+        fail(privateStream?.explain(.handshakeTimeout) ?? .handshakeTimeout, into: &outputs)
+      }
     case .open: expireNegotiations(into: &outputs)
     case .closed: break
     }

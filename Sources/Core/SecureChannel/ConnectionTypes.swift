@@ -59,6 +59,8 @@ public enum ChannelError: Error, Hashable, Sendable {
   case protocolViolation(String)
   /// The handshake proved another peer than the one dialled.
   case wrongPeer(expected: PeerID, actual: PeerID)
+  /// The other end does not have the key of this private network; the text says what showed it.
+  case notInNetwork(String)
   /// The signature in the Noise payload is not the key's.
   case badSignature
   /// Decryption failed.

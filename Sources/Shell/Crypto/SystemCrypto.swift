@@ -3,7 +3,7 @@ import CSodium
 import Identity
 import Wire
 
-/// The real cryptography: OpenSSL 3 (SHA-256, ChaCha20-Poly1305, ECDSA, RSA), libsodium (Ed25519, X25519, randomness)
+/// The real cryptography: OpenSSL 3 (SHA-256, ChaCha20-Poly1305, ECDSA, RSA), libsodium (Ed25519, X25519, XSalsa20, randomness)
 /// and libsecp256k1.
 ///
 /// Holds no state of its own, so every instance may be used from any thread and all of them are alike.
@@ -93,6 +93,9 @@ public final class SystemCrypto: CryptoSuite, Sendable {
 
   /// A ChaCha20-Poly1305 key, which must have 32 bytes.
   public func makeCipher(key: [UInt8]) -> any FrameCipher { ChaChaPolyCipher(key: key) }
+
+  /// An XSalsa20 key stream; the key must have 32 bytes, the nonce 24.
+  public func makeStreamCipher(key: [UInt8], nonce: [UInt8]) -> any StreamCipher { XSalsa20Cipher(key: key, nonce: nonce) }
 
   /// Bytes of the operating system's generator, through libsodium.
   public func randomBytes(_ count: Int) -> [UInt8] {

@@ -100,12 +100,14 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
 
   /// Dials `remote`. The delegate hears `socketConnected`, or `socketClosed` with the reason (`timedOut` after `timeout`).
   /// Call it on the loop's thread.
+  ///
+  /// - Parameter local: the address of this machine to dial from; its port is taken as it is, 0 for any. Default the system's choice.
   public static func connect(
-    to remote: SocketAddress, on loop: EventLoop, timeout: Duration = .seconds(10), configuration: Configuration = .init(),
-    delegate: any TCPSocketDelegate
+    to remote: SocketAddress, from local: SocketAddress? = nil, on loop: EventLoop, timeout: Duration = .seconds(10),
+    configuration: Configuration = .init(), delegate: any TCPSocketDelegate
   ) -> TCPSocket {
     let socket = TCPSocket(remote: remote, loop: loop, configuration: configuration, delegate: delegate)
-    socket.connect(timeout: timeout)
+    socket.connect(from: local, timeout: timeout)
     return socket
   }
 
@@ -148,7 +150,11 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
   private var tcp: UnsafeMutablePointer<uv_tcp_t> { pointer(uv_tcp_t.self) }
   private var stream: UnsafeMutablePointer<uv_stream_t> { pointer(uv_stream_t.self) }
 
-  private func connect(timeout: Duration) {
+  private func connect(from local: SocketAddress?, timeout: Duration) {
+    if let local {
+      let status = local.withSockaddr { address, _ in uv_tcp_bind(tcp, address, 0) }
+      guard status == 0 else { return fail(TransportError(status: status, context: "dial from \(local)")) }
+    }
     let request = requestMemory(uv_connect_t.self)
     let status = remote.withSockaddr { address, _ in
       uv_tcp_connect(request, tcp, address) { request, status in

@@ -104,7 +104,8 @@ struct EventLog: Sendable {
     case .offence(let peer, let offence, let score):
       logger.info("peers", "offence", ["peer": .text(peer.short), "what": .text(offence.rawValue), "score": .number(score)])
     case .ownFault(let silent, let all):
-      logger.warning("peers", "most peers are silent: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
+      logger.warning(
+        "peers", "most peers are silent or late: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
     case .bookRowUnreadable: logger.warning("peers", "a row of the peer book cannot be read and was set aside")
     case .dialling(_, let peer, let address, let cause):
       logger.debug(

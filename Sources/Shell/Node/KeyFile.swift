@@ -2,8 +2,9 @@ import Crypto
 import EventLoop
 import Foundation
 import Identity
+import SecureChannel
 
-/// Node and producer keys on disk: the libp2p private-key encoding, readable by the owner alone.
+/// Keys on disk, readable by the owner alone: node and producer keys in the libp2p private-key encoding, and the key of a private network.
 public enum KeyFile {
   /// Why a key file cannot be used.
   public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
@@ -29,6 +30,17 @@ public enum KeyFile {
     }
     do throws(TransportError) { try PrivateFile.write(key.encoded, to: path) } catch {
       throw Failure(description: "the key file \(path) cannot be written: \(error)")
+    }
+  }
+
+  /// Reads the key of a private network (`swarm_key`).
+  public static func readNetworkKey(_ path: String) throws(Failure) -> NetworkKey {
+    let bytes: [UInt8]
+    do throws(TransportError) { bytes = try PrivateFile.read(path, maximumBytes: 4096) } catch {
+      throw Failure(description: "the network's key file \(path) cannot be read (--swarm-key): \(error)")
+    }
+    do throws(NetworkKey.FileError) { return try NetworkKey(file: bytes) } catch {
+      throw Failure(description: "the network's key file \(path) is no such file (--swarm-key): \(error)")
     }
   }
 

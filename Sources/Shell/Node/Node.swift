@@ -94,7 +94,7 @@ public final class Node: @unchecked Sendable {
     let parts = Parts(
       store: store, core: core,
       swarm: Swarm(
-        key: key, crypto: crypto, configuration: configuration.swarm, protocols: machine.host.table, sink: SwarmBridge(core)),
+        key: key, crypto: crypto, configuration: try configuration.swarm(), protocols: machine.host.table, sink: SwarmBridge(core)),
       scout: Scout(configuration: try configuration.scout()) { core.post(.host(.discovered($0))) },
       workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: 4_096),
       writer: try WorkerPool(name: "writer", threads: 1, capacity: 4_096))

@@ -24,6 +24,12 @@ extension NodeConfiguration {
     core.host.rates.peer = .init(perSecond: Double(requestsPerSecond), burst: Double(2 * requestsPerSecond))
     core.host.peering.exemptsLoopback = allowLoopback
     core.host.peering.allowsPrivateAddresses = allowPrivate || allowLoopback
+    core.host.peering.identity = identity
+    core.host.peering.defaultPort = UInt16(defaultPort)
+    if !allowedPeers.isEmpty || !allowedNetworks.isEmpty {
+      core.host.peering.allowed = AllowList(
+        peers: Set(allowedPeers.compactMap { try? PeerID(text: $0) }), networks: allowedNetworks.compactMap { IPNetwork($0) })
+    }
     core.host.peering.connectTimeout = connectionTimeout
     core.host.peering.backOffKeepMaximum = reconnectionInterval
     core.host.peering.pingInterval = keepAliveInterval
@@ -46,9 +52,16 @@ extension NodeConfiguration {
   }
 
   /// The shards' settings.
-  var swarm: Swarm.Configuration {
+  ///
+  /// - Throws: when the key of the private network cannot be read.
+  func swarm() throws -> Swarm.Configuration {
     var swarm = Swarm.Configuration()
     swarm.memoryMaximum = linkMemoryMiB << 20
+    if !swarmKeyFile.isEmpty { swarm.connection.networkKey = try KeyFile.readNetworkKey(swarmKeyFile) }
+    if identity == .ip {
+      // Who this node is shows in where its links come from.
+      swarm.dialSources = listen.compactMap { try? Multiaddr($0).ipAddress }.filter { !$0.isUnspecified }
+    }
     return swarm
   }
 

@@ -22,6 +22,12 @@ extension Host {
     public var core = HostCore.Configuration()
     /// Threads, sockets and connections. Default 2 threads for links, about 0.5 MB each.
     public var swarm = Swarm.Configuration()
+    /// The key of a private network: only peers that have it can be talked to. Default `nil`: none. Who may take part otherwise is
+    /// ``PeeringConfiguration/allowed``.
+    public var networkKey: NetworkKey? {
+      get { swarm.connection.networkKey }
+      set { swarm.connection.networkKey = newValue }
+    }
     /// Where the peer book is kept, so that a restarted host finds its peers again. Default nowhere. Rows are written off the host's
     /// threads; a write that fails is told as ``HostEvent/bookFailed(_:)`` and not repeated.
     public var book: (any KeyValueStore)?

@@ -108,6 +108,11 @@ extension HostEngine {
       for attempt in attempts where attempt.connection == connection || (peer != nil && attempt.peer == peer) {
         attempt.failure = HostError(failure, address)
       }
+    case .dialCancelled(let connection, let peer, let address, let reason):
+      // Unless another attempt has won, or the peer's own link is kept: that is seen when the turn ends.
+      for attempt in attempts where attempt.connection == connection || (peer != nil && attempt.peer == peer) {
+        attempt.failure = HostError(reason, "\(address)")
+      }
     case .selfConnection(let address):
       for attempt in attempts where attempt.address == address {
         attempt.failure = HostError(.selfConnection, "\(address) is this host itself")

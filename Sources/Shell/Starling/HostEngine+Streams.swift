@@ -70,7 +70,7 @@ extension HostEngine {
           let id = RequestID(rawValue: nextRequest)
           nextRequest += 1
           requests[id] = continuation
-          machine.handle(.command(.request(id, peer, name, payload, timeout: timeout)), now: now, into: &outputs)
+          machine.handle(.command(.request(id, peer, name, payload, timeout: .exactly(timeout))), now: now, into: &outputs)
         }
         if !isAccepted { continuation.resume(throwing: HostError(.closed, "the host is closed")) }
       }

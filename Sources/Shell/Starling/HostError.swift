@@ -110,7 +110,7 @@ extension HostError {
     case .timedOut: self.init(.timedOut, text)
     case .unreachable: self.init(.unreachable, text)
     case .transport: self.init(.transportFailed, text)
-    case .handshake: self.init(.handshakeFailed, text)
+    case .handshake, .notInNetwork: self.init(.handshakeFailed, text)
     case .wrongPeer(let peer): self.init(.wrongPeer, "\(address): \(peer) answered")
     case .goodbye(let reason): self.init(.refused, text, reason: reason)
     }
@@ -134,7 +134,7 @@ extension HostError {
       case .negotiationFailed: .protocolNotSupported
       case .protocolViolation, .messageTooLarge: .badAnswer
       case .wrongPeer: .wrongPeer
-      case .badSignature, .decryptionFailed: .handshakeFailed
+      case .badSignature, .decryptionFailed, .notInNetwork: .handshakeFailed
       case .streamReset(let code): code.isTemporary ? .tryLater : .streamReset
       case .limit: .limitReached
       case .closedLocally: .streamClosed

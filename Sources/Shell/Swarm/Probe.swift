@@ -28,7 +28,9 @@ final class Probe: TCPSocketDelegate {
   /// Begins; an address that cannot be dialled ends it at once.
   func start(_ address: Multiaddr, timeout: Duration) {
     guard let target = SocketAddress(address) else { return end(false) }
-    socket = TCPSocket.connect(to: target, on: shard.loop, timeout: timeout, configuration: shard.configuration.socket, delegate: self)
+    socket = TCPSocket.connect(
+      to: target, from: shard.source(for: target), on: shard.loop, timeout: timeout, configuration: shard.configuration.socket,
+      delegate: self)
     timer = LoopTimer(on: shard.loop) { [weak self] _ in self?.end(false) }
     timer?.arm(after: timeout)
   }

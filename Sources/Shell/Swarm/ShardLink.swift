@@ -74,9 +74,12 @@ final class ShardLink: TCPSocketDelegate {
 
   private func dialNext(_ failure: TransportError?, _ now: Instant) {
     guard !candidates.isEmpty, dialDeadline > now else { return end(.transport(failure?.description ?? "no address")) }
+    // A silent address of a name must leave time for the others.
+    let share = (dialDeadline - now) / candidates.count
     let target = candidates.removeFirst()
     socket = TCPSocket.connect(
-      to: target, on: shard.loop, timeout: dialDeadline - now, configuration: shard.configuration.socket, delegate: self)
+      to: target, from: shard.source(for: target), on: shard.loop, timeout: share, configuration: shard.configuration.socket, delegate: self
+    )
   }
 
   func socketConnected(_ socket: TCPSocket) {

@@ -45,6 +45,8 @@ public final class Swarm: @unchecked Sendable {
     /// How messages are framed on streams of protocols that this host asks for without answering them itself. Default a length
     /// before each, at most 10 MiB (seed S4).
     public var requestFraming = Framing.lengthPrefixed(maximumBytes: 10 << 20)
+    /// The addresses of this machine that links are dialled from, the first of the remote's family. Default none: the system chooses.
+    public var dialSources: [IPAddress] = []
     /// Commands that may wait for a shard.
     public var commandsMaximum = 65_536
 

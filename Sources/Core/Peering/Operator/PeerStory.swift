@@ -34,6 +34,7 @@ extension PeeringEvent {
     case .peerKnown: "known"
     case .dialling: "dialling"
     case .dialFailed: "dial-failed"
+    case .dialCancelled: "dial-cancelled"
     case .dialRefused: "dial-refused"
     case .proven: "proven"
     case .peerActive: "active"
@@ -57,7 +58,8 @@ extension PeeringEvent {
   /// The reason, as far as the event has one: a ``Reason``'s code, a ``LinkCause``, a ``DialFailure/kind`` or an ``Offence``.
   public var reasonName: String? {
     switch self {
-    case .peerInactive(_, _, let reason), .linkClosed(_, _, let reason, _), .refused(_, _, let reason), .dialRefused(_, _, let reason):
+    case .peerInactive(_, _, let reason), .linkClosed(_, _, let reason, _), .refused(_, _, let reason), .dialRefused(_, _, let reason),
+      .dialCancelled(_, _, _, let reason):
       reason.code.description
     case .dialling(_, _, _, let cause): cause.rawValue
     case .dialFailed(_, _, _, let failure, _): failure.kind
@@ -70,7 +72,8 @@ extension PeeringEvent {
   /// The link or dial concerned.
   public var connection: ConnectionID? {
     switch self {
-    case .dialling(let id, _, _, _), .dialFailed(let id, _, _, _, _), .proven(let id, _, _), .peerActive(let id, _, _),
+    case .dialling(let id, _, _, _), .dialFailed(let id, _, _, _, _), .dialCancelled(let id, _, _, _), .proven(let id, _, _),
+      .peerActive(let id, _, _),
       .peerInactive(let id, _, _), .linkClosed(let id, _, _, _), .refused(let id, _, _):
       id
     default: nil
@@ -80,7 +83,8 @@ extension PeeringEvent {
   /// The address concerned.
   public var address: Multiaddr? {
     switch self {
-    case .dialling(_, _, let address, _), .dialFailed(_, _, let address, _, _), .dialRefused(_, let address, _),
+    case .dialling(_, _, let address, _), .dialFailed(_, _, let address, _, _), .dialCancelled(_, _, let address, _),
+      .dialRefused(_, let address, _),
       .refused(_, let address, _),
       .selfConnection(let address):
       address

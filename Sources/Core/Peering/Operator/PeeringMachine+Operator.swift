@@ -38,7 +38,7 @@ extension PeeringMachine {
     }
     if let refusal { return isKept ? .waiting(refusal) : .refused(.notDialled(refusal)) }
     if keep && !isKept { return .refused(.listFull(maximum: configuration.configuredMaximum)) }
-    if let id = target.peer.flatMap({ linkOfPeer[$0] }) ?? known[target]?.link, let link = links[id] {
+    if let id = target.peer.flatMap({ linkOfPeer[$0] }) ?? rounds[target]?.attempts.first ?? known[target]?.link, let link = links[id] {
       return link.state == .dialling ? .dialling(id) : .linked(id)
     }
     let reason = Reason(.busy, "another link or dial to it or its address is being decided")
@@ -52,22 +52,22 @@ extension PeeringMachine {
     takeInHand(target, now)
     let addresses = book.ids(of: target).filter { book.records[$0].marks.contains(.nameless) }.map { book.endpoint(of: $0).multiaddr }
     let wasMustKeep = wantNoMore(target, addresses, now, &outputs)
-    let before = links.count
+    let before = slots.total
     disconnect(peer, Reason(.operatorRequest, "dropped by an operator"), now, &outputs)
     known.update(target) { $0.notBefore = max($0.notBefore, now + configuration.backOffMaximum) }
-    return .dropped(links: before - links.count, wasMustKeep: wasMustKeep)
+    return .dropped(links: before - slots.total, wasMustKeep: wasMustKeep)
   }
 
   private mutating func drop(at address: Multiaddr, _ now: Instant, _ outputs: inout [Output]) -> OperatorAnswer {
     let address = address.withoutPeerID
     if let peer = answered(at: address)?.peer { return drop(peer, now, &outputs) }
     let target = DialTarget.address(address)
-    guard let entry = known[target] else { return .refused(.unknown) }
+    guard known[target] != nil else { return .refused(.unknown) }
     let wasMustKeep = wantNoMore(target, [address], now, &outputs)
-    let before = links.count
-    if let id = entry.link { cancelDial(id, now, &outputs) }
+    let before = slots.total
+    endRound(target, Reason(.operatorRequest, "dropped by an operator"), now, &outputs)
     letGo(target, forgetting: true)
-    return .dropped(links: before - links.count, wasMustKeep: wasMustKeep)
+    return .dropped(links: before - slots.total, wasMustKeep: wasMustKeep)
   }
 
   /// The target is an ordinary one from here on, whoever had made it a must-keep one. Returns whether it was one.
@@ -95,12 +95,12 @@ extension PeeringMachine {
       if peer == localPeer { return .refused(.isSelf) }
       endedTrust = endTrust(peer, now, &outputs)
     }
-    let before = links.count
+    let before = slots.total
     // As it will be told to the peers.
     let detail = Reason(.banned, detail).detail
     ban(subject, duration.map { min($0, Self.banMaximum) }, detail, isOperators: true, now, &outputs)
     guard bans[subject] != nil else { return .refused(.listFull(maximum: configuration.bansMaximum)) }
-    return .banned(links: before - links.count, endedTrust: endedTrust)
+    return .banned(links: before - slots.total, endedTrust: endedTrust)
   }
 
   private mutating func unbanByOperator(_ subject: BanSubject, _ now: Instant, _ outputs: inout [Output]) -> OperatorAnswer {
@@ -148,7 +148,7 @@ extension PeeringMachine {
   mutating func isWaived(_ reason: Reason, for ip: IPAddress?, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     guard !settings.trusted.isEmpty, let ip else { return false }
     switch reason.code {
-    case .tooManyPeers, .tooManyFromIP, .tooManyFromSubnet, .busy, .notAllowed, .lowScore: break
+    case .tooManyPeers, .tooManyFromIP, .tooManyFromSubnet, .busy, .lowScore: break
     default: return false
     }
     // Strangers may share the address: they must not have more of it than a few handshakes.

@@ -52,6 +52,7 @@ extension DialFailure {
     case .unreachable: "unreachable"
     case .transport: "transport-error"
     case .handshake: "handshake-failed"
+    case .notInNetwork: "not-in-network"
     case .wrongPeer: "wrong-peer"
     case .goodbye(let reason): reason.code.isKnown ? "goodbye-\(reason.code)" : "goodbye-unknown"
     }

@@ -80,6 +80,7 @@ extension DialFailure {
     case .unreachable: "no way there"
     case .transport: "the transport broke"
     case .handshake: "the secure channel failed"
+    case .notInNetwork: "not of the private network"
     case .wrongPeer: "another peer answered"
     case .goodbye(let reason): "refused: \(reason.code)"
     }

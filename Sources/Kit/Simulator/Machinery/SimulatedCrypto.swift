@@ -60,6 +60,8 @@ public final class SimulatedCrypto: CryptoSuite, @unchecked Sendable {
 
   public func makeCipher(key: [UInt8]) -> any FrameCipher { SimulatedCipher(key: key) }
 
+  public func makeStreamCipher(key: [UInt8], nonce: [UInt8]) -> any StreamCipher { SimulatedStreamCipher(key: key, nonce: nonce) }
+
   public func randomBytes(_ count: Int) -> [UInt8] { generator.bytes(count) }
 
   private static let prime: UInt64 = (1 << 61) - 1
@@ -96,6 +98,25 @@ public final class SimulatedCrypto: CryptoSuite, @unchecked Sendable {
   }
 
   private static func decode(_ bytes: [UInt8]) -> UInt64 { bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+}
+
+/// A keyed stream of bytes.
+final class SimulatedStreamCipher: StreamCipher {
+  private var stream: SeededGenerator
+
+  init(key: [UInt8], nonce: [UInt8]) {
+    var mixer = Mixer(seed: 6)
+    mixer.add(key)
+    mixer.add(nonce)
+    stream = SeededGenerator(seed: mixer.short)
+  }
+
+  func apply(_ bytes: UnsafeMutableRawPointer, count: Int) {
+    for offset in 0..<count {
+      let byte = unsafe bytes.load(fromByteOffset: offset, as: UInt8.self) ^ UInt8(truncatingIfNeeded: stream.next())
+      unsafe bytes.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
+    }
+  }
 }
 
 /// A keyed stream and a 16-byte tag.

@@ -26,6 +26,7 @@ extension Simulation {
       configuration.host.peering.outboundMinimum = outbound
       configuration.host.peering.outboundMaximum = max(outbound, 2 * outbound)
     }
+    if let neighbours = scenario.neighbours { configuration.host.peering.neighboursMaximum = neighbours }
     if let links = node.isSeed ? scenario.seedLinks ?? scenario.links : scenario.links { configuration.host.peering.totalMaximum = links }
     if let known = scenario.known {
       // A table is never quite full, since each address has one place in a bucket.

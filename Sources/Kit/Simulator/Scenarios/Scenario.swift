@@ -40,6 +40,8 @@ public struct Scenario: Hashable, Sendable {
   public var clockSkew = Duration.zero
   /// Links that a node opens by itself; `nil` for the default of peering.
   public var outbound: Int?
+  /// Links to neighbours that a node opens beyond them; `nil` for the default of peering.
+  public var neighbours: Int?
   /// Links that a node takes in all; `nil` for the default of peering.
   public var links: Int?
   /// The same for seeds, whose operators give them more; `nil` for the default of peering.

@@ -1,5 +1,6 @@
 import Discovery
 import Foundation
+import Identity
 
 /// One key of the configuration: the same for files, environment, flags, help and documentation.
 public struct ConfigurationKey: Sendable {
@@ -285,6 +286,13 @@ enum Checks {
   static func gateway(_ text: String) -> String? {
     var four = in_addr()
     return text.isEmpty || inet_pton(AF_INET, text, &four) == 1 ? nil : "\"\(text.prefix(60))\" is not an IPv4 address"
+  }
+
+  static func peerID(_ text: String) -> String? { (try? PeerID(text: text)) == nil ? "\"\(text.prefix(60))\" is not a PeerID" : nil }
+
+  /// A network such as `10.0.0.0/8`.
+  static func network(_ text: String) -> String? {
+    IPNetwork(text) == nil ? "\"\(text.prefix(60))\" must be a network such as 10.0.0.0/8" : nil
   }
 
   static func networkName(_ text: String) -> String? {

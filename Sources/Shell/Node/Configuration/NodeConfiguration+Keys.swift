@@ -48,6 +48,15 @@ extension NodeConfiguration {
     .integer("link_memory_mib", \.linkMemoryMiB, 16...1_048_576, "Mebibytes that links may keep for peers, in all."),
     .boolean("allow_private", \.allowPrivate, "Use addresses of private networks."),
     .boolean("allow_loopback", \.allowLoopback, "Use loopback addresses, and free them of max_per_ip."),
+    .choice("identity", \.identity, "What makes two links lead to one peer: its key, or its IP address."),
+    .integer("default_port", \.defaultPort, 1...65_535, "With identity ip, the port of a node that has not said otherwise."),
+    .text("swarm_key", \.swarmKeyFile, "FILE", "The key file of a private network, as go-libp2p and IPFS have it (swarm.key)."),
+    .list(
+      "allowed_peers", \.allowedPeers, "PEERID", "Peers of a private network; others are refused.", flag: "allowed-peer",
+      check: Checks.peerID),
+    .list(
+      "allowed_networks", \.allowedNetworks, "CIDR", "Networks whose peers are admitted to a private network.", flag: "allowed-network",
+      check: Checks.network),
     .boolean("kademlia", \.kademlia, "Find peers and services by Kademlia, and help others to."),
     .duration(
       "connection_timeout", \.connectionTimeout, maximumSeconds: 300, "How long a dial may take.", aliases: ["connection_timeout_seconds"]),

@@ -84,6 +84,7 @@ extension NodeConfiguration {
 
   /// Defaults give way to what was set: a file that says only `max_peers: 5` is not contradictory.
   private mutating func fitDefaults() {
+    if identity == .ip && sources["listen"] == nil { listen = ["/ip4/0.0.0.0/tcp/\(defaultPort)"] }
     if sources["max_outbound"] == nil { maxOutbound = min(max(maxOutbound, sources["min_outbound"] == nil ? 0 : minOutbound), maxPeers) }
     if sources["min_outbound"] == nil { minOutbound = min(minOutbound, maxOutbound) }
   }

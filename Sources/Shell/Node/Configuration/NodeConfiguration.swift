@@ -1,3 +1,5 @@
+import Peering
+
 /// Everything that a node can be told at its start.
 ///
 /// Values come from files, then environment variables `STARLING_…`, then flags; a later layer wins. The table
@@ -74,6 +76,16 @@ public struct NodeConfiguration: Sendable {
   public var allowPrivate = false
   /// Whether loopback addresses are dialled and told, and are free of the limit per IP.
   public var allowLoopback = false
+  /// What makes two links lead to one peer: its key, or its IP address.
+  public var identity = IdentityMode.key
+  /// With the IP address for identity, the port at which a node listens that has not said otherwise (seed S3).
+  public var defaultPort = 24_100
+  /// The file of a private network's key; empty means none.
+  public var swarmKeyFile = ""
+  /// When this or ``allowedNetworks`` is not empty, only these peers are admitted, and those from these networks.
+  public var allowedPeers: [String] = []
+  /// See ``allowedPeers``.
+  public var allowedNetworks: [String] = []
   /// Whether peers and services are looked up, and others' look-ups answered, by Kademlia.
   public var kademlia = true
   /// How long a dial may take.

@@ -1,0 +1,136 @@
+import Crypto
+import Foundation
+import Identity
+import NodeCore
+import Peering
+import Testing
+import Wire
+
+@testable import Node
+
+/// The four phases of seed S3's testing plan, with whole nodes whose identity is their IP address, each on an address of its own and all at
+/// S3's port. A keep-alive of 100 ms lets more pings pass in seconds than S3's 30 s in an hour.
+@Suite(.serialized) struct AddressIdentityTests {
+  private final class Network {
+    let flock: Flock
+    let subnet: Int
+    var names: [String] = []
+
+    init(_ count: Int, subnet: Int) throws {
+      flock = try Flock()
+      self.subnet = subnet
+      let producer = flock.folder + "/producer.key"
+      try KeyFile.write(NodeKey(seed: [UInt8](repeating: 5, count: 32), crypto: SystemCrypto.shared), to: producer)
+      for number in 1...count { try start(number, producer: number == 1 ? producer : nil) }
+    }
+
+    func address(_ number: Int) -> String { "127.31.\(subnet).\(number)" }
+
+    /// A node that knows the first one, or a restarted first one that knows the second.
+    @discardableResult
+    func start(_ number: Int, producer: String? = nil) throws -> Node {
+      let other = number == 1 ? 2 : 1
+      let text = """
+        identity: ip
+        keep_alive: 100ms
+        listen: [/ip4/\(address(number))/tcp/24100]
+        bootstrap_peers: ["\(address(other)):24100"]
+        """
+      let name = "node\(number)"
+      if !names.contains(name) { names.append(name) }
+      return try flock.start(name, "node.yaml", text) {
+        if let producer {
+          $0.nodeType = .authority
+          $0.producerKeyFile = producer
+        }
+      }
+    }
+
+    var nodes: [Node] { names.compactMap { flock.nodes[$0] } }
+  }
+
+  /// The links in use, by the IP address at their other end.
+  private static func links(_ node: Node) throws -> [(ip: IPAddress?, info: PeerInfo)] {
+    guard case .peers(let peers) = try node.askAndWait(.peers) else { throw Missing("no peers") }
+    return peers.filter { $0.link.state == .active }.map { ($0.link.address.ipAddress, $0.link) }
+  }
+
+  private static func isConnected(_ nodes: [Node]) throws -> Bool {
+    var reached = Set([nodes[0].peerID])
+    for _ in nodes { for node in nodes where reached.contains(node.peerID) { reached.formUnion(try node.activePeers()) } }
+    return reached.count == nodes.count
+  }
+
+  @Test(arguments: [3, 10]) func fourPhases(count: Int) async throws { try await onOwnThread { try Self.phases(count) } }
+
+  private static func phases(_ count: Int) throws {
+    let network = try Network(count, subnet: count)
+    defer { network.flock.stop() }
+    let nodes = network.nodes
+
+    // Phase 1: each peer appears once, as an IP address, whatever port it dialled from.
+    let wanted = min(count - 1, 4)
+    try waitUntil("each has \(wanted) peers, and all are one network") {
+      try nodes.allSatisfy { try links($0).count >= wanted } && isConnected(nodes)
+    }
+    func checkOnce() throws {
+      for node in nodes {
+        let links = try links(node)
+        #expect(Set(links.map(\.ip)).count == links.count, "an address appears twice: \(links.map(\.info.address))")
+        #expect(Set(links.map(\.info.peer)).count == links.count)
+        for (ip, info) in links where info.direction == .outbound { #expect(info.address == Multiaddr(ip: ip!, port: 24_100)) }
+      }
+    }
+    try checkOnce()
+
+    // Phase 2: pings of outbound and inbound links alike are answered and counted.
+    try waitUntil("a round trip is measured on each link, at both ends") {
+      try nodes.allSatisfy { try links($0).allSatisfy { $0.info.roundTrip != nil } }
+    }
+
+    // Phase 3: nothing cycles. Links that are there stay, through 50 pings.
+    let before = try nodes.map { Set(try links($0).map(\.info.connection)) }
+    let end = Date().addingTimeInterval(5)
+    try waitUntil("50 pings have passed", seconds: 20) {
+      for (node, ids) in zip(nodes, before) {
+        let now = try links(node)
+        #expect(ids.isSubset(of: now.map(\.info.connection)), "a link was closed")
+        #expect(now.allSatisfy { $0.info.missedPongs <= 1 })
+      }
+      return Date() >= end
+    }
+    try checkOnce()
+    for name in network.names { #expect(!network.flock.log(name).contains("keep-alive-timeout")) }
+    // Only a real end takes a link away, and the peer comes back as the one it was.
+    let gone = nodes[count - 1].peerID
+    network.flock.stop("node\(count)")
+    try waitUntil("the others saw it go") { try nodes.dropLast().allSatisfy { try !$0.activePeers().contains(gone) } }
+
+    // Phase 4: a node from genesis catches up, and so does the one that comes back.
+    let back = try network.start(count)
+    let newcomer = try network.start(count + 1)
+    try waitUntil("both are level with the network") {
+      let height = try nodes[0].information().head.height
+      return try height >= 5
+        && [back, newcomer].allSatisfy { try $0.information().head.height + 2 >= height && $0.information().sync == .synced }
+    }
+    #expect(back.peerID == gone)
+    for node in network.nodes {
+      let links = try links(node)
+      #expect(Set(links.map(\.ip)).count == links.count)
+    }
+  }
+
+  /// With identity ip the node listens at S3's port unless told otherwise, and the port can be set.
+  @Test func defaultPort() throws {
+    #expect(try NodeConfiguration.load(text: "identity: ip\n", path: "a.yaml").listen == ["/ip4/0.0.0.0/tcp/24100"])
+    let other = try NodeConfiguration.load(text: "identity: ip\ndefault_port: 24000\n", path: "a.yaml")
+    #expect(other.listen == ["/ip4/0.0.0.0/tcp/24000"] && other.core(producer: nil).host.peering.defaultPort == 24_000)
+    #expect(
+      try NodeConfiguration.load(text: "identity: ip\nlisten: [/ip4/127.0.0.2/tcp/1]\n", path: "a.yaml").listen == ["/ip4/127.0.0.2/tcp/1"])
+    #expect(try NodeConfiguration.load(text: "node_type: full\n", path: "a.yaml").core(producer: nil).host.peering.identity == .key)
+    #expect(throws: ConfigurationError.self) { try NodeConfiguration.load(text: "identity: name\n", path: "a.yaml") }
+    #expect(throws: ConfigurationError.self) { try NodeConfiguration.load(text: "allowed_peers: [me]\n", path: "a.yaml") }
+    #expect(throws: ConfigurationError.self) { try NodeConfiguration.load(text: "allowed_networks: [10.0.0.0/99]\n", path: "a.yaml") }
+  }
+}
