@@ -79,11 +79,11 @@ import Wire
     for slot in 1...5 as ClosedRange<UInt64> { try branch.add(slot: slot) }
     let hashes = branch.blocks.map { $0.hash(crypto: crypto) }
     #expect(runner.receive(branch.blocks[4]) == .orphan(parent: hashes[3]))
+    #expect(runner.receive(branch.blocks[4]) == .orphan(parent: hashes[3]), "it waits still, and is not known to be good")
     #expect(runner.receive(branch.blocks[3]) == .orphan(parent: hashes[2]))
-    #expect(runner.receive(branch.blocks[3]) == .known(hashes[3]))
-    #expect(runner.needed == [hashes[3], hashes[2]])
+    #expect(runner.needed == [hashes[3], hashes[3], hashes[2]], "whoever sends it again may have its parent")
     runner.advance(to: runner.now + .seconds(5))
-    #expect(runner.needed == [hashes[3], hashes[2], hashes[2]], "only the missing root is asked for again")
+    #expect(runner.needed.dropFirst(3) == [hashes[2]], "only the missing root is asked for again")
     runner.receive(branch.blocks[0])
     runner.receive(branch.blocks[1])
     #expect(runner.chain.head.height == 2)

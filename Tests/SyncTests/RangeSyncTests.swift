@@ -46,23 +46,24 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     #expect(sync.handle(.timer, now: time(41.5)) == [.askStatus(peer(1))])
   }
 
-  @Test func whatWaitsForTheDiskIsNotFetchedAgain() {
+  /// A disk that takes nothing: the same block is asked for less and less often, and at once when the disk is well again.
+  @Test func whatMakesNoProgressIsFetchedSeldom() {
     var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)
     _ = sync.handle(.peerIntroduced(peer(1), height: 100), now: time(0))
     _ = sync.handle(.peerHeight(peer(1), 101), now: time(0.4))
-    let asked = sync.handle(.timer, now: time(1))
-    #expect(asked == [.fetch(BatchID(rawValue: 1), peer(1), from: 101, count: 1)])
-    _ = sync.handle(.fetched(BatchID(rawValue: 1), peer(1), [block(101)]), now: time(1.1))
-    #expect(sync.handle(.applied(BatchID(rawValue: 1), height: 101), now: time(1.2)) == [])
-    #expect(sync.handle(.timer, now: time(9)) == [])
-    // What comes after it is.
-    let next = sync.handle(.peerHeight(peer(1), 102), now: time(10)) + sync.handle(.timer, now: time(11))
-    #expect(next == [.fetch(BatchID(rawValue: 2), peer(1), from: 102, count: 1)])
-    _ = sync.handle(.fetched(BatchID(rawValue: 2), peer(1), [block(102)]), now: time(11.1))
-    _ = sync.handle(.localHead(101), now: time(11.2))
-    _ = sync.handle(.applied(BatchID(rawValue: 2), height: 102), now: time(11.3))
-    _ = sync.handle(.localHead(102), now: time(12))
-    #expect(sync.state == .synced)
+    var fetches: [Double] = []
+    for tick in 10..<1_000 {
+      let now = time(Double(tick) / 10)
+      for case .fetch(let id, let from, 101, _) in sync.handle(.timer, now: now) {
+        fetches.append(Double(tick) / 10)
+        _ = sync.handle(.fetched(id, from, [block(101)]), now: now)
+        _ = sync.handle(.applied(id, height: 101), now: now)
+      }
+    }
+    #expect(fetches == [1, 2, 4, 8, 16, 32, 64, 96])
+    _ = sync.handle(.localHead(101), now: time(100))
+    _ = sync.handle(.peerHeight(peer(1), 102), now: time(100.1))
+    #expect(sync.handle(.timer, now: time(100.7)).count == 1)
   }
 
   @Test func aGapOfElevenIsBulkOnceItIsShown() {

@@ -69,8 +69,9 @@ public struct RangeSync: Sendable {
     /// How long a peer is passed over when a request could not go out or its link was lost, without blame. The host may say so at once:
     /// asking the same peer again in the same moment would never end.
     public var lostLinkPause = Duration.seconds(1)
-    /// How long a block that was applied may take to be durable before it is fetched again. Default 60 s.
-    public var durableTime = Duration.seconds(60)
+    /// How long a node waits before it fetches again when what it fetched was taken and did not make its chain longer. Default 1 s, doubling
+    /// up to 32 times that.
+    public var restTime = Duration.seconds(1)
     /// How often peers' heights are asked for again while this node is behind. Default 10 s.
     public var statusInterval = Duration.seconds(10)
     /// The same once it has caught up, so that small gaps close on a quiet network. Default 30 s for each peer.
@@ -187,8 +188,9 @@ public struct RangeSync: Sendable {
   private var wakeUp: Instant?
   /// Since when the head has stood behind what peers show; begins anew with every block.
   private var gapSince: Instant?
-  /// The highest block that was applied and is not durable yet, and how long that may take.
-  private var applied: (height: UInt64, until: Instant)?
+  /// While blocks are taken that do not make the chain longer, nothing more is fetched until then; the longer it goes on, the longer.
+  private var restUntil = Instant.zero
+  private var rests = 0
 
   /// Makes a machine for a node whose head is at `localHeight`.
   public init(configuration: Configuration = .init(), localHeight: UInt64, seed: UInt64, now: Instant) {
@@ -234,7 +236,8 @@ public struct RangeSync: Sendable {
     case .localHead(let height):
       localHeight = height
       gapSince = nil
-      if let applied, applied.height <= height { self.applied = nil }
+      restUntil = .zero
+      rests = 0
     case .fetched(let id, let peer, let blocks): fetched(id, peer, blocks, now: now, into: &outputs)
     case .fetchFailed(let id, let peer, let failure): fetchFailed(id, peer, failure, now: now, into: &outputs)
     case .applied(let id, let height): applied(id, height, now: now)
@@ -341,7 +344,11 @@ public struct RangeSync: Sendable {
     } else {
       batches.remove(at: index)
       if height >= localHeight { stepBack = 0 }
-      if height > localHeight { applied = (max(height, applied?.height ?? 0), now + configuration.durableTime) }
+      if height > localHeight {
+        // A disk that takes nothing, or a branch that is not better yet: the same blocks again would not change that.
+        restUntil = now + configuration.restTime * (1 << min(rests, 5))
+        rests += 1
+      }
     }
   }
 
@@ -370,7 +377,6 @@ public struct RangeSync: Sendable {
 
   private mutating func abandonAll() {
     batches.removeAll()
-    applied = nil
   }
 
   // MARK: Planning
@@ -378,13 +384,11 @@ public struct RangeSync: Sendable {
   private mutating func plan(_ now: Instant, into outputs: inout [Output]) {
     let target = self.target
     if isPatient(target, now) { return }
-    if let applied, applied.until <= now { self.applied = nil }
-    var start = localHeight > stepBack ? localHeight - stepBack + 1 : 1
-    if let applied, stepBack == 0, start <= applied.height {
-      // What a slow disk has not taken yet is not fetched again.
-      start = applied.height + 1
-      wakeUp = applied.until
+    if batches.isEmpty && restUntil > now {
+      if target > localHeight { wakeUp = restUntil }
+      return
     }
+    let start = localHeight > stepBack ? localHeight - stepBack + 1 : 1
     var next = batches.map { $0.last + 1 }.max() ?? start
     while batches.count < configuration.batchesMaximum && next <= target {
       let count = min(UInt64(configuration.batchBlocks), target - next + 1)
@@ -401,8 +405,7 @@ public struct RangeSync: Sendable {
     }
     if batches.contains(where: { if case .waiting = $0.stage { true } else { false } }) {
       // Nobody is free or trusted: look again when a penalty ends.
-      let free = peers.values.map(\.penalizedUntil).filter { $0 > now }.min()
-      wakeUp = [wakeUp, free].compactMap(\.self).min()
+      wakeUp = peers.values.map(\.penalizedUntil).filter { $0 > now }.min()
     }
   }
 

@@ -33,6 +33,11 @@ extension Chain {
     // would be passed on in the good one's name.
     let ids = block.transactionIDs(crypto: crypto)
     guard MerkleTree.root(of: ids, crypto: crypto) == header.transactionRoot else { throw .wrongTransactionRoot }
+    if waiting[hash]?.stage == .orphan {
+      // Nothing is known of it but that it waits; this sender may have the parent that the first one lacked.
+      if waiting[header.parent] == nil { outputs.append(.needBlock(header.parent, source: source)) }
+      return .orphan(parent: header.parent)
+    }
     if isKnown(hash) { return .known(hash) }
     guard header.version == 1 else { throw .wrongVersion(header.version) }
     guard header.chain == genesis else { throw .wrongChain }
