@@ -23,7 +23,7 @@ extension Host {
     /// Threads, sockets and connections. Default 2 threads for links, about 0.5 MB each.
     public var swarm = Swarm.Configuration()
     /// The key of a private network: only peers that have it can be talked to. Default `nil`: none. Who may take part otherwise is
-    /// ``PeeringConfiguration/allowed``.
+    /// `core.peering.allowed`.
     public var networkKey: NetworkKey? {
       get { swarm.connection.networkKey }
       set { swarm.connection.networkKey = newValue }
