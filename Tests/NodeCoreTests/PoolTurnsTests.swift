@@ -32,6 +32,15 @@ import Wire
     #expect(turns.deadline == at(210))
   }
 
+  @Test func theTimeForTheNextIsNeverOver() {
+    var turns = PoolTurns(interval: .seconds(30), pause: .seconds(2), now: at(0))
+    turns.joined(peers[0])
+    turns.wait(now: at(29))
+    turns.left(peers[0])
+    #expect(turns.deadline == at(31))
+    #expect(turns.next(of: peers, now: at(31), holds: { _ in true }) == peers[0])
+  }
+
   @Test func whoeverCannotAskYetKeepsNewPeersInMind() {
     var turns = PoolTurns(interval: .seconds(30), pause: .seconds(2), now: at(0))
     turns.joined(peers[0])

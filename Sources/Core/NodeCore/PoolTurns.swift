@@ -22,7 +22,7 @@ struct PoolTurns {
   }
 
   /// When ``next(of:now:holds:)`` is wanted.
-  var deadline: Instant { fresh.isEmpty ? regular : notBefore }
+  var deadline: Instant { fresh.isEmpty ? max(regular, notBefore) : notBefore }
 
   /// A peer came into use. O(1); one entry a link.
   mutating func joined(_ peer: PeerID) { fresh.append(peer) }

@@ -211,6 +211,9 @@ public final class Simulation {
   private func timer(_ node: SimulatedNode) {
     guard node.armed == now else { return }
     node.armed = .distantFuture
+    node.timers = node.timerAt == now ? node.timers + 1 : 0
+    node.timerAt = now
+    if node.timers > 1_000 { return oracle.violate(.progress, node.index, "its timer is due again and again") }
     guard let core = node.core, !node.isSuspended else { return }
     if let deadline = core.nextDeadline, deadline <= now { post(node.index, .timer) } else { arm(node) }
   }

@@ -17,6 +17,8 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   case blame
   /// Nothing that belongs to an ended link or stream stays behind.
   case memory
+  /// No timer is due again and again at one moment.
+  case progress
   /// In the end all honest nodes are connected.
   case connected
   /// In the end all honest nodes have one head, and the chain has grown.
@@ -34,6 +36,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
     case .validity: "Only blocks that keep all rules are applied, and equal blocks give equal state."
     case .blame: "No honest node is banned or cut off for an offence by another honest node."
     case .memory: "Nothing that belongs to an ended link or stream stays behind."
+    case .progress: "No timer is due again and again at one moment."
     case .connected: "In the end all honest nodes run and are connected."
     case .speed: "Blocks and transactions spread as fast as the scenario asks for."
     case .oneHead: "In the end all honest nodes have one head, and the chain has grown."
@@ -43,7 +46,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   /// Whether it is checked at every step or sample, rather than at the end.
   var isCheckedThroughout: Bool {
     switch self {
-    case .oneLink, .invariants, .durability, .blame, .memory: true
+    case .oneLink, .invariants, .durability, .blame, .memory, .progress: true
     case .transactions, .validity, .connected, .oneHead, .speed: false
     }
   }

@@ -45,6 +45,9 @@ final class SimulatedNode {
   var unread: [(end: LinkEnd, packet: Packet, bytes: Int)] = []
   /// When the timer event that counts fires.
   var armed = Instant.distantFuture
+  /// When its timer ran last, and how often at that moment.
+  var timerAt = Instant.zero
+  var timers = 0
 
   var uploadFree = Instant.zero
   var downloadFree = Instant.zero
