@@ -53,7 +53,9 @@ import Wire
     let page = ReportPage(Self.report()).html
     #expect(page.hasPrefix("<!DOCTYPE html>"))
     for word in ["http:", "https:", "src=", "href=", "url(", "<script", "@import"] { #expect(!page.contains(word), "\(word)") }
-    for word in ["Less &lt; more &amp; &quot;all&quot;.", "All \(Property.allCases.count) properties held.", "starling sim --seed 2", "São Paulo"] {
+    for word in [
+      "Less &lt; more &amp; &quot;all&quot;.", "All \(Property.allCases.count) properties held.", "starling sim --seed 2", "São Paulo",
+    ] {
       #expect(page.contains(word), "\(word)")
     }
     for tag in ["section", "svg", "table", "figure", "pre"] {
