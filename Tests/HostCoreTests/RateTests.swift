@@ -1,52 +1,8 @@
-import Crypto
 import HostCore
-import Identity
 import Peering
 import SecureChannel
 import Testing
 import Wire
-
-private let service: ProtocolID = "/test/1"
-
-/// Two hosts whose requests to each other are carried by hand over a network that holds up what it carries.
-private struct Stage {
-  let crypto = SystemCrypto()
-  let host: HostCore
-  let peer: PeerID
-  let link = ConnectionID.inbound(1)
-  private(set) var now = Instant.zero + .seconds(1)
-  private var nextStream: UInt32 = 1
-
-  init(_ change: (inout HostCore.Configuration) -> Void = { _ in }) {
-    var configuration = HostCore.Configuration()
-    change(&configuration)
-    host = HostCore(
-      key: NodeKey(seed: [UInt8](repeating: 1, count: 32), crypto: crypto), crypto: crypto, configuration: configuration,
-      clock: WallClock(now: .zero, wall: WallTime(milliseconds: 0)), seed: 1, now: .zero)
-    let key = NodeKey(seed: [UInt8](repeating: 2, count: 32), crypto: crypto)
-    peer = key.peerID
-    guard let remote = try? Multiaddr("/ip4/8.8.8.8/tcp/4001") else { preconditionFailure("an address") }
-    _ = host.handle(.command(.serve(service, .init(framing: .lengthPrefixed(maximumBytes: 1 << 20)))), now: now)
-    let outputs = host.handle(.accepted(link, remote: remote), now: now)
-    #expect(outputs.contains { if case .accept(link) = $0 { true } else { false } })
-    let identity = RemoteIdentity(peer: peer, publicKey: key.publicKey, muxer: "/yamux/1.0.0", setUpTime: .zero)
-    _ = host.handle(.established(link, identity, remote: remote), now: now)
-  }
-
-  mutating func advance(_ duration: Duration) { now = now + duration }
-
-  mutating func opened(_ name: ProtocolID) -> (StreamRef, [HostCore.Output]) {
-    let stream = StreamRef(connection: link, stream: StreamID(rawValue: nextStream))
-    nextStream += 2
-    return (stream, host.handle(.streamOpened(stream, name), now: now))
-  }
-
-  /// One request of the peer; what came of it.
-  mutating func asked(_ name: ProtocolID = service, bytes: Int = 1) -> [HostCore.Output] {
-    let (stream, outputs) = opened(name)
-    return outputs + host.handle(.message(stream, [UInt8](repeating: 0, count: bytes)), now: now)
-  }
-}
 
 extension [HostCore.Output] {
   fileprivate var resets: [ResetCode] { compactMap { if case .reset(_, let code) = $0 { code } else { nil } } }
@@ -60,7 +16,7 @@ extension [HostCore.Output] {
 
 @Suite struct RateTests {
   @Test func excessIsRefusedWithItsReason() {
-    var stage = Stage()
+    var stage = OneLink()
     let first = (0..<210).map { _ in
       let outputs = stage.asked()
       // Answered at once, so that what is open is never the bound.
@@ -78,7 +34,7 @@ extension [HostCore.Output] {
 
   /// A flood ends the link after some hundred messages, and everybody of that name for twelve hours after some more.
   @Test func floodsAreDisconnected() {
-    var stage = Stage()
+    var stage = OneLink()
     var count = 0
     var closes: [Reason.Code] = []
     while closes.isEmpty && count < 10_000 {
@@ -89,18 +45,18 @@ extension [HostCore.Output] {
   }
 
   @Test func protocolsMayHaveLimitsOfTheirOwn() {
-    var stage = Stage { $0.rates.protocols[service] = .init(perSecond: 1, burst: 2) }
+    var stage = OneLink { $0.rates.protocols[service] = .init(perSecond: 1, burst: 2) }
     #expect((0..<4).map { _ in stage.asked().requests } == [1, 1, 0, 0])
     #expect(stage.asked(HostProtocols.identify).resets.isEmpty)
   }
 
   @Test func pingsAndGossipAreMetered() {
-    var stage = Stage { $0.rates.ping = .init(perSecond: 1, burst: 3) }
+    var stage = OneLink { $0.rates.ping = .init(perSecond: 1, burst: 3) }
     let (ping, _) = stage.opened(HostProtocols.ping)
     let answers = (0..<4).map { _ in stage.host.handle(.message(ping, [UInt8](repeating: 1, count: 32)), now: stage.now) }
     #expect(answers.map(\.resets) == [[], [], [], [.rateLimited]])
 
-    var gossip = Stage { $0.rates.gossip = .init(perSecond: 1_000, burst: 10_000) }
+    var gossip = OneLink { $0.rates.gossip = .init(perSecond: 1_000, burst: 10_000) }
     let (stream, _) = gossip.opened("/meshsub/1.1.0")
     // A field that nobody knows, of a thousand bytes in all.
     let rpc: [UInt8] = [0x7a, 0xe5, 0x07] + [UInt8](repeating: 0, count: 997)
@@ -111,8 +67,8 @@ extension [HostCore.Output] {
 
   /// This side never exceeds a peer of the same limits, even when the network holds everything up for a second and then delivers at once.
   @Test func ownRequestsWaitForTheirTurn() {
-    var stage = Stage()
-    var far = Stage()
+    var stage = OneLink()
+    var far = OneLink()
     var asked = 0
     var sent: [Instant] = []
     func take(_ outputs: [HostCore.Output]) {
@@ -145,7 +101,7 @@ extension [HostCore.Output] {
   }
 
   @Test func requestsThatWaitEndLikeOthers() {
-    var stage = Stage { $0.rates.peer = .init(perSecond: 0.1, burst: 2) }
+    var stage = OneLink { $0.rates.peer = .init(perSecond: 0.1, burst: 2) }
     // Identify has had the one token.
     var outputs: [HostCore.Output] = []
     for number in 1...3 as ClosedRange<UInt64> {
@@ -161,7 +117,7 @@ extension [HostCore.Output] {
   }
 
   @Test func requestsThatWaitForAnAnswerAreBoundedInBytes() {
-    var stage = Stage { $0.memoryPerPeerMaximum = 250_000 }
+    var stage = OneLink { $0.memoryPerPeerMaximum = 250_000 }
     let outputs = (0..<3).map { _ in stage.asked(bytes: 100_000) }
     #expect(outputs.map(\.requests) == [1, 1, 0] && outputs[2].resets == [.resourceLimit])
     #expect(stage.host.memory.used == 200_000)
@@ -178,7 +134,7 @@ extension [HostCore.Output] {
     (.protocolViolation("framing"), [.protocolViolation]), (.limit("memory"), []), (.streamReset(.rateLimited), []),
   ])
   func streamFaults(error: ChannelError, offences: [Offence]) {
-    var stage = Stage()
+    var stage = OneLink()
     let (stream, _) = stage.opened(service)
     #expect(stage.host.handle(.streamEnded(stream, error), now: stage.now).offences == offences)
   }

@@ -1,40 +1,15 @@
-import Crypto
 import HostCore
-import Identity
 import Peering
 import SecureChannel
 import Testing
 import Wire
 
-/// A host with one admitted peer, driven by hand.
-private struct World {
-  let crypto = SystemCrypto()
-  let host: HostCore
-  let peer: PeerID
-  let link = ConnectionID.inbound(1)
-  let now = Instant.zero + .seconds(1)
-
-  init() {
-    var configuration = HostCore.Configuration()
-    configuration.gossip = nil
-    host = HostCore(
-      key: NodeKey(seed: [UInt8](repeating: 1, count: 32), crypto: crypto), crypto: crypto, configuration: configuration,
-      clock: WallClock(now: .zero, wall: WallTime(milliseconds: 0)), seed: 1, now: .zero)
-    let key = NodeKey(seed: [UInt8](repeating: 2, count: 32), crypto: crypto)
-    peer = key.peerID
-    guard let remote = try? Multiaddr("/ip4/8.8.8.8/tcp/4001") else { preconditionFailure("an address") }
-    _ = host.handle(.command(.serve("/test/1", .init(framing: .lengthPrefixed(maximumBytes: 100)))), now: now)
-    _ = host.handle(.accepted(link, remote: remote), now: now)
-    let identity = RemoteIdentity(peer: peer, publicKey: key.publicKey, muxer: "/yamux/1.0.0", setUpTime: .zero)
-    _ = host.handle(.established(link, identity, remote: remote), now: now)
-  }
-
-  func stream(_ number: UInt32) -> StreamRef { StreamRef(connection: link, stream: StreamID(rawValue: number)) }
-}
+/// No gossip: its streams would be counted too.
+private func makeWorld() -> OneLink { OneLink(maximumBytes: 100) { $0.gossip = nil } }
 
 @Suite struct StreamTests {
   @Test func nothingIsKeptOfStreamsThatThisSideResets() {
-    let world = World()
+    let world = makeWorld()
     let before = world.host.streamCount(of: world.link)
     for number in UInt32(1)...50 {
       let stream = world.stream(number)
@@ -55,7 +30,7 @@ private struct World {
   }
 
   @Test func aPeerIsGoneBeforeItsRequestsFail() {
-    let world = World()
+    let world = makeWorld()
     _ = world.host.handle(
       .command(.request(RequestID(rawValue: 1), world.peer, "/test/1", [1], timeout: .exactly(.seconds(5)))), now: world.now)
     let outputs = world.host.handle(.closed(world.link, .endOfFile), now: world.now)

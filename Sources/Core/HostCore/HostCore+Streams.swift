@@ -100,7 +100,7 @@ extension HostCore {
   func mayAsk(_ stream: StreamRef, _ name: ProtocolID, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     guard let link = links[stream.connection] else { return false }
     if isWithin(link.rates.takeRequest(name, now: now), link.peer, now, &outputs) { return true }
-    if !requests.respond(stream, nil, code: .rateLimited, into: &outputs) { outputs.append(.reset(stream, code: .rateLimited)) }
+    outputs.append(.reset(stream, code: .rateLimited))
     return false
   }
 

@@ -205,9 +205,8 @@ extension NodeCore {
         failure = .malformed
       }
     case .failure(.timeout): failure = .late
-    case .failure(let error) where error.isTemporary: failure = .linkLost
-    case .failure(.notConnected), .failure(.tooManyInFlight): failure = .linkLost
-    case .failure(.failed), .failure(.noAnswer): failure = host.peering.isActive(peer) ? .declined : .linkLost
+    case .failure(.notConnected): failure = .linkLost
+    case .failure(let error): failure = error.isTemporary || !host.peering.isActive(peer) ? .linkLost : .declined
     }
     outputs.append(.event(.fetchFailed(peer, failure)))
     run(sync: .fetchFailed(batch, peer, failure), now, &outputs)
