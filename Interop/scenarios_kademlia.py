@@ -32,14 +32,16 @@ def knows_server(ours, *others):
     eventually(lambda: wanted <= set(ours("kad_servers")["peers"]), "we know that they serve")
 
 
-def in_table(go):
-    """Waits until the go node knows that some peer serves: identify comes after the connection."""
+def in_table(go, *others):
+    """Waits until the go node knows some server, and its look-up finds the others: identify comes after the connection, at each of them."""
+    wanted = {other.id for other in others}
 
     def asks():
         try:
-            return go.closest(b"anybody")
+            found = set(go.closest(b"anybody"))
         except Refused:
-            return None
+            return False
+        return found and wanted <= found
 
     eventually(asks, "the go node knows a server")
 
@@ -54,6 +56,8 @@ def go_line():
     with go_server() as first, go_server() as second, go_server() as third, Ours() as ours:
         second.connect(first.address)
         third.connect(second.address)
+        in_table(first, second, third)
+        in_table(third, first, second)
         ours("connect", addr=first.address)
         knows_server(ours, first)
         yield ours, first, second, third
@@ -110,6 +114,7 @@ def go_client():
     """A client of ours asks as well as a server, is found by name, and is in nobody's table."""
     with go_server() as first, go_server() as second, Ours("--kad-client") as ours:
         second.connect(first.address)
+        in_table(first, second)
         ours("connect", addr=first.address)
         knows_server(ours, first)
         check(ours("kad_find_peer", peer=second.id)["found"] == second.id, "the client finds")
@@ -174,6 +179,7 @@ def twenty_go_nodes():
             nodes[index].connect(nodes[random.randrange(index)].address)
         for node in nodes:
             in_table(node)
+        in_table(nodes[0], *nodes[1:])
         ours = stack.enter_context(Ours())
         ours("connect", addr=nodes[0].address)
         knows_server(ours, nodes[0])

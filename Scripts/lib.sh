@@ -32,7 +32,7 @@ quietly() {
 # The part of a failed command's output that says why: errors and what failed, else its end.
 show_failure() {
   local picked
-  picked=$(grep -aE '(error|warning): |✘|^not ok|: Fatal error|recorded an issue' "$1" | awk '!seen[$0]++' | head -n 60) || true
+  picked=$(grep -aE '(error|warning): |✘|^not ok|: Fatal error|recorded an issue|AssertionError' "$1" | awk '!seen[$0]++' | head -n 60) || true
   if [ -n "$picked" ]; then printf '%s\n' "$picked"; else tail -n 60 "$1"; fi
 }
 
