@@ -57,13 +57,28 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
       for case .fetch(let id, let from, 101, _) in sync.handle(.timer, now: now) {
         fetches.append(Double(tick) / 10)
         _ = sync.handle(.fetched(id, from, [block(101)]), now: now)
-        _ = sync.handle(.applied(id, height: 101), now: now)
+        _ = sync.handle(.applied(id), now: now)
       }
     }
     #expect(fetches == [1, 2, 4, 8, 16, 32, 64, 96])
     _ = sync.handle(.localHead(101), now: time(100))
     _ = sync.handle(.peerHeight(peer(1), 102), now: time(100.1))
     #expect(sync.handle(.timer, now: time(100.7)).count == 1)
+  }
+
+  /// The chain knows the last block already, while its writing of those before it waits for the disk: what is taken is not asked for again.
+  @Test func whatIsTakenBehindAStandstillIsFetchedOnce() {
+    var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)
+    _ = sync.handle(.peerIntroduced(peer(1), height: 100), now: time(0))
+    _ = sync.handle(.peerHeight(peer(1), 102), now: time(0.4))
+    #expect(sync.handle(.timer, now: time(1)) == [.fetch(BatchID(rawValue: 1), peer(1), from: 101, count: 2)])
+    _ = sync.handle(.fetched(BatchID(rawValue: 1), peer(1), [block(101), block(102)]), now: time(1))
+    #expect(
+      sync.handle(.peerHeight(peer(1), 103), now: time(1.1)) == [.fetch(BatchID(rawValue: 2), peer(1), from: 103, count: 1)])
+    _ = sync.handle(.fetched(BatchID(rawValue: 2), peer(1), [block(103)]), now: time(1.2))
+    #expect(sync.handle(.applied(BatchID(rawValue: 2)), now: time(1.2)) == [])
+    for _ in 1...2 { #expect(sync.handle(.applied(BatchID(rawValue: 1)), now: time(1.3)) == []) }
+    #expect(sync.nextDeadline == time(2.3), "it rests, like anybody whose chain does not grow")
   }
 
   @Test func aGapOfElevenIsBulkOnceItIsShown() {
@@ -75,7 +90,7 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     #expect(outputs.contains(.state(.syncing(target: 111))))
     for height in 101...111 as ClosedRange<UInt64> {
       _ = sync.handle(.localHead(height), now: time(1.2))
-      _ = sync.handle(.applied(BatchID(rawValue: 1), height: height), now: time(1.2))
+      _ = sync.handle(.applied(BatchID(rawValue: 1)), now: time(1.2))
     }
     #expect(sync.state == .synced)
   }
@@ -143,10 +158,10 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     let first = sync.handle(.peerIntroduced(peer(1), height: 55), now: time(0.1))
     #expect(first.contains(.fetch(BatchID(rawValue: 1), peer(1), from: 51, count: 5)))
     _ = sync.handle(.fetched(BatchID(rawValue: 1), peer(1), (51...55).map { block($0, branch: 1) }), now: time(0.2))
-    let second = sync.handle(.orphaned(BatchID(rawValue: 1), height: 51), now: time(0.3))
+    let second = sync.handle(.orphaned(BatchID(rawValue: 1)), now: time(0.3))
     #expect(second.contains(.fetch(BatchID(rawValue: 2), peer(1), from: 43, count: 13)))
     _ = sync.handle(.fetched(BatchID(rawValue: 2), peer(1), (43...55).map { block($0, branch: 1) }), now: time(0.4))
-    let third = sync.handle(.orphaned(BatchID(rawValue: 2), height: 43), now: time(0.5))
+    let third = sync.handle(.orphaned(BatchID(rawValue: 2)), now: time(0.5))
     #expect(third.contains(.fetch(BatchID(rawValue: 3), peer(1), from: 19, count: 37)))
   }
 
@@ -195,7 +210,7 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
             #expect(block.height == applied + 1, "seed \(seed)")
             applied = block.height
             queue.append((now, .localHead(applied)))
-            queue.append((now, .applied(batch, height: applied)))
+            queue.append((now, .applied(batch)))
           }
         case .askStatus(let id): queue.append((now, .peerHeight(id, id == liar ? 1_000_000 : goal)))
         case .blameSlow, .blameUseless, .blameWrong, .state: break

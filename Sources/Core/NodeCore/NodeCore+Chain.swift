@@ -66,11 +66,11 @@ extension NodeCore {
         case .orphan, .future, .refused: .ignore
         }
       tell(.command(.validated(id, topic, answer)), now, &outputs)
-    case .sync(let batch, let height, _):
+    case .sync(let batch, _):
       switch verdict {
-      case .accepted, .known: run(sync: .applied(batch, height: height), now, &outputs)
-      case .invalid: run(sync: .refused(batch, height: height), now, &outputs)
-      case .orphan, .future, .refused: run(sync: .orphaned(batch, height: height), now, &outputs)
+      case .accepted, .known: run(sync: .applied(batch), now, &outputs)
+      case .invalid: run(sync: .refused(batch), now, &outputs)
+      case .orphan, .future, .refused: run(sync: .orphaned(batch), now, &outputs)
       }
     case .fetched, .user: break
     }
@@ -117,7 +117,7 @@ extension NodeCore {
     case .askStatus(let peer): askStatus(.status(peer), peer, now, &outputs)
     case .apply(let batch, let peer, let blocks):
       for block in blocks {
-        run(chain: .blockReceived(block.bytes, .sync(peer), makeToken(.sync(batch, height: block.height, peer))), now, &outputs)
+        run(chain: .blockReceived(block.bytes, .sync(peer), makeToken(.sync(batch, peer))), now, &outputs)
       }
     case .blameSlow(let peer): tell(.command(.report(peer, .late)), now, &outputs)
     case .blameUseless(let peer): tell(.command(.report(peer, .uselessAnswer)), now, &outputs)
@@ -140,7 +140,7 @@ extension NodeCore.Waiter {
   var peer: PeerID? {
     switch self {
     case .gossip(_, _, let peer): peer
-    case .sync(_, _, let peer), .fetched(let peer): peer
+    case .sync(_, let peer), .fetched(let peer): peer
     case .user: nil
     }
   }

@@ -87,7 +87,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   /// Who waits for a verdict of the chain.
   enum Waiter {
     case gossip(MessageID, Topic, PeerID?)
-    case sync(BatchID, height: UInt64, PeerID)
+    case sync(BatchID, PeerID)
     case fetched(PeerID)
     case user(QueryID)
   }

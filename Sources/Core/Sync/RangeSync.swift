@@ -102,11 +102,11 @@ public struct RangeSync: Sendable {
     /// A request brought nothing usable.
     case fetchFailed(BatchID, PeerID, FetchFailure)
     /// The chain took a block of a batch, or had it already.
-    case applied(BatchID, height: UInt64)
+    case applied(BatchID)
     /// The chain does not know the block's parent.
-    case orphaned(BatchID, height: UInt64)
+    case orphaned(BatchID)
     /// The chain refused a block of a batch.
-    case refused(BatchID, height: UInt64)
+    case refused(BatchID)
     /// `nextDeadline` may have passed.
     case timer
   }
@@ -157,6 +157,8 @@ public struct RangeSync: Sendable {
     case fetching(PeerID)
     case fetched(PeerID, [FetchedBlock])
     case applying(PeerID, left: Int)
+    /// Taken by the chain. It stays for as long as one before it is under way: the heights behind that would be fetched again.
+    case applied
   }
 
   private struct Batch {
@@ -240,9 +242,9 @@ public struct RangeSync: Sendable {
       rests = 0
     case .fetched(let id, let peer, let blocks): fetched(id, peer, blocks, now: now, into: &outputs)
     case .fetchFailed(let id, let peer, let failure): fetchFailed(id, peer, failure, now: now, into: &outputs)
-    case .applied(let id, let height): applied(id, height, now: now)
-    case .orphaned(let id, _): orphaned(id, now: now, into: &outputs)
-    case .refused(let id, _): refused(id, now: now, into: &outputs)
+    case .applied(let id): applied(id, now: now)
+    case .orphaned(let id): orphaned(id, now: now, into: &outputs)
+    case .refused(let id): refused(id, now: now, into: &outputs)
     case .timer: break
     }
     wakeUp = nil
@@ -337,18 +339,17 @@ public struct RangeSync: Sendable {
     peers[peer] = state
   }
 
-  private mutating func applied(_ id: BatchID, _ height: UInt64, now: Instant) {
+  private mutating func applied(_ id: BatchID, now: Instant) {
     guard let index = batches.firstIndex(where: { $0.id == id }), case .applying(let peer, let left) = batches[index].stage else { return }
-    if left > 1 {
-      batches[index].stage = .applying(peer, left: left - 1)
-    } else {
-      batches.remove(at: index)
-      if height >= localHeight { stepBack = 0 }
-      if height > localHeight {
-        // A disk that takes nothing, or a branch that is not better yet: the same blocks again would not change that.
-        restUntil = now + configuration.restTime * (1 << min(rests, 5))
-        rests += 1
-      }
+    batches[index].stage = left > 1 ? .applying(peer, left: left - 1) : .applied
+    let done = batches.prefix { if case .applied = $0.stage { true } else { false } }
+    guard let height = done.last?.last else { return }
+    batches.removeFirst(done.count)
+    if height >= localHeight { stepBack = 0 }
+    if height > localHeight {
+      // A disk that takes nothing, or a branch that is not better yet: the same blocks again would not change that.
+      restUntil = now + configuration.restTime * (1 << min(rests, 5))
+      rests += 1
     }
   }
 
@@ -438,7 +439,7 @@ public struct RangeSync: Sendable {
   private mutating func release(into outputs: inout [Output]) {
     for index in batches.indices.prefix(configuration.applyingMaximum) {
       switch batches[index].stage {
-      case .applying: continue
+      case .applying, .applied: continue
       case .fetched(let peer, let blocks):
         batches[index].stage = .applying(peer, left: blocks.count)
         outputs.append(.apply(batches[index].id, peer, blocks))
@@ -492,7 +493,7 @@ public struct RangeSync: Sendable {
   private var shownHeight: UInt64 {
     batches.reduce(localHeight) { highest, batch in
       switch batch.stage {
-      case .fetched, .applying: max(highest, batch.last)
+      case .fetched, .applying, .applied: max(highest, batch.last)
       case .waiting, .fetching: highest
       }
     }
