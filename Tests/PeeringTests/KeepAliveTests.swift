@@ -98,6 +98,35 @@ import Wire
     #expect(Set(closed) == Set(ids))
   }
 
+  /// All links that this side dialled died without a word, and nobody else can be dialled: one is given up and dialled anew.
+  @Test func oneSilentPeerIsDialledAnew() {
+    var bench = Bench(local: 5)
+    var numbers: [ConnectionID: UInt64] = [:]
+    for number in 11...16 as ClosedRange<UInt64> {
+      for dial in bench.send(.learned([PeerAddress(peer: peer(number), address: publicAddress(Int(number)))], .discovery)).dials {
+        bench.prove(dial, number)
+        numbers[dial.id] = number
+      }
+    }
+    #expect(numbers.count == 6)
+    bench.run(to: 100)
+    let silent = bench.run(to: 215, answeringPings: false).outputs
+    #expect(silent.closed.map(\.code) == [.keepAliveTimeout], "one is given up, the others are kept")
+    guard let given = silent.closed.first.flatMap({ numbers[$0.id] }), let dial = silent.dials.last ?? bench.nextDial(by: 230) else {
+      return #expect(Bool(false), "no dial finds out whether the line works")
+    }
+    #expect(dial.address == publicAddress(Int(given)))
+    bench.prove(dial, given)
+    var closed: Set<ConnectionID> = []
+    while let next = bench.machine.nextDeadline, next <= at(290) {
+      bench.now = next
+      let outputs = bench.send(.timerFired)
+      for ping in outputs.pings where ping.id == dial.id { bench.send(.pong(ping.id, nonce: ping.nonce)) }
+      closed.formUnion(outputs.closed.map(\.id).filter { numbers[$0] != nil })
+    }
+    #expect(closed.count == 5, "the line works: those that are silent are dead")
+  }
+
   /// Two virtual days of answered pings: not one link changes.
   @Test func noCycling() {
     var bench = Bench()

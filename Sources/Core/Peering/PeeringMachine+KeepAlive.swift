@@ -22,6 +22,12 @@ extension PeeringMachine {
       isOwnFaultSuspected = true
       sayOwnFault(silent, now, &outputs)
       needsFill = true
+      if !isLineProbed && link.direction == .outbound {
+        // One that can be dialled is given up to find out: should its peer answer, the line works and the others are dead.
+        isLineProbed = true
+        close(link.id, Reason(.keepAliveTimeout, "\(link.missed) pings unanswered; it is dialled anew"), now, &outputs)
+        return
+      }
     }
     let nonce = newNonce()
     if link.pings.count >= Link.pingsMaximum { link.pings.removeFirst() }
@@ -60,6 +66,7 @@ extension PeeringMachine {
     if isOwnFaultSuspected {
       // The line is back: those that have not answered yet get their three chances anew.
       isOwnFaultSuspected = false
+      isLineProbed = false
       for var other in links.values where other.missed > 0 {
         other.forgiven = other.missed
         set(other)

@@ -127,6 +127,8 @@ public struct PeeringMachine: Sendable {
   var banDeadline = Instant.distantFuture
   var ownFaultSaid: Instant?
   var isOwnFaultSuspected = false
+  /// Whether a silent link was given up for a dial that finds out whose fault it is.
+  var isLineProbed = false
   private var dialNumber: UInt64 = 0
   private var pingNumber: UInt64
   var accepts: TokenBucket
