@@ -195,8 +195,8 @@ extension Scenario {
     duration = 150s
     settle = 30s
     start-within = 40s
-    transactions = 1
-    transaction-bytes = 2000
+    transactions = 0.4
+    transaction-bytes = 5000
     accounts = 40
     """,
   ]
