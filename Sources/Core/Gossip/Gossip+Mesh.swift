@@ -61,9 +61,8 @@ extension Gossip {
   func heartbeat(now: Instant, into outputs: inout [Output]) {
     counters.heartbeats += 1
     expirePromises(now: now, into: &outputs)
-    for peer in peersInOrder {
-      if peer.droppedSinceReport > 0 { report(peer.id, .slow(dropped: peer.droppedSinceReport), into: &outputs) }
-      peer.droppedSinceReport = 0
+    if peers.values.contains(where: { $0.droppedSinceReport > 0 }) { reportSlowPeers(into: &outputs) }
+    for peer in peers.values {
       peer.ihaveMessages = 0
       peer.idsAsked = 0
       peer.dontWantIDs = 0
@@ -94,6 +93,13 @@ extension Gossip {
       collect(topic)
     }
     active.removeAll { !$0.hasOwnState }
+  }
+
+  private func reportSlowPeers(into outputs: inout [Output]) {
+    for peer in peersInOrder where peer.droppedSinceReport > 0 {
+      report(peer.id, .slow(dropped: peer.droppedSinceReport), into: &outputs)
+      peer.droppedSinceReport = 0
+    }
   }
 
   private func maintainMesh(_ topic: TopicState, now: Instant, into outputs: inout [Output]) {

@@ -10,7 +10,6 @@ extension HostCore {
   func run(peering input: PeeringMachine.Input, _ now: Instant, _ outputs: inout [Output]) {
     var wanted: [PeeringMachine.Output] = []
     peering.handle(input, now: now, into: &wanted)
-    peeringDeadline = peering.nextDeadline
     var book = WriteBatch()
     for output in wanted {
       switch output {

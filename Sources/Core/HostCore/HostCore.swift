@@ -26,7 +26,6 @@ public final class HostCore {
   /// The mesh, unless left out.
   public let gossip: Gossip?
   /// Peering's deadline and discovery's, kept because asking those large values for them means copying them.
-  var peeringDeadline: Instant?
   var discovererDeadline: Instant?
   var exchange: PeerExchange
   var discoverer: Discoverer
@@ -73,7 +72,6 @@ public final class HostCore {
     var generator = SeededGenerator(seed: seed)
     peering = PeeringMachine(
       localPeer: key.peerID, configuration: configuration.peering, book: book, clock: clock, seed: generator.next(), now: now)
-    peeringDeadline = peering.nextDeadline
     gossip = configuration.gossip.map {
       Gossip(
         configuration: $0, key: key, crypto: crypto, seed: generator.next(),
@@ -104,13 +102,16 @@ public final class HostCore {
     if configuration.kademlia != nil { startKademlia(seed: generator.next()) }
   }
 
+  /// Whether a peer has a link in use that is not being closed. O(1).
+  public func isActive(_ peer: PeerID) -> Bool { admitted[peer].flatMap { links[$0] }.map { $0.isActive && !$0.isClosing } ?? false }
+
   /// When `timer` is wanted; `nil` when nothing waits for time to pass.
   public var nextDeadline: Instant? {
     var deadline: Instant?
     func consider(_ other: Instant?) {
       if let other, deadline == nil || other < deadline! { deadline = other }
     }
-    consider(peeringDeadline)
+    consider(peering.nextDeadline)
     consider(gossip?.nextDeadline)
     consider(exchange.nextDeadline)
     consider(discovererDeadline)
@@ -192,7 +193,7 @@ public final class HostCore {
         answered(id, .failure(.timeout), now, &outputs)
       }
     }
-    if let deadline = peeringDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
+    if let deadline = peering.nextDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
     if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timerFired, now, &outputs) }
     if let deadline = kademliaState?.nextDeadline, deadline <= now { kademliaTimer(now, &outputs) }

@@ -53,7 +53,10 @@ struct Requests {
     limits = rates
   }
 
-  var nextDeadline: Instant? { [deadlines.next, releases.next].lazy.compactMap { $0 }.min() }
+  var nextDeadline: Instant? {
+    guard let release = releases.next else { return deadlines.next }
+    return min(release, deadlines.next ?? release)
+  }
   var inFlight: Int { outbound.count }
 
   /// Whether another request may be sent on the link.

@@ -41,7 +41,7 @@ extension NodeCore {
     // While ranges are being fetched the parent is among them.
     if case .syncing = sync.state { return }
     guard parentsAsked.count < 64, !parentsAsked.contains(hash),
-      let peer = source.peer.flatMap({ host.peering.isActive($0) ? $0 : nil }) ?? host.peering.activePeers.first
+      let peer = source.peer.flatMap({ host.isActive($0) ? $0 : nil }) ?? host.peering.activePeers.first
     else { return }
     parentsAsked.insert(hash)
     ask(.parent(hash, peer), peer, protocols.blocks, BlocksRequest.hash(hash).encoded, timeout: .standard, now, &outputs)

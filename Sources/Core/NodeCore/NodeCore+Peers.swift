@@ -70,7 +70,7 @@ extension NodeCore {
   /// A peer is of this network: introduce it, or note its new height.
   private func accepted(_ peer: PeerID, _ theirs: Status, _ now: Instant, _ outputs: inout [Output]) {
     statuses[peer] = theirs
-    if host.peering.isActive(peer) {
+    if host.isActive(peer) {
       run(sync: .peerHeight(peer, theirs.height), now, &outputs)
     } else {
       tell(.command(.introduce(peer)), now, &outputs)
@@ -181,7 +181,7 @@ extension NodeCore {
         return
       }
       let missing = list.items.filter { Hash256($0).map { !chain.isKnown(transaction: $0) } ?? false }
-      guard !missing.isEmpty, host.peering.isActive(peer) else { return }
+      guard !missing.isEmpty, host.isActive(peer) else { return }
       ask(.transactions(peer), peer, protocols.transactions, BytesList(missing).encoded, timeout: .heavy, now, &outputs)
     case .transactions(let peer):
       guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: Self.transactionsMaximum) else {
@@ -206,7 +206,7 @@ extension NodeCore {
       }
     case .failure(.timeout): failure = .late
     case .failure(.notConnected): failure = .linkLost
-    case .failure(let error): failure = error.isTemporary || !host.peering.isActive(peer) ? .linkLost : .declined
+    case .failure(let error): failure = error.isTemporary || !host.isActive(peer) ? .linkLost : .declined
     }
     outputs.append(.event(.fetchFailed(peer, failure)))
     run(sync: .fetchFailed(batch, peer, failure), now, &outputs)

@@ -36,9 +36,6 @@ extension PeeringMachine {
   /// Whether a peer is in use.
   public func isActive(_ peer: PeerID) -> Bool { linkOfPeer[peer].map { links[$0]?.state == .active } ?? false }
 
-  /// Whether more outbound links would be opened if somebody were known: discovery works harder meanwhile.
-  public var wantsPeers: Bool { !isStopping && slots.lasting < configuration.outboundMinimum && slots.total < configuration.totalMaximum }
-
   /// Whether there are fewer outbound links and dials than the minimum.
   public var lacksOutbound: Bool { !isStopping && slots.lasting < configuration.outboundMinimum }
 

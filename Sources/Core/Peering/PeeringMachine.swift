@@ -112,6 +112,8 @@ public struct PeeringMachine: Sendable {
   var ownAddresses: Set<Multiaddr> = []
   var selfAddresses: [Multiaddr] = []
   var activeCount = 0
+  /// Whether more outbound links would be opened if somebody were known, as of the last input: discovery works harder meanwhile.
+  public private(set) var wantsPeers = false
   var isStopping = false
   var aloneSince: Instant
   var shortSince: Instant?
@@ -173,10 +175,15 @@ public struct PeeringMachine: Sendable {
     var outputs: [Output] = []
     load(book, now: now, into: &outputs)
     startOutputs = outputs
+    nextDeadline = earliestDeadline
   }
 
   /// When `timerFired` is due, or `nil` when nothing is.
-  public var nextDeadline: Instant? {
+  ///
+  /// Stored, as is ``wantsPeers``: to compute it the whole machine would be copied with all its tables' references, for every input.
+  public private(set) var nextDeadline: Instant?
+
+  private var earliestDeadline: Instant? {
     let next = min(linkDeadline, roundDeadline, fillDeadline, banDeadline, feelerDeadline, snapshotDeadline)
     return next == .distantFuture ? nil : next
   }
@@ -213,6 +220,8 @@ public struct PeeringMachine: Sendable {
     if needsFill || now >= fillDeadline { fill(now, &outputs) }
     if now >= feelerDeadline { feel(now, &outputs) }
     if now >= snapshotDeadline { writeNextPart(now, &outputs) }
+    nextDeadline = earliestDeadline
+    wantsPeers = lacksOutbound && slots.total < configuration.totalMaximum
   }
 
   /// Takes one input and returns what is to be done; for tests.

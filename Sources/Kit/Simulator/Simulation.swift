@@ -68,6 +68,8 @@ public final class Simulation {
   /// When faults and load end.
   let quietFrom: Instant
   let jitterNanoseconds: Double
+  /// Where each node is: read for every packet, and nothing else of the far node is.
+  let regionOf: [Region]
   let end: Instant
   var outputs: [Core.Output] = []
   var sharedValues = SharedValues()
@@ -99,6 +101,7 @@ public final class Simulation {
     consensus = ProofOfAuthority(genesis: plan.genesis)
     load = Load(scenario, accounts: plan.accounts, genesis: plan.genesis.hash(crypto: crypto), seed: generator.next())
     nodes = plan.nodes
+    regionOf = plan.nodes.map(\.region)
     self.generator = generator
     for node in nodes {
       nodeAt[node.address] = node.index
@@ -106,7 +109,9 @@ public final class Simulation {
     }
     for node in nodes {
       let isLate = !node.isSeed && node.producer == nil && self.generator.unit() < scenario.late
-      let start = isLate ? scenario.lateAfter + self.generator.jitter(.seconds(5)) : self.generator.jitter(scenario.startWithin)
+      // Seeds are there first: a long start is that of the others.
+      let within = node.isSeed ? min(scenario.startWithin, .seconds(2)) : scenario.startWithin
+      let start = isLate ? scenario.lateAfter + self.generator.jitter(.seconds(5)) : self.generator.jitter(within)
       queue.schedule(.start(node: node.index), at: Instant.zero + start)
     }
     for index in scenario.faults.indices { queue.schedule(.fault(index), at: Instant.zero + scenario.faults[index].from) }

@@ -90,14 +90,15 @@ extension Simulation {
   }
 
   private func checkHeads(_ honest: [SimulatedNode]) {
-    guard let highest = honest.compactMap({ $0.core?.chain.head }).max(by: { $1.isBetter(than: $0) }) else { return }
+    guard let best = best(of: honest) else { return }
+    let highest = best.chain.head
+    let theirs = highest.height == 0 ? nil : (try? best.chain.hash(at: highest.height - 1)) ?? nil
     for node in honest {
       guard let core = node.core else { continue }
       // The newest block may be on its way.
       let fresh = (now - born(highest.hash)) < .seconds(5)
       let lag = highest.height - min(highest.height, core.chain.head.height)
       let own = (try? core.chain.hash(at: highest.height - 1)) ?? nil
-      let theirs = highest.height == 0 ? nil : (try? nodes[bestIndex(honest)].core?.chain.hash(at: highest.height - 1)) ?? nil
       if core.chain.head.hash != highest.hash, !(fresh && lag <= 1 && own == theirs) {
         return oracle.violate(
           .oneHead, node.index,
@@ -111,13 +112,11 @@ extension Simulation {
 
   private func born(_ hash: Hash256) -> Instant { measures.blocks.births[hash] ?? .zero }
 
-  private func bestIndex(_ honest: [SimulatedNode]) -> Int {
-    var best = honest[0]
-    for node in honest {
-      guard let head = node.core?.chain.head, let other = best.core?.chain.head else { continue }
-      if head.isBetter(than: other) { best = node }
+  /// The first of those that have the best head.
+  private func best(of honest: [SimulatedNode]) -> Core? {
+    honest.lazy.compactMap(\.core).reduce(nil) { best, core in
+      best.map { core.chain.head.isBetter(than: $0.chain.head) } ?? true ? core : best
     }
-    return best.index
   }
 
   private func checkTransactions(_ honest: [SimulatedNode]) {

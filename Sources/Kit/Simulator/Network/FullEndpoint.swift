@@ -19,8 +19,7 @@ final class FullEndpoint: LinkEndpoint {
   private var blocked: Set<StreamID> = []
   /// Where each stream's bytes are counted.
   private var traffic: [StreamID: Traffic.Slot] = [:]
-  /// Bytes sent and not yet read at the other end: what the socket's buffer and the path hold.
-  private var outstanding = 0
+  private var bytesSent = 0
   private var armed = Instant.distantFuture
 
   init(simulation: Simulation, end: LinkEnd, limits: Connection.Configuration, table: ProtocolTable) {
@@ -67,11 +66,13 @@ final class FullEndpoint: LinkEndpoint {
     }
   }
 
-  func delivered(_ packet: Packet, bytes: Int, _ now: Instant) {
-    guard case .bytes(let sent) = packet else { return }
-    outstanding -= sent.count
+  func delivered(_ now: Instant) {
+    end.other?.isAwaited = false
     if !isOver { flush(now) }
   }
+
+  /// Bytes sent and not yet read at the other end: what the socket's buffer and the path hold.
+  private var outstanding: Int { bytesSent - (end.other?.bytesRead ?? 0) }
 
   // MARK: What the core wants
 
@@ -131,9 +132,10 @@ final class FullEndpoint: LinkEndpoint {
     while connection.hasPendingOutput && outstanding < Self.socketBytes {
       var buffer: [UInt8] = []
       guard connection.produce(into: &buffer, maximumBytes: 64 << 10, now: now, outputs: &outputs) else { break }
-      outstanding += buffer.count
+      bytesSent += buffer.count
       simulation.transmit(end, .bytes(buffer), bytes: buffer.count + 52 + buffer.count / 1_400 * 52)
     }
+    if connection.hasPendingOutput { end.other?.isAwaited = true }
     deliver(now)
     if connection.isDrained { return over(ending ?? .endOfFile) }
     if let deadline = connection.nextDeadline, deadline < armed {

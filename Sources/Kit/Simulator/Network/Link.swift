@@ -25,8 +25,8 @@ protocol LinkEndpoint: AnyObject {
   func begin(_ now: Instant)
   /// Something arrived.
   func receive(_ packet: Packet, _ now: Instant)
-  /// So many bytes that this end had sent were read at the other end.
-  func delivered(_ packet: Packet, bytes: Int, _ now: Instant)
+  /// The other end read something, and this end had marked it as ``LinkEnd/isAwaited``.
+  func delivered(_ now: Instant)
   /// A deadline that the endpoint had scheduled came.
   func timer(_ now: Instant)
   /// The host's protocols changed.
@@ -71,6 +71,11 @@ final class LinkEnd {
   var stalled: [(packet: Packet, bytes: Int)] = []
   /// Nothing arrives before this.
   var stalledUntil = Instant.zero
+  /// Bytes of a connection that the process has read.
+  var bytesRead = 0
+  /// Whether the other end waits for the process here to read. It looks into this end only then: that saves a look at cold memory for
+  /// every packet.
+  var isAwaited = false
   /// Whether the core was told to use the link, and has not closed it.
   var isAdmitted = false
   var isEstablished = false
@@ -109,6 +114,9 @@ final class Link {
     listener = end
     return end
   }
+
+  /// Whether both ends are gone.
+  var isOver: Bool { dialler == nil }
 
   /// Once no socket is left the ends are let go: what is still under way to them finds nobody.
   func releaseIfOver() {

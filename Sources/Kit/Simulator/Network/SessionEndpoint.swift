@@ -50,8 +50,11 @@ final class SessionEndpoint: LinkEndpoint {
     var framing: Framing
     /// Where its bytes are counted.
     var traffic: Traffic.Slot
-    /// Bytes sent and not yet read at the other end.
-    var outstanding = 0
+    var bytesSent = 0
+    /// Of them read at the other end, when this end last looked there.
+    var bytesTaken = 0
+    /// Of the other end's bytes.
+    var bytesRead = 0
     var isBlocked = false
   }
 
@@ -142,7 +145,7 @@ final class SessionEndpoint: LinkEndpoint {
       if remove(id) {
         stream(.streamEnded(ref(id), .negotiationFailed("the remote speaks none of the protocols")))
       }
-    case .message(let id, let bytes): message(id, bytes)
+    case .message(let id, let bytes): message(id, bytes, wireBytes: frame.wireBytes)
     case .finish(let id):
       guard let place = place(id) else { return }
       let isFinishedHere = streams[place].isFinishedHere
@@ -163,8 +166,9 @@ final class SessionEndpoint: LinkEndpoint {
     stream(.streamOpened(ref(id), name))
   }
 
-  private func message(_ id: StreamID, _ bytes: [UInt8]) {
+  private func message(_ id: StreamID, _ bytes: [UInt8], wireBytes: Int) {
     guard let place = place(id), !streams[place].isFinishedThere else { return }
+    streams[place].bytesRead += wireBytes
     if case .lengthPrefixed(let maximum) = streams[place].framing, bytes.count > maximum {
       remove(id)
       transmit(.reset(flip(id), .protocolViolation))
@@ -173,18 +177,21 @@ final class SessionEndpoint: LinkEndpoint {
     stream(.message(ref(id), bytes))
   }
 
-  func delivered(_ packet: Packet, bytes: Int, _ now: Instant) {
-    guard case .frames(let frames) = packet else { return }
-    for frame in frames {
-      guard case .message(let theirs, _) = frame else { continue }
-      let id = flip(theirs)
-      guard let place = place(id) else { continue }
-      streams[place].outstanding -= frame.wireBytes
-      if streams[place].isBlocked && streams[place].outstanding < Self.window + limits.lowWatermark {
-        streams[place].isBlocked = false
-        stream(.writable(ref(id)))
-      }
+  func delivered(_ now: Instant) {
+    for id in streams.filter(\.isBlocked).map(\.id) {
+      guard let place = place(id), outstanding(place) < Self.window + limits.lowWatermark else { continue }
+      streams[place].isBlocked = false
+      stream(.writable(ref(id)))
     }
+    end.other?.isAwaited = streams.contains(where: \.isBlocked)
+  }
+
+  /// Bytes sent on a stream and not yet read at the other end.
+  private func outstanding(_ place: Int) -> Int {
+    if let far = end.other?.endpoint as? SessionEndpoint, let theirs = far.place(flip(streams[place].id)) {
+      streams[place].bytesTaken = far.streams[theirs].bytesRead
+    }
+    return streams[place].bytesSent - streams[place].bytesTaken
   }
 
   // MARK: What the core wants
@@ -213,12 +220,15 @@ final class SessionEndpoint: LinkEndpoint {
     }
     let frame = Frame.message(flip(id), bytes)
     simulation.measures.traffic.sent(streams[place].traffic, bytes: bytes.count)
-    streams[place].outstanding += frame.wireBytes
-    let queued = streams[place].outstanding - Self.window
+    streams[place].bytesSent += frame.wireBytes
+    // As long as it is within the window whatever the other end has read, there is nothing to look up.
+    guard streams[place].bytesSent - streams[place].bytesTaken > Self.window else { return transmit(frame) }
+    let queued = outstanding(place) - Self.window
     if queued > limits.sendBufferMaximum { return abort(id, .limit("bytes queued for sending: \(limits.sendBufferMaximum)")) }
     transmit(frame)
     if queued > limits.highWatermark && !streams[place].isBlocked {
       streams[place].isBlocked = true
+      end.other?.isAwaited = true
       stream(.blocked(ref(id)))
     }
   }

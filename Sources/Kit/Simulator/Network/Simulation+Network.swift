@@ -110,7 +110,7 @@ extension Simulation {
     var arrival = sent + latencyNanoseconds(end.node, far.node)
     if delay != .zero { arrival += delay.nanoseconds }
     if scenario.loss > 0, generator.unit() < scenario.loss {
-      arrival += 200_000_000 + 2 * nodes[end.node].region.halfRoundTripNanoseconds(to: nodes[far.node].region)
+      arrival += 200_000_000 + 2 * regionOf[end.node].halfRoundTripNanoseconds(to: regionOf[far.node])
     }
     arrival = max(arrival, far.lastArrival.nanoseconds)
     far.lastArrival = Instant(nanoseconds: arrival)
@@ -118,9 +118,9 @@ extension Simulation {
   }
 
   func arrive(_ end: LinkEnd, _ packet: Packet, bytes: Int) {
-    guard !end.link.isDead, let far = end.other else { return }
+    guard !end.link.isDead, !end.link.isOver else { return }
     if now < end.stalledUntil { return queue.schedule(.arrive(end, packet, bytes), at: end.stalledUntil) }
-    if !end.stalled.isEmpty || isCut(from: far.node, to: end.node) {
+    if !end.stalled.isEmpty || isBlocked != nil && end.other.map({ isCut(from: $0.node, to: end.node) }) ?? false {
       if end.stalled.isEmpty { stalledEnds.append(end) }
       end.stalled.append((packet, bytes))
       return
@@ -150,14 +150,15 @@ extension Simulation {
     if node.isSuspended {
       node.unread.append((end, packet, bytes))
     } else {
-      read(end, packet, bytes)
+      read(end, packet)
     }
   }
 
   /// The process takes a packet from its socket.
-  func read(_ end: LinkEnd, _ packet: Packet, _ bytes: Int) {
-    if let far = end.other, far.socket == .open { far.endpoint?.delivered(packet, bytes: bytes, now) }
+  func read(_ end: LinkEnd, _ packet: Packet) {
+    if case .bytes(let bytes) = packet { end.bytesRead += bytes.count }
     onLink(end) { $0.receive(packet, now) }
+    if end.isAwaited, let far = end.other, far.socket == .open { far.endpoint?.delivered(now) }
   }
 
   /// Calls an endpoint, and the core with what came of it.
@@ -181,7 +182,7 @@ extension Simulation {
   func latency(_ from: Int, _ to: Int) -> Duration { .nanoseconds(latencyNanoseconds(from, to)) }
 
   private func latencyNanoseconds(_ from: Int, _ to: Int) -> Int64 {
-    let half = nodes[from].region.halfRoundTripNanoseconds(to: nodes[to].region)
+    let half = regionOf[from].halfRoundTripNanoseconds(to: regionOf[to])
     guard jitterNanoseconds > 0 else { return half }
     let draw = generator.unit()
     return half + Int64(draw * draw * jitterNanoseconds)

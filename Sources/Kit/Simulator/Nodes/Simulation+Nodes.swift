@@ -33,6 +33,7 @@ extension Simulation {
       configuration.host.peering.book.newBuckets = max(1, known / 64)
       configuration.host.peering.book.triedBuckets = max(1, known / 64)
       configuration.host.peering.atHandMaximum = known
+      configuration.host.peering.historyMaximum = known
     }
     configuration.producer = node.producer
     configuration.nodeType = node.producer == nil ? "full" : "authority"
@@ -56,10 +57,22 @@ extension Simulation {
     node.armed = .distantFuture
     trace.note(now, node.index, .started, UInt64(node.life), chain.head.height)
     post(node.index, .host(.listening([node.address])))
-    let seeds = nodes.filter { $0.isSeed && $0 !== node }.map { PeerAddress(peer: $0.key.peerID, address: $0.address) }
-    post(node.index, .host(.command(.learned(seeds, .seed))))
+    post(node.index, .host(.command(.learned(seeds(of: node), .seed))))
     if node.behaviour != nil { queue.schedule(.misbehave(node: node.index), at: now + .seconds(10) + generator.jitter(.seconds(5))) }
   }
+
+  /// What a node is told as its seeds: all, or of many eight by lot. Seeds are tried in order, so the same list everywhere would have
+  /// everybody knock at the same few full houses.
+  private func seeds(of node: SimulatedNode) -> [PeerAddress] {
+    var seeds = Array(nodes.prefix { $0.isSeed })
+    if seeds.count > Self.seedsTold {
+      for place in 0..<Self.seedsTold { seeds.swapAt(place, place + generator.index(below: seeds.count - place)) }
+      seeds.removeLast(seeds.count - Self.seedsTold)
+    }
+    return seeds.filter { $0 !== node }.map { PeerAddress(peer: $0.key.peerID, address: $0.address) }
+  }
+
+  private static let seedsTold = 8
 
   /// Ends a node's process at once. With `isSilent` its machine is gone, and nobody is told.
   func crash(_ node: SimulatedNode, isSilent: Bool) {

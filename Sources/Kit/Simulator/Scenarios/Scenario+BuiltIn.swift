@@ -186,7 +186,7 @@ extension Scenario {
     """,
     """
     name = wan-10000
-    about = Ten thousand nodes in eight regions, blocks of 10 KB every 5 s in few large transactions.
+    about = Ten thousand nodes in eight regions that open four links each, a block every 5 s, a transaction of 4 KB every 10 s.
     nodes = 10000
     seeds = 200
     seed-links = 200
@@ -195,8 +195,9 @@ extension Scenario {
     duration = 150s
     settle = 30s
     start-within = 40s
-    transactions = 0.4
-    transaction-bytes = 5000
+    outbound = 4
+    transactions = 0.1
+    transaction-bytes = 4000
     accounts = 40
     """,
   ]

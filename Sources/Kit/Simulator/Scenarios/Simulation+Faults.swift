@@ -109,7 +109,7 @@ extension Simulation {
     drain(node)
     let unread = node.unread
     node.unread = []
-    for (end, packet, bytes) in unread { if end.socket == .open { read(end, packet, bytes) } else { deliver(end, packet, bytes: bytes) } }
+    for (end, packet, bytes) in unread { if end.socket == .open { read(end, packet) } else { deliver(end, packet, bytes: bytes) } }
     wake(node)
   }
 
