@@ -157,7 +157,7 @@ private final class Noted: Simulator.LinkEndpoint {
 
   func receive(_ packet: Packet, _ now: Instant) { times.append((now - .zero).milliseconds) }
   func begin(_ now: Instant) {}
-  func delivered(_ packet: Packet, bytes: Int, _ now: Instant) {}
+  func delivered(_ now: Instant) {}
   func timer(_ now: Instant) {}
   func protocolsChanged(_ table: ProtocolTable) {}
   func admit(_ now: Instant) {}
