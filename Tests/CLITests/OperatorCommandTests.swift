@@ -259,8 +259,9 @@ private final class Terminal: @unchecked Sendable {
       guard ContinuousClock.now < deadline else { return nil }
       try? await Task.sleep(for: .milliseconds(10))
     }
-    // What it wrote last may still be on its way.
-    while !text.hasSuffix("\u{1b}[?25h"), ContinuousClock.now < deadline, !text.contains("\n") {
+    // What it wrote last may still be on its way; a command that ends at once does not end with the cursor.
+    let last = ContinuousClock.now + .seconds(2)
+    while !text.hasSuffix("\u{1b}[?25h"), ContinuousClock.now < last {
       try? await Task.sleep(for: .milliseconds(10))
     }
     return process.terminationStatus
