@@ -105,6 +105,30 @@ struct TCPTests {
     }
   }
 
+  /// A burst of connections waits in the backlog while the loop does what else it has to do.
+  @Test func aBurstIsAcceptedInParts() throws {
+    try withLoops(2) { loops in
+      let accepted = Recorder<Int64>()
+      let server = ListenOnly { connection in
+        accepted.add((loops[0].now - Instant.zero).nanoseconds / 1_000_000)
+        connection.close()
+      }
+      let address = try loops[0].runAndWait {
+        var configuration = TCPListener.Configuration()
+        configuration.acceptMaximum = 4
+        configuration.acceptPause = .milliseconds(50)
+        return try TCPListener(
+          #require(SocketAddress("127.0.0.1", port: 0)), on: loops[0], configuration: configuration, delegate: server
+        ).address
+      }
+      let probe = SocketProbe()
+      try loops[1].runAndWait { for _ in 0..<12 { _ = TCPSocket.connect(to: address, on: loops[1], delegate: probe) } }
+      let times = accepted.wait(for: 12)
+      #expect(times.count == 12)
+      #expect(zip(times, times.dropFirst(4)).allSatisfy { $1 - $0 >= 45 }, "\(times)")
+    }
+  }
+
   private final class ListenOnly: TCPListenerDelegate, @unchecked Sendable {
     private let onAccept: (DetachedSocket) -> Void
 

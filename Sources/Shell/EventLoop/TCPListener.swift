@@ -30,8 +30,10 @@ public final class TCPListener: LoopHandle, @unchecked Sendable {
   public struct Configuration: Sendable {
     /// How many connections the kernel holds for the listener before it accepts them; 1024, or less where the kernel caps it.
     public var backlog = 1024
-    /// How many connections are accepted in one turn of the loop, so that a flood doesn't starve the others; 64.
-    public var acceptMaximum = 64
+    /// How many connections are accepted in one turn of the loop, so that a flood doesn't starve the others; 4.
+    public var acceptMaximum = 4
+    /// How long the next ones wait in the backlog after that many; 1 ms. Some thousand connections a second come through.
+    public var acceptPause = Duration.milliseconds(1)
     /// How long to wait after a failure to accept; 100 ms.
     public var retryDelay = Duration.milliseconds(100)
 
@@ -47,7 +49,7 @@ public final class TCPListener: LoopHandle, @unchecked Sendable {
   private let configuration: Configuration
   private let descriptor: Int32
   private var delegate: (any TCPListenerDelegate)?
-  private var retryTimer: LoopTimer?
+  private var restTimer: LoopTimer?
   private var isPaused = false
 
   /// Listens on `address`; port 0 takes a free port. An IPv6 listener takes IPv6 only. Call it on the loop's thread.
@@ -82,13 +84,13 @@ public final class TCPListener: LoopHandle, @unchecked Sendable {
   public func resume() {
     loop.preconditionInLoop()
     isPaused = false
-    if retryTimer?.deadline == nil { startPolling() }
+    if restTimer?.deadline == nil { startPolling() }
   }
 
   /// Stops listening; `listenerClosed` follows.
   public func close() {
-    retryTimer?.close()
-    retryTimer = nil
+    restTimer?.close()
+    restTimer = nil
     beginClose()
   }
 
@@ -127,24 +129,27 @@ public final class TCPListener: LoopHandle, @unchecked Sendable {
       // The connection went before it was accepted, or a network error that was pending on it: take the next one.
       case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, EPERM: continue
       default:
-        backOff(TransportError(status: -errno, context: "accept on \(address)"))
+        // The socket stays readable while descriptors are short, so that polling on would spin.
+        let error = TransportError(status: -errno, context: "accept on \(address)")
+        rest(configuration.retryDelay)
+        delegate?.listener(self, failedToAccept: error)
         return
       }
     }
+    rest(configuration.acceptPause)
   }
 
-  /// The socket stays readable while descriptors are short, so that polling on would spin.
-  private func backOff(_ error: TransportError) {
+  private func rest(_ time: Duration) {
+    if isPaused || isClosing { return }
     stopPolling()
     let timer =
-      retryTimer
+      restTimer
       ?? LoopTimer(on: loop) { [weak self] _ in
         guard let self, !isPaused else { return }
         startPolling()
       }
-    retryTimer = timer
-    timer.arm(after: configuration.retryDelay)
-    delegate?.listener(self, failedToAccept: error)
+    restTimer = timer
+    timer.arm(after: time)
   }
 
   override func didClose() {
