@@ -120,7 +120,7 @@ private final class Attack: @unchecked Sendable {
           beat = nil
           return done.set()
         }
-        beat?.arm(after: .milliseconds(10))
+        beat?.arm(after: .milliseconds(5))
         if let peer, !peer.isOver {
           if peer.isEstablished { behaviour.act(peer) }
         } else if now >= next, let descriptor = self.connect(fromOneAddress: fromOneAddress) {
@@ -174,6 +174,8 @@ private final class HeaderSender: Misbehaviour {
 /// A hundred thousand messages a second, as fast as the windows let them go.
 private final class Flooder: Misbehaviour {
   enum Kind { case pings, requests, gossip }
+  /// Every 5 ms, which come to six or so.
+  private static let perBeat = 630
 
   private let attack: Attack
   private let kind: Kind
@@ -190,7 +192,7 @@ private final class Flooder: Misbehaviour {
     // A field that nobody knows: good protobuf and of no use.
     case .gossip: fill(peer, "/meshsub/1.1.0", .lengthPrefixed(maximumBytes: 1_000), [0x7a, 0x02, 0x00, 0x00])
     case .requests:
-      for _ in 0..<1_000 where peer.connection.statistics.streams < 200 {
+      for _ in 0..<Self.perBeat where peer.connection.statistics.streams < 200 {
         let stream = peer.open(HostProtocols.identify, .raw)
         peer.connection.finish(stream)
         attack.messages += 1
@@ -204,7 +206,7 @@ private final class Flooder: Misbehaviour {
     self.stream = stream
     // A stream that the node gives up is followed by the next.
     peer.onOutput = { [weak self] _, output in if case .streamFailed(stream, _) = output { self?.stream = nil } }
-    for _ in 0..<1_000 where peer.connection.queuedBytes(on: stream) < 100_000 {
+    for _ in 0..<Self.perBeat where peer.connection.queuedBytes(on: stream) < 100_000 {
       peer.send(message, on: stream)
       attack.messages += 1
     }
