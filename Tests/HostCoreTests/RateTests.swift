@@ -41,7 +41,7 @@ extension [HostCore.Output] {
       count += 1
       closes = stage.asked().closes
     }
-    #expect(closes == [.lowScore] && (650...750).contains(count), "\(count) messages")
+    #expect(closes == [.lowScore] && (580...680).contains(count), "\(count) messages")
   }
 
   @Test func protocolsMayHaveLimitsOfTheirOwn() {

@@ -148,13 +148,13 @@ import Wire
         count += 1
         closed = bench.send(.report(peer(1), offence)).closed.map(\.code)
       }
-      #expect(Double(count) == (20 / offence.weight).rounded(.up), "\(offence)")
-      #expect(closed == [offence.weight >= 50 ? .banned : .lowScore])
+      #expect(Double(count) == (18 / offence.weight).rounded(.up), "\(offence)")
+      #expect(closed == [offence.weight >= 45 ? .banned : .lowScore])
       while bench.machine.bans(now: bench.now).isEmpty {
         count += 1
         bench.send(.report(peer(1), offence))
       }
-      #expect(Double(count) == (50 / offence.weight).rounded(.up), "\(offence)")
+      #expect(Double(count) == (45 / offence.weight).rounded(.up), "\(offence)")
       _ = link
     }
   }
@@ -230,6 +230,18 @@ import Wire
     #expect(bench.send(.report(peer(9), .equivocation)).closed.map(\.code) == [.lowScore])
     #expect(bench.machine.bans(now: bench.now).isEmpty)
     #expect(bench.nextDial(by: 100) != nil)
+  }
+
+  /// What the table of weights says has to hold for offences that lie a minute apart, too: scores decay meanwhile.
+  @Test func offencesAMinuteApartCount() {
+    var bench = Bench()
+    _ = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1")
+    #expect(bench.send(.report(peer(1), .malformedMessage), at: 1).closed.isEmpty)
+    #expect(bench.send(.report(peer(1), .malformedMessage), at: 61).closed.map(\.code) == [.lowScore])
+    _ = bench.enter(2, from: "/ip4/20.1.0.1/tcp/1")
+    bench.send(.report(peer(2), .invalidBlock), at: 62)
+    bench.send(.report(peer(2), .invalidBlock), at: 122)
+    #expect(bench.machine.bans(now: bench.now).map(\.subject) == [.peer(peer(2))])
   }
 
   @Test func banListIsBounded() {

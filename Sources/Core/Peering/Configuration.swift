@@ -147,10 +147,10 @@ public struct PeeringConfiguration: Sendable {
   public var neighboursMaximum = 4
   /// The time in which a score halves. Default 10 min.
   public var scoreHalfLife = Duration.seconds(600)
-  /// The score at which a peer is disconnected. Default 20.
-  public var disconnectScore = 20.0
-  /// The score at which a peer is banned. Default 50.
-  public var banScore = 50.0
+  /// The score at which a peer is disconnected. Default 18: two offences of weight 10 within a minute and a half, less what has decayed.
+  public var disconnectScore = 18.0
+  /// The score at which a peer is banned. Default 45: two of weight 25 within a minute and a half.
+  public var banScore = 45.0
   /// How long such a ban lasts. Default 12 h.
   public var banDuration = Duration.seconds(43_200)
   /// The most bans. Default 4,096; when full the automatic one that ends first makes room.

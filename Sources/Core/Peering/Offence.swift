@@ -2,7 +2,7 @@ import Wire
 
 /// What a peer did wrong, with its weight in the score. Losing a link is no offence.
 ///
-/// The score is the sum of the weights, halved every ten minutes. At 20 the peer is disconnected, at 50 banned for 12 hours (defaults).
+/// The score is the sum of the weights, halved every ten minutes. At 18 the peer is disconnected, at 45 banned for 12 hours (defaults).
 public enum Offence: String, Hashable, Sendable, CaseIterable {
   /// Asked or sent more than the rate limit allows.
   case rateExceeded
@@ -31,8 +31,8 @@ public enum Offence: String, Hashable, Sendable, CaseIterable {
   /// Signed two contradicting statements, or proved false what it had claimed.
   case equivocation
 
-  /// The weight. With the default thresholds: about twenty of weight 1, four of weight 5, two of weight 10 or one of weight 25
-  /// within a few minutes lead to a disconnection; fifty, ten, five or two to a ban.
+  /// The weight. With the default thresholds: eighteen of weight 1, four of weight 5, two of weight 10 or one of weight 25
+  /// within a minute or two lead to a disconnection; 45, nine, five or two to a ban.
   public var weight: Double {
     switch self {
     case .rateExceeded, .late, .uselessAnswer: 1

@@ -20,7 +20,7 @@ extension Commands {
       On a terminal the list is drawn again each second until q or Ctrl-C; elsewhere, or with --once, it is printed once.
 
       ROLE   must-keep (dialled for ever), seed, stored (dialled with success once), heard (of); trusted by an operator
-      SCORE  0 is spotless; at 20 the link is closed, at 50 the peer is banned
+      SCORE  0 is spotless; at 18 the link is closed, at 45 the peer is banned
       WHY    must-keep, anchor, stored, seed, heard, feeler, look-up, request: the list or wish that the dial came from;
              accepted: the peer dialled; trusted: it dialled and was let in over a limit
 
