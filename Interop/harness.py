@@ -47,7 +47,7 @@ class Ours(Peer):
         elif status != 0:
             raise AssertionError(f"the peer under test ended with status {status} when its input closed")
 
-    def wait_for_reason(self, already=0, timeout=5):
+    def wait_for_reason(self, already=0, timeout=20):
         """A reason for closing or refusing a peer, beyond the first `already` ones: {"ev": "refused", "why"}."""
         if Setting.stand_in:
             return None
@@ -59,7 +59,7 @@ class Ours(Peer):
             return sum(1 for event in self.events if event["ev"] == "refused" and event.get("why"))
 
 
-def eventually(condition, what, timeout=10):
+def eventually(condition, what, timeout=20):
     """Asks again and again until `condition()` is true; -> its value."""
     deadline = time.monotonic() + timeout
     while True:

@@ -190,7 +190,7 @@ class GoPeer:
         found = fields(self._ask(IDENTIFY)[4][0])
         return base58(found[1][0]), [multiaddr_text(address) for address in found.get(2, [])]
 
-    def connect(self, address, timeout=10):
+    def connect(self, address, timeout=20):
         """Dials an address that ends in /p2p/ID."""
         base, peer = address.rsplit("/p2p/", 1)
         body = bytes_field(1, from_base58(peer)) + bytes_field(2, multiaddr(base)) + number_field(3, timeout)
@@ -204,7 +204,7 @@ class GoPeer:
 
     # Streams
 
-    def stream(self, peer, protocol, timeout=10):
+    def stream(self, peer, protocol, timeout=20):
         """A Pipe that is a stream to the peer."""
         body = bytes_field(1, from_base58(peer)) + bytes_field(2, protocol) + number_field(3, timeout)
         pipe, answer = self._open(STREAM_OPEN, bytes_field(3, body))

@@ -92,11 +92,11 @@ class Peer:
     def __call__(self, op, **arguments):
         return self.finish(self.start(op, **arguments), op, arguments.get("timeout", 60) + 5)
 
-    def event(self, wanted, timeout=10):
+    def event(self, wanted, timeout=20):
         """The first event, past or to come, for which `wanted` holds."""
         return self.gather(lambda events: next((event for event in events if wanted(event)), None), timeout)
 
-    def gather(self, condition, timeout=10):
+    def gather(self, condition, timeout=20):
         """Waits until condition(all events so far) is true and returns that value."""
         deadline = time.monotonic() + timeout
         with self.changed:
