@@ -117,12 +117,12 @@ extension Scenario {
     """,
     """
     name = flood
-    about = Users send a hundred times the load to one node.
+    about = Users send a hundred times the load to one node, more than the pool takes of an account.
     duration = 180s
     settle = 90s
-    transactions = 4
-    accounts = 64
-    fault = flood times 100 from 30s lasting 30s..30s
+    transactions = 1
+    accounts = 4
+    fault = flood times 100 from 30s lasting 20s..20s
     """,
     """
     name = eclipse
