@@ -75,10 +75,15 @@ public struct Discoverer: Sendable {
     local = LocalFinder(localPeer: localPeer, configuration: configuration.local, seed: generator.next(), now: now)
     reach = Reachability(localPeer: localPeer, configuration: configuration.reach)
     web = WebFinder(localPeer: localPeer, configuration: configuration.web, now: now)
+    nextDeadline = earliestDeadline
   }
 
   /// When `timerFired` is due, or `nil` when nothing is.
-  public var nextDeadline: Instant? {
+  ///
+  /// Stored: to compute it the whole machine would be copied.
+  public private(set) var nextDeadline: Instant?
+
+  private var earliestDeadline: Instant? {
     [names.nextDeadline, local.nextDeadline, web.nextDeadline, reach.nextDeadline].compactMap(\.self).min()
   }
 
@@ -114,6 +119,7 @@ public struct Discoverer: Sendable {
       if let deadline = web.nextDeadline, deadline <= now { run(web: .timerFired, now, &outputs) }
       if let deadline = reach.nextDeadline, deadline <= now { run(reach: .timerFired, now, &outputs) }
     }
+    nextDeadline = earliestDeadline
   }
 
   private mutating func run(names input: NameFinder.Input, _ now: Instant, _ outputs: inout [Output]) {

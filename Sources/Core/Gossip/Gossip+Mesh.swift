@@ -165,7 +165,7 @@ extension Gossip {
     for peer in choose(count, of: candidates) {
       if ids.count > limit {
         // Each peer hears of another part, so that together they know of everything.
-        for index in 0..<limit { ids.swapAt(index, index + generator.index(below: ids.count - index)) }
+        generator.draw(limit, toFrontOf: &ids)
         frames = RPCEncoder.ihave(Array(ids.prefix(limit)), topic: topic.topic, maximum: configuration.maximumControlBytes)
       }
       for frame in frames { send(frame, to: peer, lane: .gossip, into: &outputs) }

@@ -88,8 +88,7 @@ extension Gossip {
   /// Up to `count` of the peers by lot; the same seed and peers in the same order give the same choice.
   func choose(_ count: Int, of candidates: [GossipPeer]) -> ArraySlice<GossipPeer> {
     var pool = candidates
-    let chosen = min(max(0, count), pool.count)
-    for index in 0..<chosen { pool.swapAt(index, index + generator.index(below: pool.count - index)) }
-    return pool[..<chosen]
+    generator.draw(count, toFrontOf: &pool)
+    return pool.prefix(max(0, count))
   }
 }

@@ -8,7 +8,6 @@ extension HostCore {
   func run(discoverer input: Discoverer.Input, _ now: Instant, _ outputs: inout [Output]) {
     var wanted: [Discoverer.Output] = []
     discoverer.handle(input, now: now, into: &wanted)
-    discovererDeadline = discoverer.nextDeadline
     for output in wanted {
       switch output {
       case .task(let task): outputs.append(.discover(task))

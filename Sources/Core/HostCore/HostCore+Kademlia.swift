@@ -127,7 +127,7 @@ extension HostCore {
 
   func lookUp(_ id: LookUpID, _ query: Kademlia.Query, _ now: Instant, _ outputs: inout [Output]) {
     guard kademliaState != nil else { return outputs.append(.event(.lookedUp(id, .failure(.invalid("Kademlia is switched off"))))) }
-    if case .findPeer(let peer) = query, peering.isActive(peer) {
+    if case .findPeer(let peer) = query, isActive(peer) {
       let found = FoundPeer(peer, peering.addresses(of: peer))
       return outputs.append(.event(.lookedUp(id, .peer(found, isReached: true))))
     }
@@ -148,7 +148,7 @@ extension HostCore {
     _ id: KademliaRequestID, _ peer: PeerID, _ addresses: [Multiaddr], _ payload: [UInt8], _ now: Instant, _ outputs: inout [Output]
   ) {
     let request = KademliaState.Waiting(id: id, peer: peer, payload: payload, deadline: now + Self.patience)
-    if peering.isActive(peer) { return send(request, now, &outputs) }
+    if isActive(peer) { return send(request, now, &outputs) }
     // A stranger's names are not looked up. The peer may have been forgotten since it was heard of.
     let heard = addresses.filter { $0.ipAddress != nil }.map { PeerAddress(peer: peer, address: $0) }
     kademliaState!.waiting.append(request)
@@ -236,7 +236,7 @@ extension HostCore {
     var passedOver: [(PeerID, Instant)] = []
     defer { for (peer, deadline) in passedOver { kademliaState!.links.set(peer, deadline) } }
     while let deadline = kademliaState!.links.next, let peer = kademliaState!.links.popExpired(deadline) {
-      guard peering.isActive(peer), !isAsked(peer) else {
+      guard isActive(peer), !isAsked(peer) else {
         passedOver.append((peer, deadline))
         continue
       }
@@ -277,7 +277,7 @@ extension HostCore {
     guard mayAsk(stream, kademliaState!.name, now, &outputs) else { return }
     var wanted: [Kademlia.Output] = []
     let service = kademliaState!.machine.serve(
-      peer, bytes.rawSpan, now: now, isConnected: { [peering] in peering.isActive($0) },
+      peer, bytes.rawSpan, now: now, isConnected: { self.isActive($0) },
       addresses: { [peering] in peering.shareableAddresses(of: $0, now: now) }, into: &wanted)
     switch service {
     case .answer(let answer): outputs.append(.send(stream, answer))

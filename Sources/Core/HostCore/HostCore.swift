@@ -25,8 +25,6 @@ public final class HostCore {
   public internal(set) var peering: PeeringMachine
   /// The mesh, unless left out.
   public let gossip: Gossip?
-  /// Peering's deadline and discovery's, kept because asking those large values for them means copying them.
-  var discovererDeadline: Instant?
   var exchange: PeerExchange
   var discoverer: Discoverer
   var dialBackServer: DialBackServer
@@ -79,7 +77,6 @@ public final class HostCore {
     }
     exchange = PeerExchange(localPeer: key.peerID, configuration: configuration.exchange)
     discoverer = Discoverer(localPeer: key.peerID, configuration: configuration.discovery, seed: generator.next(), now: now)
-    discovererDeadline = discoverer.nextDeadline
     dialBackServer = DialBackServer(configuration: configuration.discovery.dialBack)
     table = ProtocolTable([
       HostProtocols.ping: .init(framing: .fixed(bytes: 32)),
@@ -114,7 +111,7 @@ public final class HostCore {
     consider(peering.nextDeadline)
     consider(gossip?.nextDeadline)
     consider(exchange.nextDeadline)
-    consider(discovererDeadline)
+    consider(discoverer.nextDeadline)
     consider(requests.nextDeadline)
     consider(kademliaState?.nextDeadline)
     return deadline
@@ -197,7 +194,7 @@ public final class HostCore {
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
     if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timerFired, now, &outputs) }
     if let deadline = kademliaState?.nextDeadline, deadline <= now { kademliaTimer(now, &outputs) }
-    if let deadline = discovererDeadline, deadline <= now { run(discoverer: .timerFired, now, &outputs) }
+    if let deadline = discoverer.nextDeadline, deadline <= now { run(discoverer: .timerFired, now, &outputs) }
   }
 
   // MARK: Links

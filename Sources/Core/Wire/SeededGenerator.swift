@@ -37,6 +37,11 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
   /// A number in `0..<bound`; 0 when `bound` is not positive.
   public mutating func index(below bound: Int) -> Int { bound <= 0 ? 0 : Int(next() % UInt64(bound)) }
 
+  /// Moves `count` of the items, or all, by lot to the front. O(count).
+  public mutating func draw<Item>(_ count: Int, toFrontOf items: inout [Item]) {
+    for place in 0..<min(max(0, count), items.count) { items.swapAt(place, place + index(below: items.count - place)) }
+  }
+
   /// A number in 0..<1.
   public mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
 

@@ -63,7 +63,7 @@ extension HostEngine {
     if isClosing { return attempt.finish(.failure(HostError(.closed, "the host is closed"))) }
     attempt.failure = nil
     attempt.connection = nil
-    if let peer = attempt.peer, machine.peering.isActive(peer) {
+    if let peer = attempt.peer, machine.isActive(peer) {
       machine.claim(peer)
       return attempt.finish(.success(peer))
     }
@@ -129,7 +129,7 @@ extension HostEngine {
     attempts.removeAll { attempt in
       guard let failure = attempt.failure else { return false }
       if let peer = attempt.peer {
-        if core.machine.peering.isActive(peer) {
+        if core.machine.isActive(peer) {
           attempt.finish(.success(peer))
           return true
         }

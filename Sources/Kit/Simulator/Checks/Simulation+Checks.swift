@@ -90,7 +90,7 @@ extension Simulation {
   }
 
   private func checkHeads(_ honest: [SimulatedNode]) {
-    guard let best = best(of: honest) else { return }
+    guard let best = honest.compactMap(\.core).max(by: { $1.chain.head.isBetter(than: $0.chain.head) }) else { return }
     let highest = best.chain.head
     let theirs = highest.height == 0 ? nil : (try? best.chain.hash(at: highest.height - 1)) ?? nil
     for node in honest {
@@ -111,13 +111,6 @@ extension Simulation {
   }
 
   private func born(_ hash: Hash256) -> Instant { measures.blocks.births[hash] ?? .zero }
-
-  /// The first of those that have the best head.
-  private func best(of honest: [SimulatedNode]) -> Core? {
-    honest.lazy.compactMap(\.core).reduce(nil) { best, core in
-      best.map { core.chain.head.isBetter(than: $0.chain.head) } ?? true ? core : best
-    }
-  }
 
   private func checkTransactions(_ honest: [SimulatedNode]) {
     guard let first = honest.first, let core = first.core else { return }

@@ -53,6 +53,7 @@ final class FullEndpoint: LinkEndpoint {
     guard let connection, !isOver else { return }
     switch packet {
     case .bytes(let bytes):
+      end.bytesRead += bytes.count
       connection.receive(bytes, now: now, into: &outputs)
       deliver(now)
       flush(now)

@@ -156,7 +156,6 @@ extension Simulation {
 
   /// The process takes a packet from its socket.
   func read(_ end: LinkEnd, _ packet: Packet) {
-    if case .bytes(let bytes) = packet { end.bytesRead += bytes.count }
     onLink(end) { $0.receive(packet, now) }
     if end.isAwaited, let far = end.other, far.socket == .open { far.endpoint?.delivered(now) }
   }

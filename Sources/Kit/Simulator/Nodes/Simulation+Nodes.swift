@@ -66,7 +66,7 @@ extension Simulation {
   private func seeds(of node: SimulatedNode) -> [PeerAddress] {
     var seeds = Array(nodes.prefix { $0.isSeed })
     if seeds.count > Self.seedsTold {
-      for place in 0..<Self.seedsTold { seeds.swapAt(place, place + generator.index(below: seeds.count - place)) }
+      generator.draw(Self.seedsTold, toFrontOf: &seeds)
       seeds.removeLast(seeds.count - Self.seedsTold)
     }
     return seeds.filter { $0 !== node }.map { PeerAddress(peer: $0.key.peerID, address: $0.address) }
