@@ -135,6 +135,57 @@ struct TCPTests {
     }
   }
 
+  /// Who has much lying in his socket is read in parts, between which others get their turn.
+  @Test func aFullSocketLeavesTurnsToOthers() throws {
+    try withLoops(2) { loops in
+      let turns = TurnRecorder(total: 16 * 4096 + 1)
+      var sockets: [TCPSocket] = []
+      let accepted = Recorder<Bool>()
+      let server = ListenOnly { connection in
+        guard let socket = try? TCPSocket(adopting: connection, on: loops[0], delegate: turns) else { return }
+        socket.turnBytes = 1
+        #expect(socket.turnBytes == 4096)
+        socket.startReading()
+        sockets.append(socket)
+        accepted.add(true)
+      }
+      let address = try loops[0].runAndWait {
+        try TCPListener(#require(SocketAddress("127.0.0.1", port: 0)), on: loops[0], delegate: server).address
+      }
+      let probe = SocketProbe()
+      let dialled = try (0..<2).map { _ in try loops[1].dial(address, probe) }
+      accepted.wait(for: 2)
+      // The loop is busy until the bytes of both lie there.
+      let isBusy = DispatchSemaphore(value: 0)
+      loops[0].execute { isBusy.wait() }
+      try loops[1].runAndWait {
+        dialled[0].write([UInt8](repeating: 1, count: 16 * 4096))
+        dialled[1].write([2])
+      }
+      usleep(100_000)
+      isBusy.signal()
+      let parts = try #require(turns.done.wait(for: 1).first)
+      let place = try #require(parts.firstIndex(of: 1))
+      #expect(place <= 2, "\(parts)")
+      #expect(parts.allSatisfy { $0 <= 4096 })
+    }
+  }
+
+  private final class TurnRecorder: TCPSocketDelegate, @unchecked Sendable {
+    let done = Recorder<[Int]>()
+    private var parts: [Int] = []
+    private let total: Int
+
+    init(total: Int) { self.total = total }
+
+    func socket(_ socket: TCPSocket, received bytes: UnsafeMutableRawBufferPointer) {
+      parts.append(bytes.count)
+      if parts.reduce(0, +) == total { done.add(parts) }
+    }
+
+    func socketClosed(_ socket: TCPSocket, error: TransportError?) {}
+  }
+
   private final class ListenOnly: TCPListenerDelegate, @unchecked Sendable {
     private let onAccept: (DetachedSocket) -> Void
 

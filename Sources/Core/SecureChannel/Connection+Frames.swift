@@ -32,6 +32,7 @@ extension Connection {
   private func violate(_ rule: String, into outputs: inout [Output]) { fail(.protocolViolation("yamux: \(rule)"), into: &outputs) }
 
   private func receive(_ header: YamuxHeader, into outputs: inout [Output]) {
+    statisticsStore.framesReceived &+= 1
     guard header.version == 0 else { return violate("version \(header.version)", into: &outputs) }
     switch header.type {
     case Yamux.data, Yamux.windowUpdate: receiveStreamFrame(header, into: &outputs)

@@ -54,6 +54,8 @@ public final class Connection {
   public struct Statistics: Hashable, Sendable {
     /// Bytes from the transport.
     public var bytesReceived: UInt64 = 0
+    /// Yamux frames received.
+    public var framesReceived: UInt64 = 0
     /// Bytes for the transport.
     public var bytesSent: UInt64 = 0
     /// Streams open or being opened, of both sides.

@@ -312,7 +312,7 @@ public final class EventLoop: @unchecked Sendable {
     case receiver(any BatchReceiver)
   }
 
-  private static let readBufferBytes = 256 << 10
+  static let readBufferBytes = 256 << 10
   private static let gatherMaximum = 64
   private static let spareQueueMaximum = 1024
   private static let requestPatience = Duration.seconds(2)

@@ -76,8 +76,16 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
   /// Bytes that the kernel has taken so far.
   public private(set) var writtenBytes: UInt64 = 0
 
+  /// How many bytes may be read in one turn of the loop: what is beyond waits until the other sockets have had theirs. Between 4 KiB
+  /// and 256 KiB; 256 KiB by default.
+  public var turnBytes = EventLoop.readBufferBytes {
+    didSet { turnBytes = min(max(turnBytes, Self.turnBytesMinimum), EventLoop.readBufferBytes) }
+  }
+
   private var delegate: (any TCPSocketDelegate)?
   private var isReading = false
+  /// Reading goes on in the next turn.
+  private var isTurnOver = false
   private var hasReachedEnd = false
   private var closeError: TransportError?
   /// Limits dialling, later finishing.
@@ -195,12 +203,17 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
     loop.preconditionInLoop()
     guard state == .open || state == .finishing, !isReading, !hasReachedEnd, !isClosing else { return }
     isReading = true
+    if !isTurnOver { beginReading() }
+  }
+
+  private func beginReading() {
     let status = uv_read_start(
       stream,
       { handle, _, buffer in
-        guard let loop = EventLoop.of(handle?.pointee.loop) else { return }
-        buffer?.pointee.base = loop.readBuffer.baseAddress?.assumingMemoryBound(to: CChar.self)
-        buffer?.pointee.len = loop.readBuffer.count
+        handle?.pointee.data?.borrow(TCPSocket.self) { socket in
+          buffer?.pointee.base = socket.loop.readBuffer.baseAddress?.assumingMemoryBound(to: CChar.self)
+          buffer?.pointee.len = socket.turnBytes
+        }
       },
       { stream, count, buffer in
         // When the peer hangs up after a part was read, libuv reports the end without a buffer.
@@ -217,9 +230,21 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
     uv_read_stop(stream)
   }
 
+  /// Libuv would read on for as long as bytes lie there.
+  private func endTurn() {
+    guard isReading, !isTurnOver else { return }
+    isTurnOver = true
+    uv_read_stop(stream)
+    loop.execute {
+      self.isTurnOver = false
+      if self.isReading, !self.isClosing { self.beginReading() }
+    }
+  }
+
   private func didRead(_ base: UnsafeMutablePointer<CChar>?, _ count: Int) {
     if count > 0 {
       readBytes &+= UInt64(count)
+      if count >= turnBytes { endTurn() }
       if state == .open { delegate?.socket(self, received: UnsafeMutableRawBufferPointer(start: base, count: count)) }
     } else if count < 0 {
       stopReading()
@@ -535,4 +560,5 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
   }
 
   private static let queueKeptMaximum = 64
+  private static let turnBytesMinimum = 4 << 10
 }

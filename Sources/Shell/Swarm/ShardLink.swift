@@ -105,10 +105,23 @@ final class ShardLink: TCPSocketDelegate {
 
   func socket(_ socket: TCPSocket, received bytes: UnsafeMutableRawBufferPointer) {
     let now = shard.loop.now
-    connection?.receive(bytes, now: now, into: &outputs)
+    if let connection {
+      let framesBefore = connection.statistics.framesReceived
+      connection.receive(bytes, now: now, into: &outputs)
+      bound(socket, frames: Int(connection.statistics.framesReceived - framesBefore), bytes: bytes.count)
+    }
     deliver(now)
     shard.markDirty(self)
     shard.endTurn(now)
+  }
+
+  /// What a frame costs hardly depends on its size: of small ones fewer bytes are read in a turn, lest the thread's other links wait.
+  private func bound(_ socket: TCPSocket, frames: Int, bytes: Int) {
+    if frames > Self.framesOfTurn {
+      socket.turnBytes = bytes * Self.framesOfTurn / frames
+    } else if frames < Self.framesOfTurn / 2, bytes >= socket.turnBytes {
+      socket.turnBytes *= 2
+    }
   }
 
   func socketReachedEnd(_ socket: TCPSocket) {
@@ -370,5 +383,6 @@ final class ShardLink: TCPSocketDelegate {
   }
 
   private static let heldMaximum = 256
+  private static let framesOfTurn = 256
   private static let discardMaximum = 1 << 20
 }
