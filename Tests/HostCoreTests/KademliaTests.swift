@@ -20,6 +20,8 @@ private final class Stage {
     configuration.gossip = nil
     configuration.exchangesPeers = false
     configuration.peering.outboundMinimum = 0
+    // Nobody answers pings here.
+    configuration.peering.firstPingDelay = .seconds(3_600)
     var kademlia = Kademlia.Configuration()
     kademlia.validators["v"] = AnyValueValidator()
     configuration.kademlia = kademlia

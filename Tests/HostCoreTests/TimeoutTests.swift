@@ -37,6 +37,7 @@ import Wire
     var configuration = HostCore.Configuration()
     configuration.gossip = nil
     configuration.exchangesPeers = false
+    configuration.peering.firstPingDelay = .seconds(30)
     let host = HostCore(
       key: NodeKey(seed: [UInt8](repeating: 1, count: 32), crypto: crypto), crypto: crypto, configuration: configuration,
       clock: WallClock(now: .zero, wall: WallTime(milliseconds: 0)), seed: 1, now: .zero)

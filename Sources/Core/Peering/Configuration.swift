@@ -72,6 +72,8 @@ public struct PeeringConfiguration: Sendable {
   /// Two links to one peer are sorted out anyway; a node that nobody can dial must not sit among a few for three minutes.
   public var patientFrom = 4
 
+  /// When a link is pinged for the first time: its round trip is known early. Default 1 s after it came up.
+  public var firstPingDelay = Duration.seconds(1)
   /// Time between two pings on a link. Default 30 s.
   public var pingInterval = Duration.seconds(30)
   /// Unanswered pings after which a link is closed. Default 3.

@@ -59,15 +59,16 @@ extension PeeringMachine {
     guard var link = links[id], link.state == .active, let ping = link.pings.first(where: { $0.nonce == nonce }) else { return }
     let sample = now - ping.sent
     if link.roundTrip == nil { link.roundTrip = RoundTripEstimate(first: sample) } else { link.roundTrip?.add(sample) }
+    let wasSilent = link.missed > 0
     link.pings = []
     link.missed = 0
     link.forgiven = 0
     set(link)
     if isOwnFaultSuspected {
-      // The line is back: those that have not answered yet get their three chances anew.
       isOwnFaultSuspected = false
       isLineProbed = false
-      for var other in links.values where other.missed > 0 {
+      // The line is back: those that have not answered yet get their three chances anew.
+      for var other in links.values where wasSilent && other.missed > 0 {
         other.forgiven = other.missed
         set(other)
       }

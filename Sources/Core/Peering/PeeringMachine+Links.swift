@@ -205,7 +205,7 @@ extension PeeringMachine {
     link.isFeeler = false
     link.state = .active
     link.since = now
-    link.deadline = now + configuration.pingInterval
+    link.deadline = now + configuration.firstPingDelay
     set(link)
     activeCount += 1
     if seedCause != .tooFewPeers { seedCause = nil }

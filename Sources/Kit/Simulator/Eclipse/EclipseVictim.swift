@@ -46,7 +46,7 @@ struct MachineVictim: EclipseVictim {
   private static func makeMachine(_ localPeer: PeerID, _ rows: [[UInt8]: [UInt8]], _ seed: UInt64, _ now: Instant) -> PeeringMachine {
     var configuration = PeeringConfiguration()
     // Links of this world answer pings; asking would only cost time.
-    configuration.pingInterval = .seconds(1_000_000_000)
+    configuration.firstPingDelay = .seconds(1_000_000_000)
     let book = rows.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map { (key: $0.key, value: $0.value) }
     return PeeringMachine(localPeer: localPeer, configuration: configuration, book: book, clock: clock, seed: seed, now: now)
   }
