@@ -1,12 +1,42 @@
 import Crypto
 import Identity
 import Ledger
-import NodeCore
 import Store
 import Testing
 import Wire
 
+@testable import NodeCore
+@testable import Peering
+
 @Suite struct StartTests {
+  /// A chain that stands still has the node look further, three block times after the last head and again as long; a new head ends it.
+  @Test func aChainThatStandsStillIsNoticed() throws {
+    var watchdog = Watchdog(blockTime: .seconds(5), now: .zero)
+    #expect(watchdog.deadline == .zero + .seconds(15))
+    watchdog.strike(now: .zero + .seconds(1_000))
+    #expect(watchdog.strikes == 1 && watchdog.deadline == .zero + .seconds(1_015), "however late, it is one strike")
+    let hadStood = [1_016, 1_017].map { watchdog.progressed(now: .zero + .seconds($0)) }
+    #expect(hadStood == [true, false] && watchdog.deadline == .zero + .seconds(1_032))
+
+    let crypto = SystemCrypto()
+    let key = NodeKey(seed: [UInt8](repeating: 2, count: 32), crypto: crypto)
+    let genesis = GenesisConfiguration(
+      chainID: "test", time: WallTime(milliseconds: 1_000_000), authorities: [try #require(Address(key.publicKey))])
+    let clock = WallClock(now: .zero, wall: genesis.time)
+    let chain = try Chain.open(
+      genesis: genesis, ledger: AccountLedger(genesis: genesis, crypto: crypto), consensus: ProofOfAuthority(genesis: genesis),
+      store: MemoryStore(), crypto: crypto, clock: clock, now: .zero)
+    let core = NodeCore(
+      key: NodeKey(seed: [UInt8](repeating: 3, count: 32), crypto: crypto), crypto: crypto, configuration: .init(), genesis: genesis,
+      chain: chain, clock: clock, seed: 1, now: .zero)
+    var noticed: [Duration] = []
+    for second in 0...50 {
+      for case .event(.stoodStill(let duration)) in core.handle(.timer, now: .zero + .seconds(second)) { noticed.append(duration) }
+    }
+    #expect(noticed == [.seconds(15), .seconds(30), .seconds(45)])
+    #expect(core.host.peering.outboundWanted == core.configuration.host.peering.outboundMinimum + 3)
+  }
+
   /// What opening the chain left to write goes out with the first input: were it lost, nothing would ever be stored again.
   @Test func cleaningThePoolAtTheStartDoesNotStopTheStore() throws {
     let crypto = SystemCrypto()

@@ -74,6 +74,31 @@ import Wire
   }
 
   /// A heard-of peer with the higher PeerID is dialled at once, one with the lower after the passive wait, all at once by a node with few.
+  /// One link more for each wish, up to the maximum, and none is closed when the wish ends.
+  @Test func moreAreSought() {
+    var bench = Bench(local: 5) {
+      $0.outboundMinimum = 2
+      $0.outboundMaximum = 4
+      $0.feelerInterval = nil
+    }
+    var proven = 0
+    func dialled(_ outputs: [PeeringMachine.Output]) {
+      for dial in outputs.dials {
+        let number = (1...20).first { publicAddress($0) == dial.address }!
+        dialled(bench.prove(dial, UInt64(10 + number)))
+        proven += 1
+      }
+    }
+    dialled(bench.send(.learned((1...20).map { PeerAddress(peer: peer(UInt64(10 + $0)), address: publicAddress($0)) }, .exchange(peer(3)))))
+    #expect(proven == 2)
+    dialled(bench.send(.seekMore(1)))
+    #expect(proven == 3)
+    dialled(bench.send(.seekMore(9)))
+    #expect(proven == 4, "the maximum")
+    let outputs = bench.send(.seekMore(0))
+    #expect(outputs.isEmpty && bench.machine.counts.active == 4)
+  }
+
   @Test func passiveWait() {
     var bench = Bench(local: 50) { $0.patientFrom = 1 }
     let link = bench.enter(60, from: "/ip4/20.0.0.1/tcp/50000")

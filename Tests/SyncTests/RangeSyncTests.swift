@@ -137,6 +137,15 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     #expect(sync.handle(.timer, now: time(2.5)) == [.fetch(BatchID(rawValue: 1), peer(1), from: 101, count: 5)])
   }
 
+  @Test func allAreAskedWhenTheChainStandsStill() {
+    var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)
+    _ = sync.handle(.peerIntroduced(peer(1), height: 100), now: time(0.1))
+    _ = sync.handle(.peerIntroduced(peer(2), height: 100), now: time(0.1))
+    #expect(sync.handle(.timer, now: time(2)) == [])
+    #expect(sync.handle(.stoodStill, now: time(3)) == [.askStatus(peer(1)), .askStatus(peer(2))])
+    #expect(sync.handle(.timer, now: time(4)) == [])
+  }
+
   @Test func wrongRepliesCostTheSenderAndAnotherTakesOver() {
     var sync = RangeSync(localHeight: 0, seed: 3, now: .zero)
     _ = sync.handle(.peerIntroduced(peer(1), height: 5), now: time(0.1))

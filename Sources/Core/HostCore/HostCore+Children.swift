@@ -120,6 +120,7 @@ extension HostCore {
     case .serve(let name, let entry):
       table[name] = entry
       outputs.append(.protocols(table))
+    case .seekMore(let count): run(peering: .seekMore(count), now, &outputs)
       pushIdentity(now, &outputs)
     case .lookUp(let id, let query): lookUp(id, query, now, &outputs)
     case .cancelLookUp(let id): run(kademlia: .cancel(id), now, &outputs)

@@ -153,6 +153,8 @@ extension HostCore {
     case dial(PeerAddress, keep: Bool)
     /// Tell of addresses from a source that has not been proven.
     case learned([PeerAddress], PeerSource)
+    /// So many outbound links more than the minimum are wanted until further notice, up to the maximum.
+    case seekMore(Int)
     /// Look a name up when peers under it are wanted, now and again.
     case resolve(NameFinder.Name, NameFinder.Role)
     /// Close the link to a peer.

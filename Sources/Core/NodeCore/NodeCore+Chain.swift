@@ -26,6 +26,7 @@ extension NodeCore {
       }
     case .newHead(let head, let depth):
       latestHead = now
+      if watchdog.progressed(now: now) { tell(.command(.seekMore(0)), now, &outputs) }
       if depth > 0 { counters.reorganisations += 1 }
       outputs.append(.event(.newHead(head, reorgDepth: depth)))
       run(sync: .localHead(head.height), now, &outputs)
@@ -127,6 +128,14 @@ extension NodeCore {
       run(chain: .setProducing(allowed: state.isCaughtUp), now, &outputs)
       if state.isCaughtUp { caughtUp(now, &outputs) }
     }
+  }
+
+  /// The chain has not moved for three block times, or as long again.
+  func stoodStill(_ now: Instant, _ outputs: inout [Output]) {
+    watchdog.strike(now: now)
+    outputs.append(.event(.stoodStill(for: now - latestHead)))
+    tell(.command(.seekMore(watchdog.strikes)), now, &outputs)
+    run(sync: .stoodStill, now, &outputs)
   }
 
   private func caughtUp(_ now: Instant, _ outputs: inout [Output]) {

@@ -117,6 +117,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   var mustAnnouncePool = true
   /// Whose turn it is to be asked for pending transactions.
   var poolTurns: PoolTurns
+  var watchdog: Watchdog
   /// Whether the node's services have been told to the network.
   var advertises = false
   /// When those who serve the chain are looked for, should links be few.
@@ -187,6 +188,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     let blockBytes = genesis.limits.blockBytes
     hostConfiguration.gossip?.maximumRPCBytes = min(16 << 20, max(1 << 20, 2 * blockBytes))
     var generator = SeededGenerator(seed: seed)
+    watchdog = Watchdog(blockTime: genesis.blockTime, now: now)
     host = HostCore(
       key: key, crypto: crypto, configuration: hostConfiguration, book: book, clock: clock, seed: generator.next(), now: now)
     sync = RangeSync(configuration: configuration.sync, localHeight: chain.head.height, seed: generator.next(), now: now)
@@ -214,7 +216,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     @_specialize(where L == AccountLedger, C == ProofOfAuthority)
     get {
       if !startOutputs.isEmpty { return started }
-      var deadline = min(poolTurns.deadline, serviceDeadline)
+      var deadline = min(poolTurns.deadline, serviceDeadline, watchdog.deadline)
       if let other = host.nextDeadline, other < deadline { deadline = other }
       if let other = chain.nextDeadline, other < deadline { deadline = other }
       if let other = sync.nextDeadline, other < deadline { deadline = other }
@@ -254,6 +256,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     handle(input, now: now, into: &outputs)
     return outputs
   }
+      if watchdog.deadline <= now { stoodStill(now, &outputs) }
 
   /// How the node is doing.
   public func health(now: Instant) -> Health {

@@ -247,6 +247,8 @@ public enum NodeEvent: Sendable {
   case transactionAccepted(Hash256, from: PeerID?)
   /// A peer did not deliver blocks that it was asked for.
   case fetchFailed(PeerID, RangeSync.FetchFailure)
+  /// No new head for so long: an outbound link more is wanted, and all peers are asked for their heights.
+  case stoodStill(for: Duration)
   /// A peer's block was against the rules.
   case invalidBlock(from: PeerID, BlockError)
 }

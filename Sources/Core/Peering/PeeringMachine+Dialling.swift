@@ -46,7 +46,13 @@ extension PeeringMachine {
   }
 
   /// Whether there are fewer outbound links, and dials for them, than there should be.
-  private var isShort: Bool { slots.lasting < configuration.outboundMinimum }
+  private var isShort: Bool { slots.lasting < outboundWanted }
+
+  /// How many outbound links there should be now.
+  var outboundWanted: Int {
+    let minimum = configuration.outboundMinimum
+    return minimum == 0 ? 0 : max(minimum, min(minimum + outboundExtra, configuration.outboundMaximum))
+  }
 
   /// Those with an outbound link or a round, each as often as it has one.
   private var outboundTargets: [DialTarget] {

@@ -82,8 +82,8 @@ extension PeeringMachine {
         )
       }
     }
-    if entry.role != .keep && slots.lasting >= configuration.outboundMinimum {
-      lines.append("Not dialled: \(slots.lasting) outbound links, the minimum of \(configuration.outboundMinimum) is reached.")
+    if entry.role != .keep && slots.lasting >= outboundWanted {
+      lines.append("Not dialled: \(slots.lasting) outbound links, the wanted \(outboundWanted) are reached.")
     }
     return lines
   }

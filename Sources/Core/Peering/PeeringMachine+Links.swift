@@ -58,7 +58,7 @@ extension PeeringMachine {
   /// Slots for our own choice of peers, and one for a feeler, are kept free as long as there is somebody to dial, or accepted links could
   /// fill the house and end all choice.
   private var slotsForDials: Int {
-    let missing = max(0, configuration.outboundMinimum - slots.lasting) + (makesFeelers && slots.feelers == 0 ? 1 : 0)
+    let missing = max(0, outboundWanted - slots.lasting) + (makesFeelers && slots.feelers == 0 ? 1 : 0)
     // Counting the linked ones is for small books.
     guard missing > 0, book.peerCount < missing + links.count else { return missing }
     // Of one peer a second link may be held.
@@ -197,7 +197,7 @@ extension PeeringMachine {
       syncRows(book.resolvePending(at: BookSeconds(at: now)), now, &outputs)
     }
     if let origin = link.origin { dialCounts[origin].succeeded += 1 }
-    if link.isFeeler && slots.lasting >= configuration.outboundMinimum && !isNeighbour(link) {
+    if link.isFeeler && slots.lasting >= outboundWanted && !isNeighbour(link) {
       close(id, Reason(.feeler), now, &outputs)
       return
     }

@@ -37,10 +37,10 @@ extension PeeringMachine {
   public func isActive(_ peer: PeerID) -> Bool { linkOfPeer[peer].map { links[$0]?.state == .active } ?? false }
 
   /// Whether there are fewer outbound links and dials than the minimum.
-  public var lacksOutbound: Bool { !isStopping && slots.lasting < configuration.outboundMinimum }
+  public var lacksOutbound: Bool { !isStopping && slots.lasting < outboundWanted }
 
   /// Whether there are more outbound links than the minimum: one of them may go.
-  public var hasSpareOutbound: Bool { slots.lasting > configuration.outboundMinimum }
+  public var hasSpareOutbound: Bool { slots.lasting > outboundWanted }
 
   /// What discovery goes by: active peers, stored peers that are not must-keep ones, and whether there are fewer outbound links than
   /// wanted. O(must-keep peers).

@@ -16,6 +16,9 @@ public struct PeeringMachine: Sendable {
     case listening([Multiaddr])
     /// Somebody told of peers.
     case learned([PeerAddress], PeerSource)
+    /// So many outbound links more than the minimum are wanted until further notice, up to the maximum. Those that are there when fewer are
+    /// wanted again stay.
+    case seekMore(Int)
     /// A dial ended without a proven link.
     case dialFailed(ConnectionID, DialFailure)
     /// The transport accepted a link. Unless a `close` of this ID comes out, the handshake goes on; its slot is taken.
@@ -115,6 +118,8 @@ public struct PeeringMachine: Sendable {
   /// Whether more outbound links would be opened if somebody were known, as of the last input: discovery works harder meanwhile.
   public private(set) var wantsPeers = false
   var isStopping = false
+  /// The outbound links wanted beyond the minimum.
+  var outboundExtra = 0
   var aloneSince: Instant
   var shortSince: Instant?
   /// Why seeds are being asked; `nil` when they are not.
@@ -196,6 +201,9 @@ public struct PeeringMachine: Sendable {
     }
     switch input {
     case .listening(let addresses): setListening(addresses)
+    case .seekMore(let count):
+      outboundExtra = max(0, count)
+      needsFill = true
     case .learned(let addresses, let source): learn(addresses, source, now, &outputs)
     case .dialFailed(let id, let failure): dialFailed(id, failure, now, &outputs)
     case .accepted(let id, let remote): accept(id, remote, now, &outputs)

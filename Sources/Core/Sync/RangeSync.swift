@@ -107,6 +107,8 @@ public struct RangeSync: Sendable {
     case orphaned(BatchID)
     /// The chain refused a block of a batch.
     case refused(BatchID)
+    /// The head has not moved for too long: what peers show may be old.
+    case stoodStill
     /// `nextDeadline` may have passed.
     case timer
   }
@@ -244,7 +246,10 @@ public struct RangeSync: Sendable {
     case .fetchFailed(let id, let peer, let failure): fetchFailed(id, peer, failure, now: now, into: &outputs)
     case .applied(let id): applied(id, now: now)
     case .orphaned(let id): orphaned(id, now: now, into: &outputs)
-    case .refused(let id): refused(id, now: now, into: &outputs)
+    case .refused(let id): refused(id, now: now)
+    case .stoodStill:
+      statusDeadline = now
+      for peer in order { peers[peer]?.nextStatus = now }
     case .timer: break
     }
     wakeUp = nil

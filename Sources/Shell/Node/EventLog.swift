@@ -45,6 +45,8 @@ struct EventLog: Sendable {
       logger.debug("chain", "accepted a transaction", ["id": .text(id.short), "from": .text(peer?.short ?? "this node")])
     case .fetchFailed(let peer, let failure):
       logger.info("sync", "a peer did not deliver blocks", ["peer": .text(peer.short), "why": .text("\(failure)")])
+    case .stoodStill(let duration):
+      logger.info("sync", "no new block: looking for another peer, asking all for heights", ["seconds": .init(Int(duration.seconds))])
     case .invalidBlock(let peer, let error):
       logger.warning("chain", "a peer sent an invalid block", ["peer": .text(peer.short), "why": .text(error.description)])
     }
