@@ -25,7 +25,8 @@ extension NodeCore {
     case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)
     case .listening: advertiseServices(now, &outputs)
     case .operated(let id, let answer): outputs.append(.answer(QueryID(rawValue: id.rawValue), .operated(answer)))
-    case .identified, .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp, .discovery, .notAccepted: break
+    case .identified(let peer, _): refuseStranger(peer, now, &outputs)
+    case .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp, .discovery, .notAccepted: break
     }
     switch event {
     case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp, .operated: break
@@ -82,6 +83,9 @@ extension NodeCore {
   ) {
     switch result {
     case .failure(let error):
+      // Of which network the peer is, its own words tell.
+      if case .failed(.negotiationFailed) = error, host.identity(of: peer) == nil { return }
+      if refuseStranger(peer, now, &outputs) { return }
       guard isIntroduction else { return }
       tell(.command(.refuse(peer, Reason(.introductionTimeout, "no status: \(error)"))), now, &outputs)
     case .success(let bytes):
@@ -103,6 +107,20 @@ extension NodeCore {
       }
     }
   }
+  /// Refuses a peer that speaks the status protocol of other networks only: its name carries the network's.
+  @discardableResult
+  private func refuseStranger(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+    guard !host.isActive(peer), let names = host.identity(of: peer)?.protocols, !names.contains(protocols.status) else { return false }
+    guard let theirs = names.lazy.compactMap(Protocols.network(ofStatus:)).first else {
+      tell(.command(.refuse(peer, Reason(.introductionTimeout, "no status: the peer does not speak the protocol"))), now, &outputs)
+      return true
+    }
+    let mismatch = StatusMismatch.network(ours: configuration.host.network, theirs: theirs)
+    outputs.append(.event(.mismatch(peer, mismatch)))
+    tell(.command(.refuse(peer, Reason(mismatch))), now, &outputs)
+    return true
+  }
+
 
   // MARK: Requests
 

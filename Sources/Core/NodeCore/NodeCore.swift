@@ -146,9 +146,18 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     /// The topic of new transactions.
     public let transactionTopic: Topic
 
+    private static var statusSuffix: String { "status/1" }
+
+    /// The network whose status protocol has this name; `nil` for any other protocol.
+    static func network(ofStatus name: ProtocolID) -> String? {
+      let parts = name.name.split(separator: "/", maxSplits: 2)
+      guard parts.count == 3, parts[0] == "starling", parts[2] == statusSuffix, parts[1].utf8.count <= 64 else { return nil }
+      return String(parts[1])
+    }
+
     /// Makes the names.
     public init(network: String, partition: String) {
-      status = ProtocolID("/starling/\(network)/status/1")
+      status = ProtocolID("/starling/\(network)/\(Self.statusSuffix)")
       blocks = ProtocolID("/starling/\(network)/blocks/1")
       transactions = ProtocolID("/starling/\(network)/transactions/1")
       blockTopic = Topic("/starling/\(network)/\(partition)/blocks")
