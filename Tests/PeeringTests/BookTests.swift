@@ -167,6 +167,20 @@ import Wire
     #expect(bench.machine.addresses(of: peer(77)).count == 8)
   }
 
+  /// HTTP peers share one budget, and take no entry at hand for what the tables refuse.
+  @Test func budgetOfWebPeers() {
+    var bench = Bench(local: 5) {
+      $0.outboundMinimum = 0
+      $0.toldBurst = 100
+      $0.book.newBuckets = 1
+    }
+    let told = (0..<250).map { PeerAddress(peer: peer(UInt64(100 + $0)), address: address("/ip4/20.\($0).9.9/tcp/4001")) }
+    bench.send(.learned(told, .web))
+    #expect((30...64).contains(bench.machine.counts.known), "\(bench.machine.counts.known) of 64 places")
+    #expect(told.count { !bench.machine.addresses(of: $0.peer!).isEmpty } == bench.machine.counts.known)
+    #expect(told.suffix(150).allSatisfy { bench.machine.addresses(of: $0.peer!).isEmpty }, "the budget is used up")
+  }
+
   /// What was only heard is never passed on; what was dialled is, and what linked peers say of themselves.
   @Test func shareable() {
     var bench = Bench(local: 5)

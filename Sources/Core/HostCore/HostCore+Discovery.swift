@@ -79,7 +79,7 @@ extension PeerSource {
     case .seed: self = .seed
     case .bootstrap: self = .bootstrap
     case .local: self = .local
-    case .web: self = .discovery
+    case .web: self = .web
     }
   }
 }

@@ -141,6 +141,7 @@ extension PeerSource {
     case .exchange: "a peer's list"
     case .identify: "its own word"
     case .discovery: "a look-up"
+    case .web: "an HTTP peer"
     case .local: "the local network"
     case .imported: "an import by an operator"
     }

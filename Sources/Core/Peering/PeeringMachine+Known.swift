@@ -55,15 +55,11 @@ extension PeeringMachine {
 
   // MARK: Learning
 
-  /// Takes in what somebody told, as far as his budget goes.
+  /// Takes in what somebody told, as far as his budget goes; HTTP peers, who prove no identity, share one.
   mutating func learn(_ items: [PeerAddress], _ source: PeerSource, _ now: Instant, _ outputs: inout [Output]) {
-    guard let author = source.author else {
-      for item in items { learn(item, source, .local, now, &outputs) }
-      return
-    }
-    let group = book.groups.source(author, at: linkOfPeer[author].flatMap { links[$0]?.ip })
+    let group = source.author.map { author in book.groups.source(author, at: linkOfPeer[author].flatMap { links[$0]?.ip }) } ?? .local
     for item in items {
-      guard tellers.take(group, now: now) else { return }
+      if source.author != nil || source == .web { guard tellers.take(group, now: now) else { return } }
       learn(item, source, group, now, &outputs)
     }
   }
@@ -86,7 +82,7 @@ extension PeeringMachine {
     let facts = AddressFacts(address)
     guard facts.fault(allowsPrivate: isConfigured || source == .local || configuration.allowsPrivateAddresses) == nil else { return }
     // A heard name could make this node look up whatever a stranger likes.
-    if (source.author != nil || source == .imported) && facts.ip == nil { return }
+    if (source.author != nil || source == .imported || source == .web) && facts.ip == nil { return }
     guard peer != localPeer, !ownAddresses.contains(address), !selfAddresses.contains(address) else { return }
     if bans.ban(peer: peer, ip: facts.ip, now: now) != nil { return }
     if isConfigured {
@@ -141,8 +137,8 @@ extension PeeringMachine {
       if book.find(item) == nil { book.makeRoom(target, onlyHearsay: true) }
     }
     var addition = book.add(item, from: group, marks: marks, at: BookSeconds(at: now), using: &generator)
-    if addition == .refused && source.author == nil && source != .imported && known[target] == nil {
-      // A look-up may want to dial whom it has found, although the tables have no place for him.
+    if addition == .refused && (source == .discovery || source == .local) && known[target] == nil {
+      // A look-up wants to dial whom it has found, although the tables have no place for him.
       addition = .added(isNewPeer: !book.contains(target))
       takeInHand(target, now)
       book.keep(item, marks: marks, at: BookSeconds(at: now))

@@ -13,8 +13,10 @@ public enum PeerSource: Hashable, Sendable {
   case exchange(PeerID)
   /// The peer's own word about itself.
   case identify(PeerID)
-  /// Found by a local or distributed look-up.
+  /// Found by a look-up that wants to dial the peer.
   case discovery
+  /// Told by an HTTP peer.
+  case web
   /// Told on the local network: private addresses are good then.
   case local
   /// Brought in by an operator from another node's book: hearsay.
