@@ -55,7 +55,7 @@ import Wire
   @Test func badPeersNeitherAskNorAnnounce() {
     let bench = bench()
     bench.input(.received(peer(1), rpc { $0.publish(blocks, [1]) }))
-    bench.input(.score(peer(2), -4_001))
+    bench.input(.score(peer(2), -3))
     #expect(bench.input(.received(peer(2), rpc { $0.iwant([hash([1])]) })) == [])
     #expect(bench.input(.received(peer(2), rpc { $0.ihave(blocks, [hash([2])]) })) == [])
   }

@@ -43,7 +43,7 @@ import Wire
         case 5: input = .subscribe(topic, rules[choice])
         case 6: input = .unsubscribe(topic)
         case 7: input = .publish(topic, data)
-        case 8: input = .score(one, Double(generator.index(below: 40_000)) - 20_000)
+        case 8: input = .score(one, Double(generator.index(below: 20)) - 10)
         case 9: input = .score(one, Double(generator.index(below: 200)))
         case 10:
           if waiting.isEmpty {

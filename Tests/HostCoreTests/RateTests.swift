@@ -65,6 +65,43 @@ extension [HostCore.Output] {
     #expect(gossip.host.gossip?.statistics.bytesIn == 6_000 && gossip.host.streamRefusals == [.rateLimited: 2])
   }
 
+  /// Offences cost a peer gossip's ear before they cost it the link; some time later it is heard again.
+  @Test func gossipHearsOfTheScore() {
+    var stage = OneLink { $0.peering.missedPongsMaximum = 100 }
+    let (stream, _) = stage.opened("/meshsub/1.1.0")
+    func isHeard() -> Bool {
+      let before = stage.host.gossip?.statistics.graylisted ?? 0
+      _ = stage.host.handle(.message(stream, [0x7a, 0x00]), now: stage.now)
+      return stage.host.gossip?.statistics.graylisted == before
+    }
+    for points in 1...17 {
+      #expect(isHeard() == (points <= 17), "\(points - 1) points")
+      _ = stage.host.handle(.command(.report(stage.peer, .rateExceeded)), now: stage.now)
+    }
+    #expect(!isHeard())
+    let end = stage.now + .seconds(120)
+    while stage.now < end {
+      stage.advance(.seconds(1))
+      _ = stage.host.handle(.timer, now: stage.now)
+    }
+    #expect(isHeard())
+  }
+
+  /// A refusal says why; what cannot be read costs score.
+  @Test func exchangeRefusesWithACode() {
+    let name = HostProtocols.peers("main")
+    func asked(_ stage: inout OneLink, _ payload: [UInt8]) -> [HostCore.Output] {
+      let (stream, outputs) = stage.opened(name)
+      return outputs + stage.host.handle(.message(stream, payload), now: stage.now)
+    }
+    var stage = OneLink()
+    let resets = (0..<7).map { _ in asked(&stage, [0x08, 0x02]).resets }
+    #expect(resets.prefix(5).allSatisfy(\.isEmpty) && resets.suffix(2).allSatisfy { $0 == [.rateLimited] })
+    #expect(stage.host.streamRefusals == [.rateLimited: 2])
+    let malformed = asked(&stage, [0x08])
+    #expect(malformed.resets == [.protocolViolation] && malformed.offences == [.malformedMessage])
+  }
+
   /// This side never exceeds a peer of the same limits, even when the network holds everything up for a second and then delivers at once.
   @Test func ownRequestsWaitForTheirTurn() {
     var stage = OneLink()

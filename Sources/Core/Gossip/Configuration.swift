@@ -106,13 +106,15 @@ extension Gossip {
   }
 
   /// Scores at which a peer loses or gains rights (v1.1 "Score Thresholds"). Below 0 a peer leaves every mesh.
+  ///
+  /// The host's scale: a peer is disconnected at 18 points of offences, of which the first 10 do not count here.
   public struct Thresholds: Hashable, Sendable {
     /// Below: no lazy gossip to or from the peer.
-    public var gossip = -4_000.0
+    public var gossip = -2.0
     /// Below: own messages are not flooded to the peer.
-    public var publish = -8_000.0
+    public var publish = -4.0
     /// Below: everything from the peer is ignored unread.
-    public var graylist = -16_000.0
+    public var graylist = -6.0
     /// From this on: the peers that it suggests are passed on.
     public var acceptExchange = 100.0
     /// When the mesh's median is below, better peers are grafted.

@@ -18,12 +18,15 @@ extension HostCore {
       case .cancelDial(let connection): outputs.append(.close(connection, Reason(.unspecified, "the dial is not needed any more")))
       case .admit(let connection): admit(connection, now, &outputs)
       case .close(let connection, let reason): close(connection, reason, now, &outputs)
-      case .ping(let connection, let nonce): ping(connection, nonce, now, &outputs)
+      case .ping(let connection, let nonce):
+        ping(connection, nonce, now, &outputs)
+        if let link = links[connection] { tellScore(of: link, now, &outputs) }
       case .book(.put(let key, let value)): book.put(Self.bookTable, key, value)
       case .book(.remove(let key)): book.remove(Self.bookTable, key)
       case .operated(let id, let answer): outputs.append(.event(.operated(id, answer)))
       case .event(let event):
         if case .peerActive(_, let peer, _) = event { activate(peer, now, &outputs) }
+        if case .offence(let peer, _, _) = event, let link = admitted[peer].flatMap({ links[$0] }) { tellScore(of: link, now, &outputs) }
         outputs.append(.event(.peering(event)))
       }
     }
@@ -55,6 +58,17 @@ extension HostCore {
       }
     }
   }
+
+  /// Offences cost a peer its place in the meshes, then its hearing, before they cost it the link; each ping looks whether they are forgotten.
+  func tellScore(of link: Link, _ now: Instant, _ outputs: inout [Output]) {
+    let score = min(0, Self.gossipGrace - peering.score(of: link.peer, now: now))
+    guard score != link.gossipScore else { return }
+    link.gossipScore = score
+    run(gossip: .score(link.peer, score), now, &outputs)
+  }
+
+  /// The points of offences that gossip does not hear of: as many as being late costs at most, which may be the network's fault.
+  private static let gossipGrace = 10.0
 
   func run(exchange input: PeerExchange.Input, _ now: Instant, _ outputs: inout [Output]) {
     var wanted: [PeerExchange.Output] = []

@@ -231,6 +231,8 @@ extension HostCore {
     run(gossip: .writable(link.peer), now, &outputs)
   }
 
+    link.gossipScore = 0
+    tellScore(of: link, now, &outputs)
   private func openGossipStream(_ connection: ConnectionID, _ version: GossipProtocol, _ outputs: inout [Output]) {
     let stream = links[connection]!.makeStream(connection, .gossipOut)
     links[connection]!.gossipOut = stream.stream

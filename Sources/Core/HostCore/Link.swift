@@ -37,6 +37,8 @@ final class Link {
   var gossipOut: StreamID?
   var gossipProtocol: GossipProtocol?
   var gossipFailures = 0
+  /// What gossip was last told of the peer's score.
+  var gossipScore = 0.0
   /// Whether the peer takes part in the peer exchange.
   var exchangesPeers = false
   var keepAlive: StreamID?
