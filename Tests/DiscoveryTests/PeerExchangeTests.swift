@@ -74,17 +74,17 @@ import Wire
     #expect(answer(PeerListMessage.response(junk + [item(9)])) == [.report(peer(2), .junk), .learned([item(9)], from: peer(2))])
   }
 
-  @Test func oneThatCameBackIsNotBlamedForWhatItForgot() {
+  @Test func oneThatCameBackIsNotBlamedForWhatItForgot() throws {
     var machine = PeerExchange(localPeer: peer(1))
     var outputs: [PeerExchange.Output] = []
     let request = PeerListMessage.request(maximum: 2)
     machine.share([], now: at(0))
-    for _ in 0..<5 { _ = machine.serve(peer(2), request: request.rawSpan, now: at(0), into: &outputs) }
+    for _ in 0..<5 { _ = try machine.serve(peer(2), request: request.rawSpan, now: at(0), into: &outputs) }
     machine.handle(.peerActive(peer(2)), now: at(1), into: &outputs)
     outputs = []
-    #expect(machine.serve(peer(2), request: request.rawSpan, now: at(1), into: &outputs) == nil)
+    #expect(throws: PeerExchange.Refusal.tooOften) { try machine.serve(peer(2), request: request.rawSpan, now: at(1), into: &outputs) }
     #expect(outputs.isEmpty)
-    #expect(machine.serve(peer(2), request: request.rawSpan, now: at(2), into: &outputs) == nil)
+    #expect(throws: PeerExchange.Refusal.tooOften) { try machine.serve(peer(2), request: request.rawSpan, now: at(2), into: &outputs) }
     #expect(outputs == [.report(peer(2), .tooManyRequests)])
   }
 
@@ -94,22 +94,23 @@ import Wire
     #expect(machine.needsShare(now: at(0)))
     machine.share([item(1), item(2), item(3), item(4)], now: at(0))
     let request = PeerListMessage.request(maximum: 2)
-    let answer = try #require(machine.serve(peer(2), request: request.rawSpan, now: at(0), into: &outputs))
+    let answer = try machine.serve(peer(2), request: request.rawSpan, now: at(0), into: &outputs)
     #expect(try PeerListMessage.decodeResponse(answer.rawSpan).addresses == [item(3), item(4)], "neither this node nor the one who asks")
     #expect(!machine.needsShare(now: at(1.9)) && machine.needsShare(now: at(2)))
-    for _ in 0..<4 { #expect(machine.serve(peer(2), request: request.rawSpan, now: at(1), into: &outputs) != nil) }
+    for _ in 0..<4 { _ = try machine.serve(peer(2), request: request.rawSpan, now: at(1), into: &outputs) }
     #expect(outputs.isEmpty)
-    #expect(machine.serve(peer(2), request: request.rawSpan, now: at(2), into: &outputs) == nil)
+    #expect(throws: PeerExchange.Refusal.tooOften) { try machine.serve(peer(2), request: request.rawSpan, now: at(2), into: &outputs) }
     #expect(outputs == [.report(peer(2), .tooManyRequests)])
-    #expect(machine.serve(peer(3), request: request.rawSpan, now: at(2), into: &outputs) != nil)
-    #expect(machine.serve(peer(2), request: request.rawSpan, now: at(22.5), into: &outputs) != nil, "one more in twenty seconds")
+    _ = try machine.serve(peer(3), request: request.rawSpan, now: at(2), into: &outputs)
+    // One more in twenty seconds.
+    _ = try machine.serve(peer(2), request: request.rawSpan, now: at(22.5), into: &outputs)
     outputs = []
-    #expect(machine.serve(peer(3), request: [0x08].rawSpan, now: at(30), into: &outputs) == nil)
+    #expect(throws: PeerExchange.Refusal.malformed) { try machine.serve(peer(3), request: [0x08].rawSpan, now: at(30), into: &outputs) }
     #expect(outputs == [.report(peer(3), .malformed(.malformed(.truncated)))])
   }
 
   /// Two machines with the default settings never report each other, whatever they want.
-  @Test func ownScheduleIsWithinOwnLimits() {
+  @Test func ownScheduleIsWithinOwnLimits() throws {
     var asker = PeerExchange(localPeer: peer(1))
     var server = PeerExchange(localPeer: peer(2))
     var outputs: [PeerExchange.Output] = []
@@ -120,8 +121,8 @@ import Wire
     while now < at(7_200) {
       for case .request(let to) in asker.handle(input, now: now) {
         asked += 1
-        let bytes = server.serve(peer(1), request: PeerListMessage.request(maximum: 250).rawSpan, now: now, into: &outputs)
-        _ = asker.handle(.response(to, bytes ?? []), now: now)
+        let bytes = try server.serve(peer(1), request: PeerListMessage.request(maximum: 250).rawSpan, now: now, into: &outputs)
+        _ = asker.handle(.response(to, bytes), now: now)
       }
       input = .timerFired
       now = asker.nextDeadline ?? at(1e6)

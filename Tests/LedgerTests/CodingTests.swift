@@ -109,6 +109,9 @@ import Wire
     bad.authorities = []
     #expect(throws: ChainError.badGenesis("authorities must name at least one key")) { try bad.validate() }
     bad = base
+    bad.limits.blockBytes = 10 << 20
+    #expect(throws: ChainError.badGenesis("a block must fit a message: 8 MiB at most")) { try bad.validate() }
+    bad = base
     bad.balances = [world.address(0): Amount(.max), world.address(1): 1]
     #expect(throws: ChainError.badGenesis("balances add up to more than 64 bits hold")) { try bad.validate() }
   }

@@ -74,6 +74,14 @@ public struct PeerExchange: Sendable {
     case junk
   }
 
+  /// Why a request gets no answer.
+  public enum Refusal: Error, Hashable, Sendable {
+    /// It cannot be read.
+    case malformed
+    /// The peer has had its answers; it earns one more in ``Configuration/serveInterval``.
+    case tooOften
+  }
+
   private struct Partner {
     /// Whether the peer asked on this link.
     var hasAsked = false
@@ -143,22 +151,25 @@ public struct PeerExchange: Sendable {
   /// Sets what is passed on until the cache grows old.
   public mutating func share(_ addresses: [PeerAddress], now: Instant) { cache = (addresses, now) }
 
-  /// Answers a request from what was last shared, without the addresses of the one who asks. Returns the encoded response, or `nil` when
-  /// the stream is to be reset because the peer asks too often or the request cannot be read (then a report is appended).
-  public mutating func serve(_ peer: PeerID, request: RawSpan, now: Instant, into outputs: inout [Output]) -> [UInt8]? {
+  /// Answers a request from what was last shared, without the addresses of the one who asks. Returns the encoded response.
+  ///
+  /// - Throws: why the stream is to be reset; a report is appended when the peer is to blame.
+  public mutating func serve(
+    _ peer: PeerID, request: RawSpan, now: Instant, into outputs: inout [Output]
+  ) throws(Refusal) -> [UInt8] {
     let maximum: Int
     do throws(ProtobufError) {
       maximum = try PeerListMessage.decodeRequest(request)
     } catch {
       outputs.append(.report(peer, .malformed(.malformed(error))))
-      return nil
+      throw .malformed
     }
     let isFirst = partners[peer]?.hasAsked == false
     partners[peer]?.hasAsked = true
     guard allowances.take(peer, now: now) else {
       // One that came back does not know how often it had asked before: it gets no answer, and no blame.
       if !isFirst { outputs.append(.report(peer, .tooManyRequests)) }
-      return nil
+      throw .tooOften
     }
     let answer = (cache?.addresses ?? []).filter { $0.peer != peer && $0.peer != localPeer }.prefix(maximum)
     return PeerListMessage.response(Array(answer))

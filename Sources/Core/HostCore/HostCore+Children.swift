@@ -91,13 +91,16 @@ extension HostCore {
     }
   }
 
-  /// The answer to a peer's request for peers, or `nil` to decline.
-  func servePeers(to peer: PeerID, _ request: [UInt8], _ now: Instant, _ outputs: inout [Output]) -> [UInt8]? {
+  /// Answers a peer's request for peers, or declines it.
+  func servePeers(to peer: PeerID, _ request: [UInt8], on stream: StreamRef, _ now: Instant, _ outputs: inout [Output]) {
     if exchange.needsShare(now: now) { exchange.share(peering.shareableAddresses(now: now), now: now) }
     var wanted: [PeerExchange.Output] = []
-    let answer = exchange.serve(peer, request: request.rawSpan, now: now, into: &wanted)
+    do throws(PeerExchange.Refusal) {
+      requests.respond(stream, try exchange.serve(peer, request: request.rawSpan, now: now, into: &wanted), into: &outputs)
+    } catch {
+      requests.respond(stream, nil, code: error == .tooOften ? .rateLimited : .protocolViolation, into: &outputs)
+    }
     perform(exchange: wanted, now, &outputs)
-    return answer
   }
 
   /// Takes a peer into the exchange once it is active and known to speak it.
@@ -117,12 +120,13 @@ extension HostCore {
       if let peer = address.peer { claim(peer) }
       run(peering: .dial(address, keep: keep), now, &outputs)
     case .learned(let addresses, let source): run(peering: .learned(addresses, source), now, &outputs)
+    case .seekMore(let count): run(peering: .seekMore(count), now, &outputs)
     case .resolve(let name, let role): run(discoverer: .name(name, role), now, &outputs)
     case .disconnect(let peer, let reason): run(peering: .disconnect(peer, reason), now, &outputs)
     case .request(let id, let peer, let name, let payload, let timeout):
       request(id, peer, name, payload, timeout: timeout, now, &outputs)
     case .respond(let stream, let payload): requests.respond(stream, payload, into: &outputs)
-    case .decline(let stream): requests.respond(stream, nil, into: &outputs)
+    case .decline(let stream, let code): requests.respond(stream, nil, code: code, into: &outputs)
     case .openApplicationStream(let token, let peer, let names):
       claim(peer)
       guard let connection = admitted[peer], links[connection]?.isClosing == false else {
@@ -134,7 +138,6 @@ extension HostCore {
     case .serve(let name, let entry):
       table[name] = entry
       outputs.append(.protocols(table))
-    case .seekMore(let count): run(peering: .seekMore(count), now, &outputs)
       pushIdentity(now, &outputs)
     case .lookUp(let id, let query): lookUp(id, query, now, &outputs)
     case .cancelLookUp(let id): run(kademlia: .cancel(id), now, &outputs)

@@ -274,7 +274,10 @@ extension HostCore {
   }
 
   func serveKademlia(_ stream: StreamRef, _ peer: PeerID, _ bytes: [UInt8], _ now: Instant, _ outputs: inout [Output]) {
-    guard mayAsk(stream, kademliaState!.name, now, &outputs) else { return }
+    guard mayAsk(stream, kademliaState!.name, now, &outputs) else {
+      kademliaState!.served.remove(stream)
+      return
+    }
     var wanted: [Kademlia.Output] = []
     let service = kademliaState!.machine.serve(
       peer, bytes.rawSpan, now: now, isConnected: { self.isActive($0) },

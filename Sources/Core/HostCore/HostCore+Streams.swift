@@ -84,9 +84,7 @@ extension HostCore {
     _ stream: StreamRef, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], _ now: Instant, _ outputs: inout [Output]
   ) {
     if configuration.exchangesPeers && name == HostProtocols.peers(configuration.network) {
-      let answer = servePeers(to: peer, payload, now, &outputs)
-      requests.respond(stream, answer, into: &outputs)
-      return
+      return servePeers(to: peer, payload, on: stream, now, &outputs)
     }
     if configuration.discovery.dialBack.isEnabled && name == HostProtocols.autoNAT {
       return serveDialBack(to: peer, payload, on: stream, now, &outputs)
@@ -115,11 +113,12 @@ extension HostCore {
     case .pingAnswerer, .goodbye, .kademlia: outputs.append(.finish(stream))
     case .identifyPush(let collected, _):
       outputs.append(.finish(stream))
-      if let push = try? IdentifyInfo(encoded: collected.rawSpan) {
-        var info = links[stream.connection]?.identity ?? IdentifyInfo()
-        info.update(from: push)
-        identified(stream.connection, info, now, &outputs)
+      guard let push = try? IdentifyInfo(encoded: collected.rawSpan), let link = links[stream.connection] else {
+        return malformed(stream.connection, now, &outputs)
       }
+      var info = link.identity ?? IdentifyInfo()
+      info.update(from: push)
+      identified(stream.connection, info, now, &outputs)
     case .request:
       if let (id, result) = requests.finished(stream) { answered(id, result, now, &outputs) }
     case .gossipIn: outputs.append(.finish(stream))
@@ -197,6 +196,11 @@ extension HostCore {
     noteServer(connection, now, &outputs)
   }
 
+  /// What a peer says of itself cannot be read.
+  func malformed(_ connection: ConnectionID, _ now: Instant, _ outputs: inout [Output]) {
+    if let link = links[connection] { run(peering: .report(link.peer, .malformedMessage), now, &outputs) }
+  }
+
   /// Tells every active peer that speaks identify push what has changed.
   func pushIdentity(_ now: Instant, _ outputs: inout [Output]) {
     for peer in connectedPeers {
@@ -227,12 +231,12 @@ extension HostCore {
     guard let link = links[connection] else { return }
     openGossipStream(connection, version, &outputs)
     run(gossip: .peerConnected(link.peer, version, link.direction), now, &outputs)
+    link.gossipScore = 0
+    tellScore(of: link, now, &outputs)
     // Negotiation is lazy, so the stream takes messages at once.
     run(gossip: .writable(link.peer), now, &outputs)
   }
 
-    link.gossipScore = 0
-    tellScore(of: link, now, &outputs)
   private func openGossipStream(_ connection: ConnectionID, _ version: GossipProtocol, _ outputs: inout [Output]) {
     let stream = links[connection]!.makeStream(connection, .gossipOut)
     links[connection]!.gossipOut = stream.stream

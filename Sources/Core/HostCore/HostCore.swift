@@ -343,7 +343,8 @@ public final class HostCore {
     switch ownRequests.removeValue(forKey: id) {
     case nil: outputs.append(.event(.response(id, result)))
     case .identify(let connection):
-      guard case .success(let bytes) = result, let info = try? IdentifyInfo(encoded: bytes.rawSpan) else { return }
+      guard case .success(let bytes) = result else { return }
+      guard let info = try? IdentifyInfo(encoded: bytes.rawSpan) else { return malformed(connection, now, &outputs) }
       identified(connection, info, now, &outputs)
     case .kademlia(let request): answered(kademlia: request, result, now, &outputs)
     case .dialBack(let peer, let address):

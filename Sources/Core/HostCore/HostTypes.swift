@@ -164,7 +164,7 @@ extension HostCore {
     /// Answer a peer's request.
     case respond(StreamRef, [UInt8])
     /// Refuse a peer's request: its stream is reset.
-    case decline(StreamRef)
+    case decline(StreamRef, code: ResetCode = .unspecified)
     /// The application wants a stream of one of these protocols, by preference.
     case openApplicationStream(token: UInt64, PeerID, [ProtocolID])
     /// The application answers this protocol, or no longer does (`nil`).

@@ -53,8 +53,7 @@ extension NodeCore {
     do throws(ProtobufError) {
       theirs = try Status(encoded: request.payload.rawSpan)
     } catch {
-      tell(.command(.decline(request.stream)), now, &outputs)
-      return tell(.command(.report(request.peer, .malformedMessage)), now, &outputs)
+      return refuseMalformed(request, now, &outputs)
     }
     if let mismatch = status.mismatch(with: theirs) {
       let reason = Reason(mismatch)
@@ -83,10 +82,10 @@ extension NodeCore {
   ) {
     switch result {
     case .failure(let error):
-      // Of which network the peer is, its own words tell.
+      guard isIntroduction else { return }
+      // Of which network the peer is, its own words tell; when they do not come, the introduction's time ends the link.
       if case .failed(.negotiationFailed) = error, host.identity(of: peer) == nil { return }
       if refuseStranger(peer, now, &outputs) { return }
-      guard isIntroduction else { return }
       tell(.command(.refuse(peer, Reason(.introductionTimeout, "no status: \(error)"))), now, &outputs)
     case .success(let bytes):
       switch try? StatusAnswer(encoded: bytes.rawSpan) {
@@ -107,20 +106,18 @@ extension NodeCore {
       }
     }
   }
+
   /// Refuses a peer that speaks the status protocol of other networks only: its name carries the network's.
   @discardableResult
   private func refuseStranger(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) -> Bool {
-    guard !host.isActive(peer), let names = host.identity(of: peer)?.protocols, !names.contains(protocols.status) else { return false }
-    guard let theirs = names.lazy.compactMap(Protocols.network(ofStatus:)).first else {
-      tell(.command(.refuse(peer, Reason(.introductionTimeout, "no status: the peer does not speak the protocol"))), now, &outputs)
-      return true
-    }
+    guard !host.isActive(peer), let names = host.identity(of: peer)?.protocols, !names.contains(protocols.status),
+      let theirs = names.lazy.compactMap(Protocols.network(ofStatus:)).first
+    else { return false }
     let mismatch = StatusMismatch.network(ours: configuration.host.network, theirs: theirs)
     outputs.append(.event(.mismatch(peer, mismatch)))
     tell(.command(.refuse(peer, Reason(mismatch))), now, &outputs)
     return true
   }
-
 
   // MARK: Requests
 
@@ -128,11 +125,22 @@ extension NodeCore {
     let answer: [UInt8]?
     switch request.protocolID {
     case protocols.status: return serveStatus(request, now, &outputs)
-    case protocols.blocks: answer = (try? BlocksRequest(encoded: request.payload.rawSpan)).flatMap { blocks(for: $0) }
-    case protocols.transactions: answer = transactions(for: request.payload)
+    case protocols.blocks:
+      guard let wanted = try? BlocksRequest(encoded: request.payload.rawSpan) else { return refuseMalformed(request, now, &outputs) }
+      answer = blocks(for: wanted)
+    case protocols.transactions:
+      guard let wanted = try? BytesList(encoded: request.payload.rawSpan, maximum: Self.transactionsMaximum) else {
+        return refuseMalformed(request, now, &outputs)
+      }
+      answer = transactions(for: wanted.items)
     default: answer = nil
     }
     tell(.command(answer.map { .respond(request.stream, $0) } ?? .decline(request.stream)), now, &outputs)
+  }
+
+  private func refuseMalformed(_ request: InboundRequest, _ now: Instant, _ outputs: inout [Output]) {
+    tell(.command(.decline(request.stream, code: .protocolViolation)), now, &outputs)
+    tell(.command(.report(request.peer, .malformedMessage)), now, &outputs)
   }
 
   private func blocks(for request: BlocksRequest) -> [UInt8]? {
@@ -147,14 +155,13 @@ extension NodeCore {
   }
 
   /// The transactions that a peer names, or the IDs of the pending ones when it names none.
-  private func transactions(for payload: [UInt8]) -> [UInt8]? {
-    guard let wanted = try? BytesList(encoded: payload.rawSpan, maximum: Self.transactionsMaximum) else { return nil }
+  private func transactions(for wanted: [[UInt8]]) -> [UInt8] {
     var items: [[UInt8]] = []
-    if wanted.items.isEmpty {
+    if wanted.isEmpty {
       items = chain.mempool.transactions.prefix(Self.transactionsMaximum).map(\.id.bytes)
     } else {
       var left = configuration.blocksAnswerBytes
-      for item in wanted.items {
+      for item in wanted {
         guard let id = Hash256(item), let status = try? chain.transaction(id) else { continue }
         let bytes = status.bytes
         left -= bytes.count
@@ -189,25 +196,28 @@ extension NodeCore {
     case .batch(let batch, let peer): batchAnswered(batch, peer, result, now, &outputs)
     case .parent(let hash, let peer):
       parentsAsked.remove(hash)
-      guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: 1), let block = list.items.first
-      else {
-        return
-      }
+      guard let list = list(in: result, of: peer, maximum: 1, now, &outputs), let block = list.first else { return }
       run(chain: .blockReceived(block, .sync(peer), makeToken(.fetched(peer))), now, &outputs)
     case .pool(let peer):
-      guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: Self.transactionsMaximum) else {
-        return
-      }
-      let missing = list.items.filter { Hash256($0).map { !chain.isKnown(transaction: $0) } ?? false }
+      guard let list = list(in: result, of: peer, maximum: Self.transactionsMaximum, now, &outputs) else { return }
+      let missing = list.filter { Hash256($0).map { !chain.isKnown(transaction: $0) } ?? false }
       guard !missing.isEmpty, host.isActive(peer) else { return }
       ask(.transactions(peer), peer, protocols.transactions, BytesList(missing).encoded, timeout: .heavy, now, &outputs)
     case .transactions(let peer):
-      guard case .success(let bytes) = result, let list = try? BytesList(encoded: bytes.rawSpan, maximum: Self.transactionsMaximum) else {
-        return
-      }
-      for item in list.items { run(chain: .transactionReceived(item, .sync(peer), makeToken(.fetched(peer))), now, &outputs) }
+      guard let list = list(in: result, of: peer, maximum: Self.transactionsMaximum, now, &outputs) else { return }
+      for item in list { run(chain: .transactionReceived(item, .sync(peer), makeToken(.fetched(peer))), now, &outputs) }
     case nil: break
     }
+  }
+
+  /// The items of an answer; whoever sends one that cannot be read is blamed.
+  private func list(
+    in result: Result<[UInt8], RequestError>, of peer: PeerID, maximum: Int, _ now: Instant, _ outputs: inout [Output]
+  ) -> [[UInt8]]? {
+    guard case .success(let bytes) = result else { return nil }
+    if let list = try? BytesList(encoded: bytes.rawSpan, maximum: maximum) { return list.items }
+    tell(.command(.report(peer, .malformedMessage)), now, &outputs)
+    return nil
   }
 
   private func batchAnswered(

@@ -188,6 +188,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     self.clock = clock
     started = now
     latestHead = now
+    watchdog = Watchdog(blockTime: genesis.blockTime, now: now)
     poolTurns = PoolTurns(interval: configuration.poolInterval, pause: configuration.poolPause, now: now)
     serviceDeadline = configuration.host.kademlia == nil ? .distantFuture : now + configuration.serviceInterval
     protocols = Protocols(network: configuration.host.network, partition: genesis.chainID)
@@ -195,9 +196,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     hostConfiguration.peering.introductionRequired = true
     hostConfiguration.introductionProtocols = [protocols.status]
     let blockBytes = genesis.limits.blockBytes
-    hostConfiguration.gossip?.maximumRPCBytes = min(16 << 20, max(1 << 20, 2 * blockBytes))
+    hostConfiguration.gossip?.maximumRPCBytes = min(Self.answerMaximumBytes, max(1 << 20, 2 * blockBytes))
     var generator = SeededGenerator(seed: seed)
-    watchdog = Watchdog(blockTime: genesis.blockTime, now: now)
     host = HostCore(
       key: key, crypto: crypto, configuration: hostConfiguration, book: book, clock: clock, seed: generator.next(), now: now)
     sync = RangeSync(configuration: configuration.sync, localHeight: chain.head.height, seed: generator.next(), now: now)
@@ -256,6 +256,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       if let deadline = sync.nextDeadline, deadline <= now { run(sync: .timer, now, &outputs) }
       if poolTurns.deadline <= now { askPool(now, &outputs) }
       if serviceDeadline <= now { seekServices(now, &outputs) }
+      if watchdog.deadline <= now { stoodStill(now, &outputs) }
     }
   }
 
@@ -265,7 +266,6 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     handle(input, now: now, into: &outputs)
     return outputs
   }
-      if watchdog.deadline <= now { stoodStill(now, &outputs) }
 
   /// How the node is doing.
   public func health(now: Instant) -> Health {

@@ -105,7 +105,7 @@ public struct RangeSync: Sendable {
     case applied(BatchID)
     /// The chain does not know the block's parent.
     case orphaned(BatchID)
-    /// The chain refused a block of a batch.
+    /// The chain refused a block of a batch; its sender is blamed by whoever tells this.
     case refused(BatchID)
     /// The head has not moved for too long: what peers show may be old.
     case stoodStill
@@ -137,7 +137,7 @@ public struct RangeSync: Sendable {
     case blameSlow(PeerID)
     /// A peer has not got what it had claimed.
     case blameUseless(PeerID)
-    /// A peer's answer was wrong.
+    /// A peer's answer is not what was asked for.
     case blameWrong(PeerID)
     /// The state changed.
     case state(SyncState)
@@ -372,9 +372,9 @@ public struct RangeSync: Sendable {
     }
   }
 
-  private mutating func refused(_ id: BatchID, now: Instant, into outputs: inout [Output]) {
+  private mutating func refused(_ id: BatchID, now: Instant) {
     guard let index = batches.firstIndex(where: { $0.id == id }), case .applying(let peer, _) = batches[index].stage else { return }
-    outputs.append(.blameWrong(peer))
+    // Whoever has the chain told of the bad block has blamed its sender.
     penalize(peer, now)
     peers[peer]?.height = localHeight
     // What was fetched behind a refused block may stand on it.

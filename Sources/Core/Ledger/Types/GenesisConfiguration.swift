@@ -7,7 +7,7 @@ public struct GenesisConfiguration: Hashable, Sendable {
   public struct Limits: Hashable, Sendable {
     /// Bytes of one encoded transaction; 8 KiB by default.
     public var transactionBytes = 8 << 10
-    /// Bytes of one encoded block; 1 MiB by default.
+    /// Bytes of one encoded block; 1 MiB by default, at most ``blockBytesMaximum``.
     public var blockBytes = 1 << 20
     /// Transactions in one block; 1,000 by default.
     public var blockTransactions = 1000
@@ -17,6 +17,9 @@ public struct GenesisConfiguration: Hashable, Sendable {
     public var valueBytes = 4 << 10
     /// The smallest fee; 0 by default.
     public var minimumFee: Amount = 0
+
+    /// 8 MiB: a block must fit a message, and no message has more than 10 MiB (seed S4).
+    public static let blockBytesMaximum = 8 << 20
 
     /// The defaults.
     public init() {}
@@ -118,6 +121,7 @@ public struct GenesisConfiguration: Hashable, Sendable {
     }
     let sizes = [limits.transactionBytes, limits.blockBytes, limits.blockTransactions, limits.keyBytes, limits.valueBytes]
     guard sizes.allSatisfy({ $0 > 0 && $0 <= 64 << 20 }) else { throw .badGenesis("every limit must be 1 to 64 Mi") }
+    guard limits.blockBytes <= Limits.blockBytesMaximum else { throw .badGenesis("a block must fit a message: 8 MiB at most") }
     guard limits.blockBytes >= limits.transactionBytes + 1024 else { throw .badGenesis("a block must have room for a transaction") }
   }
 }
