@@ -34,6 +34,30 @@ import Testing
     }
   }
 
+  /// A and C know B only, and nothing but B's list tells them of each other: heard of, then dialled, then stored.
+  @Test func twoMeetThroughAThird() async throws {
+    try await onOwnThread {
+      let flock = try Flock()
+      defer { flock.stop() }
+      func start(_ name: String, _ text: String = "") throws -> Node {
+        try flock.start(name, "node.yaml", text) {
+          $0.kademlia = false
+          $0.mdns = false
+        }
+      }
+      let hub = try start("hub")
+      let bootstrap = "bootstrap_peers: [\"\(try hub.hostPort())\"]\n"
+      let (one, other) = (try start("one", bootstrap), try start("other", bootstrap))
+      try waitUntil("both are linked to both") { try one.isLinked(exactlyTo: hub, other) && other.isLinked(exactlyTo: hub, one) }
+      let stories = try zip([one, other], [other, one]).map { node, peer in
+        guard case .story(let story) = try node.askAndWait(.explain(peer.peerID)) else { throw Missing("no story") }
+        return story.sentences.joined(separator: "\n")
+      }
+      // One of the two has dialled.
+      #expect(stories.contains { $0.contains("heard of through a peer's list") && $0.contains("stored") }, "\(stories)")
+    }
+  }
+
   /// S4's file: a bootstrap peer that is killed is dialled again for ever, and found when it is back.
   @Test func aLostBootstrapPeerIsDialledAgain() async throws {
     try await onOwnThread {
