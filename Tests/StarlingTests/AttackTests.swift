@@ -77,6 +77,30 @@ import Testing
     await close(target, honest, attacker, other)
   }
 
+  @Test("links beyond the memory for links are refused, and those that are there go on")
+  func memoryForLinks() async throws {
+    let maximum = 100 << 10
+    let target = try await makeHost { $0.swarm.memoryMaximum = maximum }
+    let honest = try await makeHost()
+    try await honest.connect(target.address)
+    var others: [Host] = []
+    var refused = 0
+    for _ in 0..<20 {
+      let other = try await makeHost()
+      others.append(other)
+      do { try await other.connect(target.address) } catch { refused += 1 }
+      #expect(target.linkMemory.used <= maximum)
+    }
+    #expect(refused >= 8 && refused < 20, "\(refused) of 20")
+    #expect(target.linkMemory.refusals >= refused)
+    try await checkService(target, honest)
+    for other in others { await other.close() }
+    // What they had is free again.
+    let late = try await makeHost()
+    try await eventually("a newcomer gets in") { (try? await late.connect(target.address)) != nil }
+    await close(target, honest, late)
+  }
+
   @Test("a flood of requests is refused with its reason, and ends the link")
   func flood() async throws {
     let (target, honest, attacker) = (try await makeTarget(), try await makeHost(), try await makeHost())

@@ -72,10 +72,15 @@ import Wire
     #expect(system.used == 50 && system.peak == 100)
   }
 
+  @Test func newcomersLeaveAQuarter() {
+    let scope = MemoryScope(limit: 100)
+    #expect(scope.reserve(65) && scope.admits(10) && !scope.admits(11) && scope.refusals == 1 && scope.used == 65)
+  }
+
   @Test func comfortLeavesHalf() {
     let system = MemoryScope(limit: 100)
     let peer = MemoryScope(limit: 1000, in: system)
-    #expect(peer.reserve(50, .comfort) && !peer.reserve(1, .comfort) && peer.reserve(50) && !peer.hasRoom(for: 1))
+    #expect(peer.reserve(50, .comfort) && !peer.reserve(1, .comfort) && peer.reserve(50) && !peer.reserve(1))
     #expect(peer.used == 100 && system.used == 100)
   }
 }

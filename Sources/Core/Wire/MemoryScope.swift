@@ -52,6 +52,10 @@ public final class MemoryScope {
     parent?.release(bytes)
   }
 
-  /// Whether so many bytes could be reserved now. For decisions that are taken before the bytes are there.
-  public func hasRoom(for bytes: Int) -> Bool { bytes <= limit - used && parent?.hasRoom(for: bytes) != false }
+  /// Whether a newcomer that begins with so many bytes may come in: a quarter stays free for those that are there. It reserves nothing.
+  public func admits(_ bytes: Int) -> Bool {
+    if bytes <= limit - limit / 4 - used { return true }
+    refusals &+= 1
+    return false
+  }
 }

@@ -90,7 +90,7 @@ final class ShardLink: TCPSocketDelegate {
 
   private func begin(_ socket: TCPSocket, _ role: Connection.Role, _ now: Instant) {
     self.socket = socket
-    guard shard.memory.hasRoom(for: Connection.baseBytes) else {
+    guard shard.memory.admits(Connection.baseBytes) else {
       ending = .limit("memory for links")
       return socket.close()
     }
