@@ -53,8 +53,12 @@ extension [HostCore.Output] {
   @Test func pingsAndGossipAreMetered() {
     var stage = OneLink { $0.rates.ping = .init(perSecond: 1, burst: 3) }
     let (ping, _) = stage.opened(HostProtocols.ping)
-    let answers = (0..<4).map { _ in stage.host.handle(.message(ping, [UInt8](repeating: 1, count: 32)), now: stage.now) }
-    #expect(answers.map(\.resets) == [[], [], [], [.rateLimited]])
+    // The opening of the stream counts as one.
+    let answers = (0..<3).map { _ in stage.host.handle(.message(ping, [UInt8](repeating: 1, count: 32)), now: stage.now) }
+    #expect(answers.map(\.resets) == [[], [], [.rateLimited]])
+    #expect(stage.opened(HostProtocols.ping).1.resets == [.rateLimited])
+    // Streams that say nothing are metered too.
+    #expect((0..<210).map { _ in stage.opened(HostProtocols.goodbye).1.resets.count }.reduce(0, +) == 10)
 
     var gossip = OneLink { $0.rates.gossip = .init(perSecond: 1_000, burst: 10_000) }
     let (stream, _) = gossip.opened("/meshsub/1.1.0")

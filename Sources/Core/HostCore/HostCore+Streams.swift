@@ -11,7 +11,11 @@ extension HostCore {
     guard let link = links[stream.connection], !link.isClosing else { return outputs.append(.reset(stream)) }
     func set(_ role: Link.StreamRole) { links[stream.connection]?.streams[stream.stream] = role }
     switch name {
-    case HostProtocols.ping: set(.pingAnswerer)
+    case HostProtocols.ping:
+      guard isWithin(link.rates.takePing(now: now), link.peer, now, &outputs) else {
+        return outputs.append(.reset(stream, code: .rateLimited))
+      }
+      set(.pingAnswerer)
     case HostProtocols.identify:
       guard mayAsk(stream, name, now, &outputs) else { return }
       set(.identifyAnswerer)
@@ -24,13 +28,14 @@ extension HostCore {
       }
       guard mayAsk(stream, name, now, &outputs) else { return }
       set(.identifyPush(collected: [], messages: 0))
-    case HostProtocols.goodbye: set(.goodbye)
+    case HostProtocols.goodbye: if mayAsk(stream, name, now, &outputs) { set(.goodbye) }
     default:
       guard link.isActive || configuration.introductionProtocols.contains(name) else {
         // Nothing but the introduction is served before the introduction.
         return outputs.append(.reset(stream, code: .gated))
       }
       if let version = GossipProtocol(name: name.name), configuration.gossip != nil {
+        guard mayAsk(stream, name, now, &outputs) else { return }
         set(.gossipIn)
         connectGossip(stream.connection, speaking: version, now, &outputs)
       } else if name == kademliaState?.name {

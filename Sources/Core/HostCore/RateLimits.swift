@@ -25,7 +25,7 @@ public struct RateLimits: Sendable {
 
   /// Messages on all request protocols together, identify among them (seed S4). Default 100 a second and 200 at once.
   public var peer = Rate(perSecond: 100, burst: 200)
-  /// Protocols with a limit of their own below that. Default none.
+  /// Protocols with a limit of their own below that. Default none for a host; a node has some for its chain's.
   public var protocols: [ProtocolID: Rate] = [:]
   /// Pings. Default 1,000 a second and 2,000 at once: one costs some microseconds, and people measure with them.
   public var ping = Rate(perSecond: 1_000, burst: 2_000)

@@ -155,6 +155,14 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       return String(parts[1])
     }
 
+    /// What one peer may ask and is asked: an answer with blocks or transactions may have 8 MiB.
+    var rates: [ProtocolID: RateLimits.Rate] {
+      [
+        status: .init(perSecond: 10, burst: 20), blocks: .init(perSecond: 50, burst: 100),
+        transactions: .init(perSecond: 25, burst: 50),
+      ]
+    }
+
     /// Makes the names.
     public init(network: String, partition: String) {
       status = ProtocolID("/starling/\(network)/\(Self.statusSuffix)")
@@ -195,6 +203,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     var hostConfiguration = configuration.host
     hostConfiguration.peering.introductionRequired = true
     hostConfiguration.introductionProtocols = [protocols.status]
+    hostConfiguration.rates.protocols.merge(protocols.rates) { given, _ in given }
     let blockBytes = genesis.limits.blockBytes
     hostConfiguration.gossip?.maximumRPCBytes = min(Self.answerMaximumBytes, max(1 << 20, 2 * blockBytes))
     var generator = SeededGenerator(seed: seed)
