@@ -52,6 +52,29 @@ import Wire
     #expect(bench.nextDial(by: 1e6) != nil)
   }
 
+  /// A live peer that is full, and so closes before the handshake or says so after it, keeps its row however often it refuses. It is dialled
+  /// less and less.
+  @Test(arguments: [DialFailure.turnedAway("it may be full"), .goodbye(Reason(.tooManyPeers))])
+  func refusalsKeepTheRow(failure: DialFailure) throws {
+    var bench = Bench(local: 5)
+    var book = TestBook()
+    bench.send(.accepted(.inbound(1), remote: publicAddress(7)))
+    bench.send(.proven(.inbound(1), peer(7), remote: publicAddress(7), setUpTime: .zero))
+    var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    book.apply(bench.prove(dial, 9))
+    book.apply(bench.send(.closed(dial.id, .remoteClosed), at: 100))
+    for _ in 1...12 {
+      let next = bench.nextDial(by: 1e6)
+      dial = try #require(next)
+      book.apply(bench.send(.dialFailed(dial.id, failure)))
+    }
+    #expect(book.peers == 1 && bench.machine.known[.peer(peer(9))]?.failures == 0)
+    #expect(bench.machine.known[.peer(peer(9))]?.streak == 12)
+    #expect(bench.machine.score(of: peer(9), now: bench.now) == 0)
+    #expect(bench.machine.reasonCounts.dialsFailed[failure.kind] == 12)
+    #expect(bench.machine.explain(peer(9), now: bench.now).contains { $0.contains("failed: \(failure)") })
+  }
+
   /// The node's own network is down: timeouts without any link do not empty the book.
   @Test func outageKeepsTheBook() throws {
     var bench = Bench(local: 5)
