@@ -89,6 +89,32 @@ import Wire
     #expect(book.peers == 1)
   }
 
+  /// The same while links look alive, as they do for minutes after the line is cut: nobody's count grows until something is heard again.
+  @Test func silentLinksKeepTheBook() throws {
+    var bench = Bench(local: 5) { $0.pingInterval = .seconds(1_000_000) }
+    var book = TestBook()
+    var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    book.apply(bench.prove(dial, 9))
+    let other = bench.enter(7, from: "/ip4/60.0.0.1/tcp/5").id
+    book.apply(bench.send(.closed(dial.id, .transport("down"))))
+    func failures() -> Int? { bench.machine.known[.peer(peer(9))]?.failures }
+    for _ in 1...6 {
+      let next = bench.nextDial(by: 1e6)
+      dial = try #require(next)
+      bench.now += .seconds(1)
+      book.apply(bench.send(.dialFailed(dial.id, .timedOut)))
+      #expect(bench.machine.counts.active == 1 && failures() == 0)
+    }
+    #expect(book.peers == 1)
+    // Something comes while the dial is under way: now the peer is to blame.
+    let next = bench.nextDial(by: 1e6)
+    dial = try #require(next)
+    bench.now += .seconds(1)
+    bench.send(.useful(peer(7), .block))
+    bench.send(.dialFailed(dial.id, .timedOut))
+    #expect(bench.machine.link(of: peer(7)) == other && failures() == 1)
+  }
+
   @Test func unreadableRowsAreSetAside() {
     let good = PeerRow(peer: peer(9), addresses: [.init(bytes: publicAddress(1).bytes, lastSuccess: 7)], failures: 2, score: 3, scoredAt: 9)
     var book: [(key: [UInt8], value: [UInt8])] = [(good.key, good.value)]

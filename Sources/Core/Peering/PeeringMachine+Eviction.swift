@@ -5,6 +5,7 @@ extension PeeringMachine {
   /// A peer sent something that the chain took and had not had.
   mutating func noteUse(_ peer: PeerID, _ use: PeerUse, _ now: Instant) {
     guard let id = linkOfPeer[peer] else { return }
+    lineProvenAt = now
     switch use {
     case .block: links[id]?.lastBlock = now
     case .transaction: links[id]?.lastTransaction = now

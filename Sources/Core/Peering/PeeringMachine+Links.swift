@@ -85,6 +85,7 @@ extension PeeringMachine {
       return
     }
     if link.direction == .inbound { link.address = remote }
+    lineProvenAt = now
     link.target = nameTarget(of: link, peer, now)
     link.peer = peer
     link.provenAt = now

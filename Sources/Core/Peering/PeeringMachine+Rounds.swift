@@ -96,8 +96,10 @@ extension PeeringMachine {
 
   mutating func dialFailed(_ id: ConnectionID, _ failure: DialFailure, _ now: Instant, _ outputs: inout [Output]) {
     guard links[id]?.state == .dialling, let link = takeOut(id), let target = link.target else { return }
-    // With no link at all, a timeout says as much about our own network as about the peer: an outage must not empty the book.
-    let counts = !failure.isRefusal && (failure.provesOwnNetwork || activeCount > 0)
+    // Unless something was heard from anybody meanwhile, a timeout says as much about our own network as about the peer: an outage must not
+    // empty the book, and links may look alive long after it began.
+    let isLineUp = activeCount > 0 && !isOwnFaultSuspected && lineProvenAt > link.since
+    let counts = !failure.isRefusal && (failure.provesOwnNetwork || isLineUp)
     book.dialled(BookItem(target, link.address), hasFailed: true, counts: counts, at: BookSeconds(at: now))
     rounds[target]?.attempts.removeAll { $0 == id }
     if counts { rounds[target]?.counts = true }

@@ -127,6 +127,8 @@ public struct PeeringMachine: Sendable {
   /// When the next address of a round is due.
   var roundDeadline = Instant.distantFuture
   var banDeadline = Instant.distantFuture
+  /// When something last came from anybody: a proof, a pong, something useful.
+  var lineProvenAt = Instant.zero
   var ownFaultSaid: Instant?
   var isOwnFaultSuspected = false
   /// Whether a silent link was given up for a dial that finds out whose fault it is.
