@@ -219,7 +219,7 @@ import Wire
       bench.prove(dial, UInt64(100) + UInt64(heard.firstIndex { $0.address == dial.address } ?? index))
     }
     #expect(bench.machine.counts.active == 8)
-    let kept = (0..<20).map { PeerAddress(peer: peer(UInt64(1_000 + $0)), address: publicAddress($0, port: 5_000)) }
+    let kept = (0..<8).map { PeerAddress(peer: peer(UInt64(1_000 + $0)), address: publicAddress($0, port: 5_000)) }
     #expect(bench.send(.learned(kept, .bootstrap)).dials.count == 8, "must-keep peers have the room up to the maximum of 16")
     #expect(bench.machine.counts.outbound == 16)
     let refused = bench.send(.dial(PeerAddress(peer: peer(5_000), address: publicAddress(50, port: 7)), keep: false))

@@ -130,6 +130,54 @@ import Wire
     #expect(bench.machine.counts.active == 10)
   }
 
+  /// A must-keep peer gets its slot although others hold all for opened links: one of them ends for it. Until it is linked the slot is kept
+  /// free, but no further link ends for a peer that does not answer.
+  @Test func mustKeepPeersGetAnOpenedSlot() throws {
+    var bench = Bench(local: 5) {
+      $0.outboundMinimum = 0
+      $0.outboundMaximum = 2
+    }
+    for number in UInt64(11)...14 {
+      bench.send(.learned([PeerAddress(peer: peer(number), address: publicAddress(Int(number)))], .discovery))
+    }
+    for number in UInt64(11)...12 { bench.prove(bench.send(.reach(peer(number))).dials[0], number) }
+    #expect(bench.machine.reach(of: peer(13), now: bench.now) == .noSlot)
+    let kept = [PeerAddress(peer: peer(99), address: publicAddress(99))]
+    let outputs = bench.send(.learned(kept, .bootstrap), at: 5)
+    #expect(outputs.closed.map(\.code) == [.evicted] && outputs.dials.map(\.address) == [publicAddress(99)])
+    bench.prove(outputs.dials[0], 99)
+    var dial = bench.send(.closed(outputs.dials[0].id, .remoteClosed), at: 100).dials.first ?? bench.nextDial(by: 1e4)!
+    for _ in 1...5 {
+      #expect(bench.send(.dialFailed(dial.id, .refused)).closed.isEmpty)
+      #expect(bench.machine.counts.active == 1 && bench.machine.reach(of: peer(13), now: bench.now) == .noSlot)
+      let next = bench.nextDial(by: 1e4)
+      dial = try #require(next)
+      #expect(dial.address == publicAddress(99))
+    }
+    bench.prove(dial, 99)
+    #expect(bench.machine.isActive(peer(99)) && bench.machine.counts.active == 2)
+  }
+
+  /// The same in a house full of accepted links.
+  @Test func mustKeepPeersGetASlotOfAFullHouse() throws {
+    var bench = Bench(local: 5) {
+      $0.totalMaximum = 8
+      $0.outboundMinimum = 0
+    }
+    for number in UInt64(11)...18 { _ = bench.enter(number, from: "/ip4/\(number).0.0.1/tcp/9") }
+    #expect(bench.machine.slots.total == 8)
+    let first = bench.send(.learned([PeerAddress(peer: peer(99), address: publicAddress(99))], .bootstrap), at: 5)
+    #expect(first.closed.map(\.code) == [.evicted] && first.dials.count == 1)
+    bench.prove(first.dials[0], 99)
+    // It goes, and is not dialled for a minute. A newcomer takes an accepted link's place; the peer itself may come in.
+    bench.send(.closed(first.dials[0].id, .goodbye(Reason(.notAllowed))), at: 6)
+    #expect(bench.accept("/ip4/50.0.0.1/tcp/9", seconds: 7).outputs.closed.map(\.code) == [.evicted])
+    #expect(bench.accept("/ip4/51.0.0.1/tcp/9", seconds: 7.5).outputs.closed.map(\.code) == [.tooManyPeers])
+    #expect(bench.machine.slots.total == 7)
+    let ip = try #require(publicAddress(99).ipAddress)
+    #expect(bench.accept("/ip4/\(ip)/tcp/9", seconds: 8).outputs.closed.isEmpty)
+  }
+
   /// One network can't take all handshakes.
   @Test func handshakesOfOneNetwork() {
     var bench = Bench { $0.perIPMaximum = 100 }

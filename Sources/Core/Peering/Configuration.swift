@@ -19,7 +19,7 @@ public struct PeeringConfiguration: Sendable {
   /// Links that this side opens by itself until there are so many. Default 8.
   public var outboundMinimum = 8
   /// The most links and dials in flight that this side opened. Default 16: what is above the minimum is left to must-keep peers
-  /// and operators.
+  /// and operators. A must-keep peer without a link has a slot kept free, and when there is none another link ends for it.
   public var outboundMaximum = 16
   /// The most links in all (`max_peers`), dials in flight and links before their handshake included. Default 50.
   public var totalMaximum = 50

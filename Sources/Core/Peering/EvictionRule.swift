@@ -1,7 +1,7 @@
 import Identity
 import Wire
 
-/// Who leaves a full house for a newcomer (after Bitcoin Core's `node/eviction.cpp`).
+/// Who leaves a full house for a newcomer or a must-keep peer (after Bitcoin Core's `node/eviction.cpp`).
 ///
 /// An attacker can have many addresses, but hardly all of: a network group that a secret favours, the shortest way to us, the newest blocks
 /// and transactions, and the oldest links. Those who are best in one of these are protected; of the rest the youngest of the biggest network
@@ -17,12 +17,12 @@ enum EvictionRule {
   }
 
   /// - Parameters:
-  ///   - candidates: the inbound links that may go.
-  ///   - newcomer: the group of the one who wants in.
-  ///   - sizes: how many inbound links each group has, those that may not go included.
+  ///   - candidates: the links that may go, all of one direction.
+  ///   - newcomer: the group of the one who wants in; `nil` for one who gets his slot whatever his group.
+  ///   - sizes: how many links of that direction each group has, those that may not go included.
   ///   - favour: the keyed rank of a group; the lowest are protected.
   static func choose(
-    _ candidates: [Candidate], newcomer: NetworkGroup, sizes: [NetworkGroup: Int], favour: (NetworkGroup) -> UInt64
+    _ candidates: [Candidate], newcomer: NetworkGroup?, sizes: [NetworkGroup: Int], favour: (NetworkGroup) -> UInt64
   ) -> ConnectionID? {
     var left = candidates.sorted { $0.id < $1.id }
     // In a small house fewer are protected, so that somebody is left.
@@ -46,7 +46,8 @@ enum EvictionRule {
     func youngest(_ links: [Candidate]) -> Candidate? { links.max { ($0.since, $0.id) < ($1.since, $1.id) } }
     let crowds = groups.values.compactMap { links in youngest(links).map { (count: links.count, youngest: $0) } }
     let biggest = crowds.max { ($0.count, $0.youngest.since, $0.youngest.id) < ($1.count, $1.youngest.since, $1.youngest.id) }
-    guard let leaves = biggest?.youngest, sizes[leaves.group] ?? 0 > sizes[newcomer] ?? 0 else { return nil }
+    guard let leaves = biggest?.youngest else { return nil }
+    if let newcomer, sizes[leaves.group] ?? 0 <= sizes[newcomer] ?? 0 { return nil }
     return leaves.id
   }
 }

@@ -45,7 +45,7 @@ extension PeeringMachine {
     if slots.unproven >= configuration.handshakesMaximum && !crowdOutHandshake(for: ip, now, &outputs) {
       return Reason(.busy, "\(slots.unproven) handshakes under way")
     }
-    let reserve = slotsForDials
+    let reserve = slotsForDials(besides: ip)
     // One eviction makes one slot: what is missing for dials is not made up for.
     if slots.total + reserve > configuration.totalMaximum
       || (slots.total + reserve == configuration.totalMaximum && !evict(for: ip, now, &outputs))
@@ -55,10 +55,11 @@ extension PeeringMachine {
     return nil
   }
 
-  /// Slots for our own choice of peers, and one for a feeler, are kept free as long as there is somebody to dial, or accepted links could
-  /// fill the house and end all choice.
-  private var slotsForDials: Int {
-    let missing = max(0, configuration.outboundMinimum - slots.lasting) + (makesFeelers && slots.feelers == 0 ? 1 : 0)
+  /// Slots for our own choice of peers and must-keep ones, and one for a feeler, are kept free as long as there is somebody to dial, or
+  /// accepted links could fill the house and end all choice.
+  private func slotsForDials(besides ip: IPAddress?) -> Int {
+    let lasting = max(configuration.outboundMinimum - slots.lasting, slotsForMustKeep(coming: ip))
+    let missing = lasting + (makesFeelers && slots.feelers == 0 ? 1 : 0)
     // Counting the linked ones is for small books.
     guard missing > 0, book.peerCount < missing + links.count else { return missing }
     // Of one peer a second link may be held.
