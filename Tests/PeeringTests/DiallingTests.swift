@@ -166,6 +166,28 @@ import Wire
     #expect(bench.send(.closed(dial.id, .remoteClosed)).isEmpty)
   }
 
+  /// Whom the node has reason to mistrust is dialled last.
+  @Test(arguments: UInt64(1)...10) func badScoresAreDialledLast(seed: UInt64) {
+    var bench = Bench(local: 5, seed: seed) {
+      $0.outboundMinimum = 1
+      $0.feelerInterval = nil
+    }
+    let link = bench.enter(10, from: "/ip4/60.0.0.1/tcp/1").id
+    for _ in 1...10 { bench.send(.report(peer(10), .late)) }
+    for number in 10...13 as ClosedRange<UInt64> {
+      bench.send(.learned([PeerAddress(peer: peer(number), address: publicAddress(Int(number)))], .discovery))
+    }
+    bench.send(.closed(link, .remoteClosed))
+    var dialled: [Multiaddr] = []
+    var dial = bench.machine.links(now: bench.now).filter { $0.state == .dialling }.map { (id: $0.connection, address: $0.address) }.first
+    bench.now += .seconds(10)
+    while let next = dial, dialled.count < 4 {
+      dialled.append(next.address)
+      dial = bench.send(.dialFailed(next.id, .refused)).dials.first
+    }
+    #expect(dialled.count == 4 && dialled.last == publicAddress(10), "\(dialled)")
+  }
+
   /// A look-up does not wait for the other side's turn, and heeds all else.
   @Test func lookUps() {
     var bench = Bench(local: 5) {

@@ -34,6 +34,16 @@ import Wire
     #expect(evicted(house { if $0 >= 31 { $1.roundTrip = .milliseconds($0 == 35 ? 9 : 1) } }) == 35)
   }
 
+  /// The worst score goes first, before anything protects it and whoever wants in.
+  @Test func badScoresGoFirst() {
+    let links = house {
+      if $0 == 0 { $1.badScore = 9 }
+      if $0 == 1 { ($1.badScore, $1.lastBlock, $1.roundTrip) = (11, at(100), .milliseconds(1)) }
+    }
+    #expect(evicted(links) == 1)
+    #expect(evicted(links, newcomer: 1_005) == 1)
+  }
+
   /// The biggest network loses its youngest, although others are younger.
   @Test func biggestGroup() {
     #expect(evicted(house { if (25...29).contains($0) { $1.group = .v4(7) } }) == 29)
@@ -112,6 +122,19 @@ import Wire
     #expect(bench.accept("/ip4/98.1.0.1/tcp/9").outputs.closed.map(\.code) == [.tooManyPeers])
     bench.now = bench.now + .seconds(1)
     #expect(bench.accept("/ip4/98.1.0.1/tcp/9").outputs.closed.map(\.code) == [.evicted])
+  }
+
+  /// A peer that is late again and again, although it came first and serves blocks, is the one that makes room.
+  @Test func latePeersGoFirst() {
+    var bench = Bench { $0.acceptsPerSecond = 1_000 }
+    for number in UInt64(1)...50 { _ = bench.enter(number, from: "/ip4/\(20 + number).9.0.1/tcp/9") }
+    let late = bench.machine.link(of: peer(1))
+    bench.send(.useful(peer(1), .block), at: 5)
+    for _ in 1...8 { bench.send(.report(peer(1), .late)) }
+    #expect(bench.accept("/ip4/99.1.0.1/tcp/9").outputs.closed.first?.id != late)
+    for _ in 1...2 { bench.send(.report(peer(1), .late), at: 7) }
+    let outputs = bench.accept("/ip4/98.1.0.1/tcp/9").outputs
+    #expect(outputs.closed.map(\.id) == [late] && outputs.closed.map(\.code) == [.evicted])
   }
 
   /// Must-keep peers, dialled links and links of unknown peers are not evicted.

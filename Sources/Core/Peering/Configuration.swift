@@ -147,6 +147,9 @@ public struct PeeringConfiguration: Sendable {
   public var neighboursMaximum = 4
   /// The time in which a score halves. Default 10 min.
   public var scoreHalfLife = Duration.seconds(600)
+  /// The score from which a peer is the first to leave a full house, whatever else speaks for it, and is dialled only when nobody else can
+  /// be. Default 9, half of ``disconnectScore``: nine late answers within some minutes, or one broken rule.
+  public var evictFirstScore = 9.0
   /// The score at which a peer is disconnected. Default 18: two offences of weight 10 within a minute and a half, less what has decayed.
   public var disconnectScore = 18.0
   /// The score at which a peer is banned. Default 45: two of weight 25 within a minute and a half.

@@ -5,7 +5,8 @@ import Wire
 ///
 /// An attacker can have many addresses, but hardly all of: a network group that a secret favours, the shortest way to us, the newest blocks
 /// and transactions, and the oldest links. Those who are best in one of these are protected; of the rest the youngest of the biggest network
-/// group goes, and only for a newcomer of a smaller group: a crowd can't push others out by coming again and again.
+/// group goes, and only for a newcomer of a smaller group: a crowd can't push others out by coming again and again. A link of a peer with a bad
+/// score goes before all that, for anybody.
 enum EvictionRule {
   struct Candidate: Hashable {
     var id: ConnectionID
@@ -14,6 +15,8 @@ enum EvictionRule {
     var lastBlock: Instant?
     var lastTransaction: Instant?
     var since: Instant
+    /// The peer's score where it is bad; 0 otherwise.
+    var badScore = 0.0
   }
 
   /// - Parameters:
@@ -24,6 +27,8 @@ enum EvictionRule {
   static func choose(
     _ candidates: [Candidate], newcomer: NetworkGroup?, sizes: [NetworkGroup: Int], favour: (NetworkGroup) -> UInt64
   ) -> ConnectionID? {
+    let worst = candidates.max { ($0.badScore, $0.since, $0.id) < ($1.badScore, $1.since, $1.id) }
+    if let worst, worst.badScore > 0 { return worst.id }
     var left = candidates.sorted { $0.id < $1.id }
     // In a small house fewer are protected, so that somebody is left.
     let (fourth, eighth) = (min(8, left.count / 4), min(4, left.count / 8))

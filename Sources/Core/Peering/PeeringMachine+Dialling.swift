@@ -53,7 +53,7 @@ extension PeeringMachine {
     }
     while isShort && canDialOthers, let peer = anchorsToDial.first {
       anchorsToDial.removeFirst()
-      if book.contains(.peer(peer)), isFree(.peer(peer), now), dueTime(.peer(peer), now) <= now {
+      if book.contains(.peer(peer)), isFree(.peer(peer), now), badScore(of: .peer(peer), now) == 0, dueTime(.peer(peer), now) <= now {
         beginRound(.peer(peer), cause: .anchor, now, &outputs)
       }
     }
@@ -166,7 +166,7 @@ extension PeeringMachine {
 
   /// Of a random sample one that is due, that no outbound link's network group holds and that its failures do not put behind: of the first
   /// two the one that has answered for longer, because an attacker's addresses are all new. Where there is none such, failures count less
-  /// than groups.
+  /// than groups, and groups less than a bad score.
   private mutating func best(
     of list: AddressBook.List, _ groups: Set<NetworkGroup>, _ now: Instant, _ next: inout Instant
   ) -> DialTarget? {
@@ -185,7 +185,7 @@ extension PeeringMachine {
       let group = book.endpoint(of: id).ip.flatMap { book.groups.group(of: $0) }
       let isCrowded = group.map { groups.contains($0) } ?? false
       let isBehind = generator.unit() >= book.chance(book.records[id], seconds)
-      let rank = (isCrowded ? 2 : 0) + (isBehind ? 1 : 0)
+      let rank = (badScore(of: target, now) > 0 ? 4 : 0) + (isCrowded ? 2 : 0) + (isBehind ? 1 : 0)
       if rank == 0 {
         let since = book.records[id].firstSucceeded
         guard let other = good else {

@@ -38,8 +38,7 @@ extension PeeringMachine {
     let candidates = those.filter(mayGo).map { link in
       EvictionRule.Candidate(
         id: link.id, group: crowd(of: link.ip), roundTrip: link.roundTrip?.smoothed, lastBlock: link.lastBlock,
-        lastTransaction: link.lastTransaction,
-        since: link.provenAt)
+        lastTransaction: link.lastTransaction, since: link.provenAt, badScore: link.peer.map { badScore(of: .peer($0), now) } ?? 0)
     }
     let book = book
     let chosen = EvictionRule.choose(candidates, newcomer: newcomer, sizes: sizes) { book.nonce($0.number) }
@@ -47,6 +46,12 @@ extension PeeringMachine {
     nextEviction = now + configuration.evictionPause
     close(chosen, Reason(.evicted, detail), now, &outputs)
     return true
+  }
+
+  /// A target's score where it is so bad that others are better; 0 otherwise.
+  func badScore(of target: DialTarget, _ now: Instant) -> Double {
+    let score = known[target]?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0
+    return score >= configuration.evictFirstScore ? score : 0
   }
 
   /// A link that is not in use yet has little time to become so; ending it then would look like a fault of the introduction.

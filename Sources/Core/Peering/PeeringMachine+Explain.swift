@@ -65,7 +65,9 @@ extension PeeringMachine {
     }
     let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
     if score >= 1 {
-      lines.append("Score \(Int(score)): disconnected at \(Int(configuration.disconnectScore)), banned at \(Int(configuration.banScore)).")
+      let rank = score >= configuration.evictFirstScore ? "the first to leave a full house, " : ""
+      let (end, ban) = (Int(configuration.disconnectScore), Int(configuration.banScore))
+      lines.append("Score \(Int(score)): \(rank)disconnected at \(end), banned at \(ban).")
     }
     guard entry.link == nil else { return lines }
     if addresses.isEmpty { lines.append("Not dialled: no address is known.") }
