@@ -285,6 +285,46 @@ import Wire
     #expect((1...4).map { strict.accept("/ip4/127.0.0.1/tcp/\($0)").outputs.closed.first?.code } == [nil, nil, nil, .tooManyFromIP])
   }
 
+  /// Whoever has one address and many ports does not get all outbound links, nor all of them beside accepted ones. Loopback is exempt as at
+  /// the accept, and so are must-keep peers; an operator is told why.
+  @Test func perIPAndSubnetOfDials() {
+    func peers(_ ip: String) -> [PeerAddress] {
+      (0..<12).map { PeerAddress(peer: peer(UInt64(100 + $0)), address: address("/ip4/\(ip)/tcp/\(4_000 + $0)")) }
+    }
+    var bench = Bench(local: 5)
+    _ = bench.accept("/ip4/20.0.0.1/tcp/9")
+    #expect(bench.send(.learned(peers("20.0.0.1"), .discovery)).dials.count == 2)
+    #expect(bench.machine.reach(of: peer(111), now: bench.now) == .unreachable)
+    #expect(bench.machine.explain(peer(111), now: bench.now).contains("Not dialled: too-many-from-ip (3 links per IP address)."))
+    let refused = bench.send(.dial(PeerAddress(peer: peer(300), address: address("/ip4/20.0.0.1/tcp/1")), keep: false)).events
+    #expect(refused == [.dialRefused(peer(300), address("/ip4/20.0.0.1/tcp/1"), Reason(.tooManyFromIP, "3 links per IP address"))])
+    #expect(bench.send(.dial(PeerAddress(peer: peer(300), address: address("/ip4/20.0.0.1/tcp/1")), keep: true)).dials.count == 1)
+    // As soon as one fails the next has its turn.
+    let dial = bench.machine.links(now: bench.now).first { $0.state == .dialling && $0.cause != .mustKeep }!
+    #expect(bench.send(.closed(.inbound(1), .remoteClosed)).dials.isEmpty)
+    #expect(bench.send(.dialFailed(dial.connection, .refused)).dials.count == 1)
+
+    var narrow = Bench(local: 5) { $0.perSubnetMaximum = 2 }
+    let neighbours = (1...5).map { PeerAddress(peer: peer(UInt64(100 + $0)), address: address("/ip4/20.0.0.\($0)/tcp/4001")) }
+    #expect(narrow.send(.learned(neighbours, .discovery)).dials.count == 2)
+    var local = Bench(local: 5) { $0.allowsPrivateAddresses = true }
+    #expect(local.send(.learned(peers("127.0.0.1"), .discovery)).dials.count == 8)
+    var strict = Bench(local: 5) {
+      $0.allowsPrivateAddresses = true
+      $0.exemptsLoopback = false
+    }
+    #expect(strict.send(.learned(peers("127.0.0.1"), .discovery)).dials.count == 3)
+  }
+
+  /// All ports of one peer at one address are tried, as one dial.
+  @Test func aPeerWithManyPortsIsOneDial() {
+    var bench = Bench(local: 5)
+    let ports = (1...6).map { PeerAddress(peer: peer(9), address: address("/ip4/20.0.0.1/tcp/\($0)")) }
+    var dials = bench.send(.learned(ports, .discovery)).dials.count
+    dials += bench.run(to: 2.9).outputs.dials.count
+    #expect(dials == 6)
+  }
+
   @Test func handshakeBudget() {
     var bench = Bench { $0.handshakesMaximum = 4 }
     let codes = (1...5).map { bench.accept("/ip4/127.0.0.1/tcp/\($0)").outputs.closed.first?.code }

@@ -23,9 +23,9 @@ public struct PeeringConfiguration: Sendable {
   public var outboundMaximum = 16
   /// The most links in all (`max_peers`), dials in flight and links before their handshake included. Default 50.
   public var totalMaximum = 50
-  /// The most links with one IP address. Default 3.
+  /// The most links with one IP address, whoever opens them; must-keep peers are dialled beyond that. Default 3.
   public var perIPMaximum = 3
-  /// The most links with one /24 (IPv4) or /48 (IPv6) of the public Internet; private networks are one site anyway. Default 24.
+  /// The same with one /24 (IPv4) or /48 (IPv6) of the public Internet; private networks are one site anyway. Default 24.
   public var perSubnetMaximum = 24
   /// Whether loopback is exempt from ``perIPMaximum``, so that a cluster runs on one machine. Default yes.
   public var exemptsLoopback = true

@@ -83,14 +83,14 @@ extension PeeringMachine {
   func isFree(_ target: DialTarget, _ now: Instant) -> Bool {
     if known[target]?.link != nil || isAddressLinked(target) { return false }
     if let peer = target.peer, linkOfPeer[peer] != nil || heldOfPeer[peer] != nil { return false }
-    if bans.count == 0 && configuration.allowed == nil { return book.contains(target) }
-    return !dialOrder(target).allSatisfy { isBarred(target, $0, now) }
+    return book.ids(of: target).contains { !isBarred(target, book.endpoint(of: $0).ip?.unmapped, now) }
   }
 
-  /// Whether an address must not be dialled: by a ban, or because a private network would refuse who is expected there.
-  func isBarred(_ target: DialTarget, _ address: Multiaddr, _ now: Instant) -> Bool {
-    let ip = AddressFacts(address).ip
+  /// Whether an address must not be dialled: by a ban, because a private network would refuse who is expected there, or because there are
+  /// enough links with it. Must-keep peers are dialled however many there are.
+  func isBarred(_ target: DialTarget, _ ip: IPAddress?, _ now: Instant) -> Bool {
     if let peer = target.peer, !isAllowed(peer, ip) { return true }
+    if let ip, known[target]?.role != .keep, crowdFault(ip, besides: rounds[target]?.attempts ?? []) != nil { return true }
     return bans.ban(peer: target.peer, ip: ip, now: now) != nil
   }
 
@@ -252,6 +252,10 @@ extension PeeringMachine {
     if peer == localPeer || ownAddresses.contains(address) || selfAddresses.contains(address) { refusal = Reason(.selfConnection) }
     if let ban = bans.ban(peer: peer, ip: facts.ip, now: now) { refusal = Reason(.banned, ban.detail) }
     if let peer, !isAllowed(peer, facts.ip) { refusal = Reason(.notAllowed, "not on the list of a private network") }
+    let named = peer.map(DialTarget.peer) ?? answered(at: address) ?? .address(address)
+    if !keep, known[named]?.role != .keep, known[named]?.link == nil, let ip = facts.ip {
+      refusal = refusal ?? crowdFault(ip, besides: [])
+    }
     if let refusal {
       emit(.dialRefused(peer, address, refusal), now, &outputs)
       return refusal

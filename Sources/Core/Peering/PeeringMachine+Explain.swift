@@ -71,6 +71,8 @@ extension PeeringMachine {
     }
     guard entry.link == nil else { return lines }
     if addresses.isEmpty { lines.append("Not dialled: no address is known.") }
+    let crowded = addresses.compactMap { AddressFacts($0).ip.flatMap { crowdFault($0, besides: []) } }
+    if entry.role != .keep, let fault = crowded.first, crowded.count == addresses.count { lines.append("Not dialled: \(fault).") }
     if entry.notBefore > now {
       lines.append(
         "Not dialled for another \(PeeringMachine.text(entry.notBefore - now)): back-off after \(max(entry.streak, entry.shortLives)) failures."

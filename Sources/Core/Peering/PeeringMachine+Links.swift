@@ -26,13 +26,8 @@ extension PeeringMachine {
   private mutating func admissionFault(_ ip: IPAddress?, _ now: Instant, _ outputs: inout [Output]) -> Reason? {
     if isStopping { return Reason(.shutdown) }
     if let ban = bans.ban(peer: nil, ip: ip, now: now) { return Reason(.banned, ban.detail) }
+    if let ip, let fault = crowdFault(ip, besides: []) { return fault }
     if let ip, !(configuration.exemptsLoopback && ip.isLoopback) {
-      if slots.byIP[ip] ?? 0 >= configuration.perIPMaximum {
-        return Reason(.tooManyFromIP, "\(configuration.perIPMaximum) links per IP address")
-      }
-      if ip.isRoutable, slots.bySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.perSubnetMaximum {
-        return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
-      }
       if misdeeds.available(ip, now: now) < 1 { return Reason(.lowScore, "peers at that address did wrong") }
       if slots.unprovenByIP[ip] ?? 0 >= configuration.handshakesPerIPMaximum {
         return Reason(.busy, "\(configuration.handshakesPerIPMaximum) handshakes under way with that address")
@@ -51,6 +46,23 @@ extension PeeringMachine {
       || (slots.total + reserve == configuration.totalMaximum && !evict(for: ip, now, &outputs))
     {
       return Reason(.tooManyPeers, "\(slots.total) of \(configuration.totalMaximum) slots taken, \(reserve) kept for dials")
+    }
+    return nil
+  }
+
+  /// Why one more link with this address, whoever opens it, would be one too many. The attempts of the peer's own dial are not counted:
+  /// at most one of them stays.
+  func crowdFault(_ ip: IPAddress, besides attempts: [ConnectionID]) -> Reason? {
+    if configuration.exemptsLoopback && ip.isLoopback { return nil }
+    let subnet = AddressFacts.subnet(of: ip)
+    func others(_ count: Int?, _ isMeant: (IPAddress) -> Bool) -> Int {
+      (count ?? 0) - attempts.count { links[$0]?.ip.map(isMeant) ?? false }
+    }
+    if others(slots.byIP[ip], { $0 == ip }) >= configuration.perIPMaximum {
+      return Reason(.tooManyFromIP, "\(configuration.perIPMaximum) links per IP address")
+    }
+    if ip.isRoutable, others(slots.bySubnet[subnet], { AddressFacts.subnet(of: $0) == subnet }) >= configuration.perSubnetMaximum {
+      return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
     }
     return nil
   }

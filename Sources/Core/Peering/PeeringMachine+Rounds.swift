@@ -11,7 +11,7 @@ extension PeeringMachine {
     precondition(canDial, "a dial without a slot")
     var order = dialOrder(target)
     if let first { order = [first] + order.filter { $0 != first } }
-    order.removeAll { isBarred(target, $0, now) }
+    order.removeAll { isBarred(target, AddressFacts($0).ip, now) }
     guard !order.isEmpty else { return }
     takeInHand(target, now)
     let origin = origin(of: target)
@@ -73,7 +73,7 @@ extension PeeringMachine {
     // While the peer's own link is held, only what is under way may come before it.
     let isHeld = target.peer.map { heldOfPeer[$0] != nil } ?? false
     if isHeld || isStopping || now >= round.connectBy { round.waiting = [] }
-    round.waiting.removeAll { isBarred(target, $0, now) }
+    round.waiting.removeAll { isBarred(target, AddressFacts($0).ip, now) }
     round.nextStart = .distantFuture
     rounds[target] = round
     return !round.waiting.isEmpty
