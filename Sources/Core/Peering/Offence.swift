@@ -68,6 +68,9 @@ struct Score: Hashable, Sendable {
     return value / Double(1 << whole) * (1 - (elapsed - Double(whole)) / 2)
   }
 
+  /// The wall clock went forward by `step` beside the machine's: the score is so much older.
+  mutating func move(by step: Duration, now: Instant) { since = min(now, since - step) }
+
   /// Adds an offence and returns the new score.
   mutating func add(_ offence: Offence, at now: Instant, halfLife: Duration) -> Double {
     let present = self.value(at: now, halfLife: halfLife)

@@ -44,6 +44,8 @@ public struct PeeringMachine: Sendable {
     case ban(BanSubject, for: Duration?, String)
     /// Lift a ban.
     case unban(BanSubject)
+    /// The wall clock was read again.
+    case clock(WallClock)
     /// An operator asks for something; ``Output/operated(_:_:)`` answers in this turn.
     case operate(OperationID, OperatorCommand)
     /// Close everything with goodbye and take no more. Final.
@@ -78,7 +80,7 @@ public struct PeeringMachine: Sendable {
   /// The settings.
   public let configuration: PeeringConfiguration
 
-  let clock: WallClock
+  var clock: WallClock
   var generator: SeededGenerator
   var known = KnownTable()
   var book: AddressBook
@@ -213,6 +215,7 @@ public struct PeeringMachine: Sendable {
     case .ban(let subject, let duration, let detail): ban(subject, duration, detail, isOperators: true, now, &outputs)
     case .unban(let subject): unban(subject, now, &outputs)
     case .operate(let id, let command): outputs.append(.operated(id, operate(command, now, &outputs)))
+    case .clock(let clock): setClock(clock, now)
     case .stop: stop(now, &outputs)
     case .timerFired: break
     }
