@@ -260,6 +260,20 @@ import Wire
     #expect(bench.machine.explain(peer(3), now: at(80)).count == 1)
   }
 
+  /// What stood against somebody at the peer's address before he could prove who he is belongs to the peer's story; others' refusals don't.
+  @Test func explainsRefusalsAtTheDoor() {
+    var bench = Bench(local: 5) { $0.outboundMinimum = 0 }
+    bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery))
+    bench.send(.ban(.network(IPNetwork("20.0.0.0/8")!), for: nil, "noise"))
+    _ = bench.accept("/ip4/20.0.0.1/tcp/7777", seconds: 3)
+    let ip = publicAddress(1).ipAddress!
+    bench.send(.unban(.network(IPNetwork("20.0.0.0/8")!)))
+    bench.send(.ban(.network(IPNetwork(ip, prefixLength: 32)), for: nil, "noise"))
+    _ = bench.accept("/ip4/\(ip)/tcp/8888", seconds: 5)
+    let text = bench.machine.explain(peer(9), now: at(10)).joined(separator: "\n")
+    #expect(text.contains("from /ip4/\(ip)/tcp/8888 refused: banned (noise)") && !text.contains("7777"), "\(text)")
+  }
+
   @Test func reasonCodec() throws {
     for code in Reason.Code.known {
       let reason = Reason(code, "détail")

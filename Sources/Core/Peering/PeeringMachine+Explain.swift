@@ -8,15 +8,17 @@ extension PeeringMachine {
   /// What is known of a peer and what was decided about it. O(history).
   public func story(of peer: PeerID, now: Instant) -> PeerStory {
     let ips = knownIPs(of: peer)
-    let steps = history.events.filter { $0.event.peer == peer || isAboutNetwork($0.event, of: ips) }.map { at, event in
+    let steps = history.events.filter { $0.event.peer == peer || isAboutAddress($0.event, of: ips) }.map { at, event in
       PeerStory.Step(time: clock.time(at: at), ago: now - at, event: event)
     }
     return PeerStory(peer: peer, present: present(peer, ips, now), steps: steps)
   }
 
-  /// Whether a network that one of the addresses lies in was banned, or is no longer.
-  private func isAboutNetwork(_ event: PeeringEvent, of ips: [IPAddress]) -> Bool {
+  /// Whether a network that one of the addresses lies in was banned, or is no longer; or whether somebody at one of them was refused before
+  /// he had proven who he is, which may have been the peer.
+  private func isAboutAddress(_ event: PeeringEvent, of ips: [IPAddress]) -> Bool {
     switch event {
+    case .refused(_, let remote, _): AddressFacts(remote).ip.map { ips.contains($0) } ?? false
     case .banned(.network(let network), _, _), .unbanned(.network(let network)): ips.contains { network.contains($0) }
     default: false
     }
