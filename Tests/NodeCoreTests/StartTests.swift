@@ -76,5 +76,11 @@ import Wire
       if case .work(let id, let work) = output { send(.workDone(id, work.run(crypto: crypto)), .zero + .seconds(10)) }
     }
     #expect(stored.count >= 2, "an accepted transaction is stored")
+    // The wall clock reaches all parts: a ban of a minute is over after one asleep.
+    let now = Instant.zero + .seconds(10)
+    send(.host(.command(.ban(.peer(user.peerID), for: .seconds(60), "x"))), now)
+    #expect(core.host.peering.bans(now: now).count == 1)
+    send(.clock(WallClock(now: now, wall: genesis.time + .seconds(71))), now)
+    #expect(core.host.peering.bans(now: now).isEmpty)
   }
 }

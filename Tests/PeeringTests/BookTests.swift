@@ -52,6 +52,29 @@ import Wire
     #expect(bench.nextDial(by: 1e6) != nil)
   }
 
+  /// A live peer that is full, and so closes before the handshake or says so after it, keeps its row however often it refuses. It is dialled
+  /// less and less.
+  @Test(arguments: [DialFailure.turnedAway("it may be full"), .goodbye(Reason(.tooManyPeers))])
+  func refusalsKeepTheRow(failure: DialFailure) throws {
+    var bench = Bench(local: 5)
+    var book = TestBook()
+    bench.send(.accepted(.inbound(1), remote: publicAddress(7)))
+    bench.send(.proven(.inbound(1), peer(7), remote: publicAddress(7), setUpTime: .zero))
+    var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    book.apply(bench.prove(dial, 9))
+    book.apply(bench.send(.closed(dial.id, .remoteClosed), at: 100))
+    for _ in 1...12 {
+      let next = bench.nextDial(by: 1e6)
+      dial = try #require(next)
+      book.apply(bench.send(.dialFailed(dial.id, failure)))
+    }
+    #expect(book.peers == 1 && bench.machine.known[.peer(peer(9))]?.failures == 0)
+    #expect(bench.machine.known[.peer(peer(9))]?.streak == 12)
+    #expect(bench.machine.score(of: peer(9), now: bench.now) == 0)
+    #expect(bench.machine.reasonCounts.dialsFailed[failure.kind] == 12)
+    #expect(bench.machine.explain(peer(9), now: bench.now).contains { $0.contains("failed: \(failure)") })
+  }
+
   /// The node's own network is down: timeouts without any link do not empty the book.
   @Test func outageKeepsTheBook() throws {
     var bench = Bench(local: 5)
@@ -64,6 +87,32 @@ import Wire
       book.apply(bench.send(.dialFailed(try #require(next).id, .unreachable)))
     }
     #expect(book.peers == 1)
+  }
+
+  /// The same while links look alive, as they do for minutes after the line is cut: nobody's count grows until something is heard again.
+  @Test func silentLinksKeepTheBook() throws {
+    var bench = Bench(local: 5) { $0.pingInterval = .seconds(1_000_000) }
+    var book = TestBook()
+    var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    book.apply(bench.prove(dial, 9))
+    let other = bench.enter(7, from: "/ip4/60.0.0.1/tcp/5").id
+    book.apply(bench.send(.closed(dial.id, .transport("down"))))
+    func failures() -> Int? { bench.machine.known[.peer(peer(9))]?.failures }
+    for _ in 1...6 {
+      let next = bench.nextDial(by: 1e6)
+      dial = try #require(next)
+      bench.now += .seconds(1)
+      book.apply(bench.send(.dialFailed(dial.id, .timedOut)))
+      #expect(bench.machine.counts.active == 1 && failures() == 0)
+    }
+    #expect(book.peers == 1)
+    // Something comes while the dial is under way: now the peer is to blame.
+    let next = bench.nextDial(by: 1e6)
+    dial = try #require(next)
+    bench.now += .seconds(1)
+    bench.send(.useful(peer(7), .block))
+    bench.send(.dialFailed(dial.id, .timedOut))
+    #expect(bench.machine.link(of: peer(7)) == other && failures() == 1)
   }
 
   @Test func unreadableRowsAreSetAside() {
@@ -223,6 +272,20 @@ import Wire
       #expect(text.contains(part), "\(part) in\n\(text)")
     }
     #expect(bench.machine.explain(peer(3), now: at(80)).count == 1)
+  }
+
+  /// What stood against somebody at the peer's address before he could prove who he is belongs to the peer's story; others' refusals don't.
+  @Test func explainsRefusalsAtTheDoor() {
+    var bench = Bench(local: 5) { $0.outboundMinimum = 0 }
+    bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery))
+    bench.send(.ban(.network(IPNetwork("20.0.0.0/8")!), for: nil, "noise"))
+    _ = bench.accept("/ip4/20.0.0.1/tcp/7777", seconds: 3)
+    let ip = publicAddress(1).ipAddress!
+    bench.send(.unban(.network(IPNetwork("20.0.0.0/8")!)))
+    bench.send(.ban(.network(IPNetwork(ip, prefixLength: 32)), for: nil, "noise"))
+    _ = bench.accept("/ip4/\(ip)/tcp/8888", seconds: 5)
+    let text = bench.machine.explain(peer(9), now: at(10)).joined(separator: "\n")
+    #expect(text.contains("from /ip4/\(ip)/tcp/8888 refused: banned (noise)") && !text.contains("7777"), "\(text)")
   }
 
   @Test func reasonCodec() throws {

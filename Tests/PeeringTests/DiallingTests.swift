@@ -191,6 +191,28 @@ import Wire
     #expect(bench.send(.closed(dial.id, .remoteClosed)).isEmpty)
   }
 
+  /// Whom the node has reason to mistrust is dialled last.
+  @Test(arguments: UInt64(1)...10) func badScoresAreDialledLast(seed: UInt64) {
+    var bench = Bench(local: 5, seed: seed) {
+      $0.outboundMinimum = 1
+      $0.feelerInterval = nil
+    }
+    let link = bench.enter(10, from: "/ip4/60.0.0.1/tcp/1").id
+    for _ in 1...10 { bench.send(.report(peer(10), .late)) }
+    for number in 10...13 as ClosedRange<UInt64> {
+      bench.send(.learned([PeerAddress(peer: peer(number), address: publicAddress(Int(number)))], .discovery))
+    }
+    bench.send(.closed(link, .remoteClosed))
+    var dialled: [Multiaddr] = []
+    var dial = bench.machine.links(now: bench.now).filter { $0.state == .dialling }.map { (id: $0.connection, address: $0.address) }.first
+    bench.now += .seconds(10)
+    while let next = dial, dialled.count < 4 {
+      dialled.append(next.address)
+      dial = bench.send(.dialFailed(next.id, .refused)).dials.first
+    }
+    #expect(dialled.count == 4 && dialled.last == publicAddress(10), "\(dialled)")
+  }
+
   /// A look-up does not wait for the other side's turn, and heeds all else.
   @Test func lookUps() {
     var bench = Bench(local: 5) {
@@ -244,7 +266,7 @@ import Wire
       bench.prove(dial, UInt64(100) + UInt64(heard.firstIndex { $0.address == dial.address } ?? index))
     }
     #expect(bench.machine.counts.active == 8)
-    let kept = (0..<20).map { PeerAddress(peer: peer(UInt64(1_000 + $0)), address: publicAddress($0, port: 5_000)) }
+    let kept = (0..<8).map { PeerAddress(peer: peer(UInt64(1_000 + $0)), address: publicAddress($0, port: 5_000)) }
     #expect(bench.send(.learned(kept, .bootstrap)).dials.count == 8, "must-keep peers have the room up to the maximum of 16")
     #expect(bench.machine.counts.outbound == 16)
     let refused = bench.send(.dial(PeerAddress(peer: peer(5_000), address: publicAddress(50, port: 7)), keep: false))
@@ -286,6 +308,46 @@ import Wire
     #expect(codes == [nil, nil, nil, .tooManyFromIP, nil, nil, .tooManyFromSubnet, .tooManyFromIP, nil, nil, nil, nil])
     var strict = Bench { $0.exemptsLoopback = false }
     #expect((1...4).map { strict.accept("/ip4/127.0.0.1/tcp/\($0)").outputs.closed.first?.code } == [nil, nil, nil, .tooManyFromIP])
+  }
+
+  /// Whoever has one address and many ports does not get all outbound links, nor all of them beside accepted ones. Loopback is exempt as at
+  /// the accept, and so are must-keep peers; an operator is told why.
+  @Test func perIPAndSubnetOfDials() {
+    func peers(_ ip: String) -> [PeerAddress] {
+      (0..<12).map { PeerAddress(peer: peer(UInt64(100 + $0)), address: address("/ip4/\(ip)/tcp/\(4_000 + $0)")) }
+    }
+    var bench = Bench(local: 5)
+    _ = bench.accept("/ip4/20.0.0.1/tcp/9")
+    #expect(bench.send(.learned(peers("20.0.0.1"), .discovery)).dials.count == 2)
+    #expect(bench.machine.reach(of: peer(111), now: bench.now) == .unreachable)
+    #expect(bench.machine.explain(peer(111), now: bench.now).contains("Not dialled: too-many-from-ip (3 links per IP address)."))
+    let refused = bench.send(.dial(PeerAddress(peer: peer(300), address: address("/ip4/20.0.0.1/tcp/1")), keep: false)).events
+    #expect(refused == [.dialRefused(peer(300), address("/ip4/20.0.0.1/tcp/1"), Reason(.tooManyFromIP, "3 links per IP address"))])
+    #expect(bench.send(.dial(PeerAddress(peer: peer(300), address: address("/ip4/20.0.0.1/tcp/1")), keep: true)).dials.count == 1)
+    // As soon as one fails the next has its turn.
+    let dial = bench.machine.links(now: bench.now).first { $0.state == .dialling && $0.cause != .mustKeep }!
+    #expect(bench.send(.closed(.inbound(1), .remoteClosed)).dials.isEmpty)
+    #expect(bench.send(.dialFailed(dial.connection, .refused)).dials.count == 1)
+
+    var narrow = Bench(local: 5) { $0.perSubnetMaximum = 2 }
+    let neighbours = (1...5).map { PeerAddress(peer: peer(UInt64(100 + $0)), address: address("/ip4/20.0.0.\($0)/tcp/4001")) }
+    #expect(narrow.send(.learned(neighbours, .discovery)).dials.count == 2)
+    var local = Bench(local: 5) { $0.allowsPrivateAddresses = true }
+    #expect(local.send(.learned(peers("127.0.0.1"), .discovery)).dials.count == 8)
+    var strict = Bench(local: 5) {
+      $0.allowsPrivateAddresses = true
+      $0.exemptsLoopback = false
+    }
+    #expect(strict.send(.learned(peers("127.0.0.1"), .discovery)).dials.count == 3)
+  }
+
+  /// All ports of one peer at one address are tried, as one dial.
+  @Test func aPeerWithManyPortsIsOneDial() {
+    var bench = Bench(local: 5)
+    let ports = (1...6).map { PeerAddress(peer: peer(9), address: address("/ip4/20.0.0.1/tcp/\($0)")) }
+    var dials = bench.send(.learned(ports, .discovery)).dials.count
+    dials += bench.run(to: 2.9).outputs.dials.count
+    #expect(dials == 6)
   }
 
   @Test func handshakeBudget() {

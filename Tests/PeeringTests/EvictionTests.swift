@@ -34,6 +34,16 @@ import Wire
     #expect(evicted(house { if $0 >= 31 { $1.roundTrip = .milliseconds($0 == 35 ? 9 : 1) } }) == 35)
   }
 
+  /// The worst score goes first, before anything protects it and whoever wants in.
+  @Test func badScoresGoFirst() {
+    let links = house {
+      if $0 == 0 { $1.badScore = 9 }
+      if $0 == 1 { ($1.badScore, $1.lastBlock, $1.roundTrip) = (11, at(100), .milliseconds(1)) }
+    }
+    #expect(evicted(links) == 1)
+    #expect(evicted(links, newcomer: 1_005) == 1)
+  }
+
   /// The biggest network loses its youngest, although others are younger.
   @Test func biggestGroup() {
     #expect(evicted(house { if (25...29).contains($0) { $1.group = .v4(7) } }) == 29)
@@ -114,6 +124,19 @@ import Wire
     #expect(bench.accept("/ip4/98.1.0.1/tcp/9").outputs.closed.map(\.code) == [.evicted])
   }
 
+  /// A peer that is late again and again, although it came first and serves blocks, is the one that makes room.
+  @Test func latePeersGoFirst() {
+    var bench = Bench { $0.acceptsPerSecond = 1_000 }
+    for number in UInt64(1)...50 { _ = bench.enter(number, from: "/ip4/\(20 + number).9.0.1/tcp/9") }
+    let late = bench.machine.link(of: peer(1))
+    bench.send(.useful(peer(1), .block), at: 5)
+    for _ in 1...8 { bench.send(.report(peer(1), .late)) }
+    #expect(bench.accept("/ip4/99.1.0.1/tcp/9").outputs.closed.first?.id != late)
+    for _ in 1...2 { bench.send(.report(peer(1), .late), at: 7) }
+    let outputs = bench.accept("/ip4/98.1.0.1/tcp/9").outputs
+    #expect(outputs.closed.map(\.id) == [late] && outputs.closed.map(\.code) == [.evicted])
+  }
+
   /// Must-keep peers, dialled links and links of unknown peers are not evicted.
   @Test func whoIsNeverEvicted() {
     var bench = Bench(local: 5) {
@@ -128,6 +151,54 @@ import Wire
     bench.now = bench.now + .seconds(5)
     #expect(bench.accept("/ip4/99.1.0.1/tcp/9").outputs.closed.map(\.code) == [.tooManyPeers])
     #expect(bench.machine.counts.active == 10)
+  }
+
+  /// A must-keep peer gets its slot although others hold all for opened links: one of them ends for it. Until it is linked the slot is kept
+  /// free, but no further link ends for a peer that does not answer.
+  @Test func mustKeepPeersGetAnOpenedSlot() throws {
+    var bench = Bench(local: 5) {
+      $0.outboundMinimum = 0
+      $0.outboundMaximum = 2
+    }
+    for number in UInt64(11)...14 {
+      bench.send(.learned([PeerAddress(peer: peer(number), address: publicAddress(Int(number)))], .discovery))
+    }
+    for number in UInt64(11)...12 { bench.prove(bench.send(.reach(peer(number))).dials[0], number) }
+    #expect(bench.machine.reach(of: peer(13), now: bench.now) == .noSlot)
+    let kept = [PeerAddress(peer: peer(99), address: publicAddress(99))]
+    let outputs = bench.send(.learned(kept, .bootstrap), at: 5)
+    #expect(outputs.closed.map(\.code) == [.evicted] && outputs.dials.map(\.address) == [publicAddress(99)])
+    bench.prove(outputs.dials[0], 99)
+    var dial = bench.send(.closed(outputs.dials[0].id, .remoteClosed), at: 100).dials.first ?? bench.nextDial(by: 1e4)!
+    for _ in 1...5 {
+      #expect(bench.send(.dialFailed(dial.id, .refused)).closed.isEmpty)
+      #expect(bench.machine.counts.active == 1 && bench.machine.reach(of: peer(13), now: bench.now) == .noSlot)
+      let next = bench.nextDial(by: 1e4)
+      dial = try #require(next)
+      #expect(dial.address == publicAddress(99))
+    }
+    bench.prove(dial, 99)
+    #expect(bench.machine.isActive(peer(99)) && bench.machine.counts.active == 2)
+  }
+
+  /// The same in a house full of accepted links.
+  @Test func mustKeepPeersGetASlotOfAFullHouse() throws {
+    var bench = Bench(local: 5) {
+      $0.totalMaximum = 8
+      $0.outboundMinimum = 0
+    }
+    for number in UInt64(11)...18 { _ = bench.enter(number, from: "/ip4/\(number).0.0.1/tcp/9") }
+    #expect(bench.machine.slots.total == 8)
+    let first = bench.send(.learned([PeerAddress(peer: peer(99), address: publicAddress(99))], .bootstrap), at: 5)
+    #expect(first.closed.map(\.code) == [.evicted] && first.dials.count == 1)
+    bench.prove(first.dials[0], 99)
+    // It goes, and is not dialled for a minute. A newcomer takes an accepted link's place; the peer itself may come in.
+    bench.send(.closed(first.dials[0].id, .goodbye(Reason(.notAllowed))), at: 6)
+    #expect(bench.accept("/ip4/50.0.0.1/tcp/9", seconds: 7).outputs.closed.map(\.code) == [.evicted])
+    #expect(bench.accept("/ip4/51.0.0.1/tcp/9", seconds: 7.5).outputs.closed.map(\.code) == [.tooManyPeers])
+    #expect(bench.machine.slots.total == 7)
+    let ip = try #require(publicAddress(99).ipAddress)
+    #expect(bench.accept("/ip4/\(ip)/tcp/9", seconds: 8).outputs.closed.isEmpty)
   }
 
   /// One network can't take all handshakes.

@@ -222,6 +222,41 @@ import Wire
     #expect(again.enter(2, from: "/ip4/21.0.0.1/tcp/1").outputs.admitted.count == 1)
   }
 
+  /// The computer sleeps, or somebody sets its clock: bans, scores and persisted times go by the wall clock.
+  @Test func theWallClockCounts() throws {
+    func clock(_ step: Double, at now: Instant) -> PeeringMachine.Input {
+      .clock(WallClock(now: now, wall: testClock.time(at: now) + .milliseconds(Int64(step * 1_000))))
+    }
+    var bench = Bench(local: 5)
+    var book = TestBook()
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
+    book.apply(bench.prove(dial, 9))
+    _ = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1")
+    bench.send(.report(peer(1), .protocolViolation))
+    book.apply(bench.send(.closed(dial.id, .remoteClosed), at: 10))
+    bench.send(.ban(.peer(peer(2)), for: .seconds(3_600), "x"))
+    #expect(bench.send(clock(0.5, at: at(10)), at: 10).isEmpty && bench.machine.bans(now: bench.now).first?.left == .seconds(3_600))
+    // Half an hour asleep.
+    bench.send(clock(1_800, at: at(10)))
+    #expect(bench.machine.bans(now: bench.now).map(\.left) == [.seconds(1_800)])
+    #expect(bench.machine.score(of: peer(1), now: bench.now) < 1.3)
+    // What was reached before is persisted with the time that it was then.
+    book.apply(bench.send(.report(peer(9), .rateExceeded)))
+    let value = try #require(book.value(PeerRow.key(peer(9))))
+    let row = try #require(PeerRow(key: PeerRow.key(peer(9)), value: value))
+    #expect(row.scoredAt == 1_800_001_810_000 && row.addresses.map(\.lastSuccess) == [1_800_000_010_000])
+    #expect(bench.run(to: 1_811).outputs.events.contains(.unbanned(.peer(peer(2)))))
+    // Set back by an hour: a ban has its time all the same, and nothing lies in the future.
+    bench.send(.report(peer(1), .protocolViolation))
+    let score = bench.machine.score(of: peer(1), now: bench.now)
+    book.apply(bench.send(.ban(.peer(peer(3)), for: .seconds(7_200), "y")))
+    book.apply(bench.send(clock(-1_800, at: bench.now)))
+    #expect(bench.machine.bans(now: bench.now).map(\.left) == [.seconds(10_800)])
+    #expect(bench.machine.score(of: peer(1), now: bench.now) == score)
+    let again = Bench(local: 5, book: book.all, at: bench.now + .seconds(5_400))
+    #expect(again.machine.bans(now: again.now).map(\.left) == [.seconds(3_600)])
+  }
+
   /// A must-keep peer is closed, not banned.
   @Test func mustKeepIsNeverBanned() {
     var bench = Bench(local: 5)

@@ -24,26 +24,30 @@ import Wire
     #expect(added.answer == .dialling(dial.id))
     bench.prove(dial, 9)
     #expect(bench.operate(.add(item(9, 1), keep: false)).answer == .linked(dial.id))
-    // The only slot is taken: what is to be kept waits, what is not is refused.
+    // The only slot is taken: what is not to be kept is refused. What is gets the slot, and the next such one waits.
     guard case .refused(.notDialled(let reason)) = bench.operate(.add(item(10, 2), keep: false)).answer else {
       Issue.record("not refused")
       return
     }
     #expect(reason.code == .tooManyPeers)
-    guard case .waiting(let later) = bench.operate(.add(item(11, 3), keep: true)).answer else {
+    let kept = bench.operate(.add(item(11, 3), keep: true))
+    #expect(kept.outputs.closed.map(\.id) == [dial.id] && kept.outputs.closed.map(\.code) == [.evicted])
+    #expect(kept.answer == .dialling(kept.outputs.dials[0].id))
+    bench.prove(kept.outputs.dials[0], 11)
+    guard case .waiting(let later) = bench.operate(.add(item(13, 4), keep: true)).answer else {
       Issue.record("not waiting")
       return
     }
     #expect(later.code == .tooManyPeers)
-    let freed = bench.send(.closed(dial.id, .remoteClosed)).dials.map(\.address)
-    #expect(freed == [publicAddress(3)], "the slot goes to whom the operator wants kept")
+    let freed = bench.send(.closed(kept.outputs.dials[0].id, .remoteClosed)).dials.map(\.address)
+    #expect(freed == [publicAddress(4)], "the slot goes to whom the operator wants kept")
     bench.operate(.ban(network("22.0.0.0/8"), for: nil, "no"))
     guard case .refused(.notDialled(let banned)) = bench.operate(.add(item(12, 2), keep: true)).answer else {
       Issue.record("a banned address is dialled")
       return
     }
     #expect(banned == Reason(.banned, "no"))
-    #expect(bench.machine.rules(now: bench.now).kept == [item(11, 3)])
+    #expect(bench.machine.rules(now: bench.now).kept == [item(11, 3), item(13, 4)])
   }
 
   @Test func keptPeersSurviveRestartsUntilDropped() throws {

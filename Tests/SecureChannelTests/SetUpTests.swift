@@ -119,6 +119,16 @@ import Wire
     #expect(pair.takeOutputs(.listener) == [.closed(.transport("connection reset"))])
   }
 
+  /// A listener that closes without a byte had no slot, perhaps; a dialer that does so has nothing to be told apart from.
+  @Test func whoClosesWithoutAByteTurnsTheDialerAway() {
+    for error in [ChannelError.endOfFile, .transport("connection reset")] {
+      let pair = makePair()
+      for side in ConnectionPair.Side.allCases { pair.on(side) { $0.receiveEnd(error, now: pair.now, into: &$1) } }
+      #expect(pair.takeOutputs(.dialer) == [.closed(.turnedAway("it may be full"))])
+      #expect(pair.takeOutputs(.listener) == [.closed(error)])
+    }
+  }
+
   @Test func memoryBeforeAuthenticationIsBounded() {
     // A remote that announces the largest handshake message and trickles it, and one that proposes for ever.
     let listener = makeListener()

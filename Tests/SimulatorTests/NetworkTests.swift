@@ -131,6 +131,22 @@ import Wire
     }
   }
 
+  @Test(arguments: [false, true])
+  func aFullHouseClosesBeforeTheHandshake(isFull: Bool) {
+    var scenario = Scenario(name: "full house")
+    scenario.nodes = 12
+    scenario.links = 4
+    scenario.outbound = 2
+    scenario.isFull = isFull
+    scenario.duration = .seconds(30)
+    let simulation = Simulation(scenario, seed: 3)
+    _ = simulation.run()
+    #expect(simulation.measures.refusals["too-many-peers", default: 0] > 0)
+    #expect(simulation.measures.dialFailures["closed before the handshake", default: 0] > 0)
+    #expect(simulation.measures.dialFailures["the secure channel failed"] == nil)
+    #expect(simulation.measures.dialFailures["the transport broke"] == nil)
+  }
+
   @Test func everyRegionIsAsFarThereAsBack() {
     for from in Region.allCases {
       #expect(from.roundTrip(to: from) == .milliseconds(2))

@@ -64,7 +64,10 @@ import Testing
     #expect(await code { _ = try await makeHost { $0.listen = [try! Multiaddr("/dns/localhost/tcp/1")] } } == .invalidAddress)
     #expect(await code { _ = try await makeHost { $0.listen = [otherAddress] } } == .listenFailed)
 
-    other.ban(.peer(host.peerID))
+    // Refused at the door, by the bare socket's end.
+    other.ban(.network(IPNetwork("127.0.0.1/32")!))
+    #expect(await code { try await host.connect(otherAddress) } == .refused)
+    #expect(try await host.withCore { core, _ in core.peering.reasonCounts.dialsFailed["turned-away"] } == 1)
     await other.close()
     await host.close()
     #expect(await code { try await host.connect(otherAddress) } == .closed)

@@ -143,6 +143,7 @@ public final class HostCore {
     case .notAccepted(let count, let reason):
       connectionsNotAccepted += UInt64(max(0, count))
       outputs.append(.event(.notAccepted(count, reason)))
+    case .clock(let clock): run(peering: .clock(clock), now, &outputs)
     case .failed(let connection, let error): failed(connection, error, now, &outputs)
     case .established(let connection, let identity, let remote): established(connection, identity, remote, now, &outputs)
     case .closed(let connection, let error): closed(connection, error, now, &outputs)
@@ -280,6 +281,7 @@ public final class HostCore {
     switch error {
     case .wrongPeer(_, let actual): .wrongPeer(actual)
     case .handshakeTimeout: .timedOut
+    case .turnedAway(let text): .turnedAway(text)
     case .notInNetwork(let text): .notInNetwork(text)
     case .transport(let text):
       // The shell's text begins with the system's name of the fault.

@@ -87,6 +87,8 @@ extension HostCore {
     case accepted(ConnectionID, remote: Multiaddr)
     /// Connections could not be taken, for a want of this machine's; how many, or 1 when nobody knows.
     case notAccepted(Int, Reason)
+    /// The wall clock was read again.
+    case clock(WallClock)
     /// A dial, or the set-up of a dialled or accepted link, failed; the link is gone.
     case failed(ConnectionID, ChannelError)
     /// The handshake proved the remote. The shell holds the remote's streams back until `admit`.

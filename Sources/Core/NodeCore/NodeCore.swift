@@ -254,6 +254,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     case .host(let input): tell(input, now, &outputs)
     case .clock(let clock):
       self.clock = clock
+      tell(.clock(clock), now, &outputs)
       run(chain: .clock(clock), now, &outputs)
     case .workDone(let id, let result): run(chain: .workDone(id, result), now, &outputs)
     case .committed(let id): run(chain: .committed(id), now, &outputs)

@@ -70,6 +70,16 @@ struct BanList {
     }
   }
 
+  /// The wall clock went forward by `step` beside the machine's: bans end so much earlier. O(n).
+  mutating func move(by step: Duration) {
+    for ban in peers.values.indices where peers.values[ban].end != .distantFuture {
+      peers.values[ban].end = peers.values[ban].end - step
+    }
+    for ban in networks.values.indices where networks.values[ban].end != .distantFuture {
+      networks.values[ban].end = networks.values[ban].end - step
+    }
+  }
+
   /// Takes out what has ended, in a stable order. O(n).
   mutating func expire(now: Instant) -> [BanSubject] {
     let ended =

@@ -19,13 +19,13 @@ public struct PeeringConfiguration: Sendable {
   /// Links that this side opens by itself until there are so many. Default 8.
   public var outboundMinimum = 8
   /// The most links and dials in flight that this side opened. Default 16: what is above the minimum is left to must-keep peers
-  /// and operators.
+  /// and operators. A must-keep peer without a link has a slot kept free, and when there is none another link ends for it.
   public var outboundMaximum = 16
   /// The most links in all (`max_peers`), dials in flight and links before their handshake included. Default 50.
   public var totalMaximum = 50
-  /// The most links with one IP address. Default 3.
+  /// The most links with one IP address, whoever opens them; must-keep peers are dialled beyond that. Default 3.
   public var perIPMaximum = 3
-  /// The most links with one /24 (IPv4) or /48 (IPv6) of the public Internet; private networks are one site anyway. Default 24.
+  /// The same with one /24 (IPv4) or /48 (IPv6) of the public Internet; private networks are one site anyway. Default 24.
   public var perSubnetMaximum = 24
   /// Whether loopback is exempt from ``perIPMaximum``, so that a cluster runs on one machine. Default yes.
   public var exemptsLoopback = true
@@ -149,6 +149,9 @@ public struct PeeringConfiguration: Sendable {
   public var neighboursMaximum = 4
   /// The time in which a score halves. Default 10 min.
   public var scoreHalfLife = Duration.seconds(600)
+  /// The score from which a peer is the first to leave a full house, whatever else speaks for it, and is dialled only when nobody else can
+  /// be. Default 9, half of ``disconnectScore``: nine late answers within some minutes, or one broken rule.
+  public var evictFirstScore = 9.0
   /// The score at which a peer is disconnected. Default 18: two offences of weight 10 within a minute and a half, less what has decayed.
   public var disconnectScore = 18.0
   /// The score at which a peer is banned. Default 45: two of weight 25 within a minute and a half.

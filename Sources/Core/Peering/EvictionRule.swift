@@ -1,11 +1,12 @@
 import Identity
 import Wire
 
-/// Who leaves a full house for a newcomer (after Bitcoin Core's `node/eviction.cpp`).
+/// Who leaves a full house for a newcomer or a must-keep peer (after Bitcoin Core's `node/eviction.cpp`).
 ///
 /// An attacker can have many addresses, but hardly all of: a network group that a secret favours, the shortest way to us, the newest blocks
 /// and transactions, and the oldest links. Those who are best in one of these are protected; of the rest the youngest of the biggest network
-/// group goes, and only for a newcomer of a smaller group: a crowd can't push others out by coming again and again.
+/// group goes, and only for a newcomer of a smaller group: a crowd can't push others out by coming again and again. A link of a peer with a bad
+/// score goes before all that, for anybody.
 enum EvictionRule {
   struct Candidate: Hashable {
     var id: ConnectionID
@@ -14,16 +15,20 @@ enum EvictionRule {
     var lastBlock: Instant?
     var lastTransaction: Instant?
     var since: Instant
+    /// The peer's score where it is bad; 0 otherwise.
+    var badScore = 0.0
   }
 
   /// - Parameters:
-  ///   - candidates: the inbound links that may go.
-  ///   - newcomer: the group of the one who wants in.
-  ///   - sizes: how many inbound links each group has, those that may not go included.
+  ///   - candidates: the links that may go, all of one direction.
+  ///   - newcomer: the group of the one who wants in; `nil` for one who gets his slot whatever his group.
+  ///   - sizes: how many links of that direction each group has, those that may not go included.
   ///   - favour: the keyed rank of a group; the lowest are protected.
   static func choose(
-    _ candidates: [Candidate], newcomer: NetworkGroup, sizes: [NetworkGroup: Int], favour: (NetworkGroup) -> UInt64
+    _ candidates: [Candidate], newcomer: NetworkGroup?, sizes: [NetworkGroup: Int], favour: (NetworkGroup) -> UInt64
   ) -> ConnectionID? {
+    let worst = candidates.max { ($0.badScore, $0.since, $0.id) < ($1.badScore, $1.since, $1.id) }
+    if let worst, worst.badScore > 0 { return worst.id }
     var left = candidates.sorted { $0.id < $1.id }
     // In a small house fewer are protected, so that somebody is left.
     let (fourth, eighth) = (min(8, left.count / 4), min(4, left.count / 8))
@@ -46,7 +51,8 @@ enum EvictionRule {
     func youngest(_ links: [Candidate]) -> Candidate? { links.max { ($0.since, $0.id) < ($1.since, $1.id) } }
     let crowds = groups.values.compactMap { links in youngest(links).map { (count: links.count, youngest: $0) } }
     let biggest = crowds.max { ($0.count, $0.youngest.since, $0.youngest.id) < ($1.count, $1.youngest.since, $1.youngest.id) }
-    guard let leaves = biggest?.youngest, sizes[leaves.group] ?? 0 > sizes[newcomer] ?? 0 else { return nil }
+    guard let leaves = biggest?.youngest else { return nil }
+    if let newcomer, sizes[leaves.group] ?? 0 <= sizes[newcomer] ?? 0 { return nil }
     return leaves.id
   }
 }

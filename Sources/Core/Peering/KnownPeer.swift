@@ -82,6 +82,11 @@ struct KnownTable {
     }
   }
 
+  /// The wall clock went forward by `step` beside the machine's: scores decay by it. O(n).
+  mutating func moveScores(by step: Duration, now: Instant) {
+    for entry in entries.values.indices { entries.values[entry].score.move(by: step, now: now) }
+  }
+
   @discardableResult
   mutating func remove(_ target: DialTarget) -> KnownPeer? {
     guard let entry = entries.removeValue(forKey: target) else { return nil }

@@ -2,7 +2,8 @@ import Wire
 
 /// What a peer did wrong, with its weight in the score. Losing a link is no offence.
 ///
-/// The score is the sum of the weights, halved every ten minutes. At 18 the peer is disconnected, at 45 banned for 12 hours (defaults).
+/// The score is the sum of the weights, halved every ten minutes. From 9 on the peer is the first to leave a full house and the last to be
+/// dialled, at 18 it is disconnected, at 45 banned for 12 hours (defaults).
 public enum Offence: String, Hashable, Sendable, CaseIterable {
   /// Asked or sent more than the rate limit allows.
   case rateExceeded
@@ -43,8 +44,8 @@ public enum Offence: String, Hashable, Sendable, CaseIterable {
     }
   }
 
-  /// The score beyond which the offence adds nothing, or `nil`. What may be the network's fault ranks a peer lower; by itself it
-  /// never disconnects or bans.
+  /// The score beyond which the offence adds nothing, or `nil`. What may be the network's fault ranks a peer lower, by
+  /// ``PeeringConfiguration/evictFirstScore``; by itself it never disconnects or bans.
   public var scoreMaximum: Double? { self == .late ? 10 : nil }
 }
 
@@ -66,6 +67,9 @@ struct Score: Hashable, Sendable {
     let whole = Int(elapsed)
     return value / Double(1 << whole) * (1 - (elapsed - Double(whole)) / 2)
   }
+
+  /// The wall clock went forward by `step` beside the machine's: the score is so much older.
+  mutating func move(by step: Duration, now: Instant) { since = min(now, since - step) }
 
   /// Adds an offence and returns the new score.
   mutating func add(_ offence: Offence, at now: Instant, halfLife: Duration) -> Double {

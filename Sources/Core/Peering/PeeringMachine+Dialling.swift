@@ -8,6 +8,22 @@ extension PeeringMachine {
       && slots.dialling < configuration.parallelDialsMaximum
   }
 
+  /// Whether it has room for one more that is not for a must-keep peer: what those lack is left to them.
+  var canDialOthers: Bool { canDial && slots.outbound + slotsForMustKeep(coming: nil) < configuration.outboundMaximum }
+
+  /// How many slots are kept free for must-keep peers without a link, those at the address of a newcomer aside: never more than are above
+  /// the outbound minimum, nor an eighth of the house, since some may be gone for good. One that was dialled and has never answered can
+  /// perhaps only come in by itself, and must find the slot free then. O(must-keep peers).
+  func slotsForMustKeep(coming ip: IPAddress?) -> Int {
+    let missing = known.targets(.keep).count { target in
+      guard let entry = known[target], entry.link == nil else { return false }
+      let ids = book.ids(of: target)
+      if let ip, ids.contains(where: { book.endpoint(of: $0).ip == ip }) { return false }
+      return entry.streak == 0 || ids.contains { book.records[$0].succeeded != .never }
+    }
+    return min(missing, max(0, configuration.outboundMaximum - configuration.outboundMinimum), configuration.totalMaximum / 8)
+  }
+
   /// Dials must-keep peers, then the last good ones of an earlier life, then others until the outbound minimum. The one place where lasting
   /// links begin by themselves.
   mutating func fill(_ now: Instant, _ outputs: inout [Output]) {
@@ -16,22 +32,33 @@ extension PeeringMachine {
     guard !isStopping else { return }
     var next = Instant.distantFuture
     for target in known.targets(.keep) {
-      guard canDial else { break }
       guard let entry = known[target], isFree(target, now) else { continue }
       if entry.notBefore > now {
         next = min(next, entry.notBefore)
-      } else {
-        beginRound(target, now, &outputs)
+        continue
       }
+      if !canDial {
+        // One that did not answer last time waits for a slot that is free, but not for ever.
+        let patience = entry.notBefore + (entry.streak == 0 ? .zero : configuration.backOffMaximum)
+        guard patience <= now else {
+          next = min(next, patience)
+          continue
+        }
+        guard evictForMustKeep(now, &outputs) else {
+          next = min(next, max(nextEviction, now + .seconds(1)))
+          break
+        }
+      }
+      beginRound(target, now, &outputs)
     }
-    while isShort && canDial, let peer = anchorsToDial.first {
+    while isShort && canDialOthers, let peer = anchorsToDial.first {
       anchorsToDial.removeFirst()
-      if book.contains(.peer(peer)), isFree(.peer(peer), now), dueTime(.peer(peer), now) <= now {
+      if book.contains(.peer(peer)), isFree(.peer(peer), now), badScore(of: .peer(peer), now) == 0, dueTime(.peer(peer), now) <= now {
         beginRound(.peer(peer), cause: .anchor, now, &outputs)
       }
     }
     // When most links are silent, one dial at a time finds out whether the line or the links are dead.
-    while isShort || (isOwnFaultSuspected && slots.dialling == 0), canDial {
+    while isShort || (isOwnFaultSuspected && slots.dialling == 0), canDialOthers {
       let cause = seedCause
       guard let target = choose(now, &next) else { break }
       if let seedCause, seedCause != cause { emit(.seedsAsked(seedCause), now, &outputs) }
@@ -62,14 +89,14 @@ extension PeeringMachine {
   func isFree(_ target: DialTarget, _ now: Instant) -> Bool {
     if known[target]?.link != nil || isAddressLinked(target) { return false }
     if let peer = target.peer, linkOfPeer[peer] != nil || heldOfPeer[peer] != nil { return false }
-    if bans.count == 0 && configuration.allowed == nil { return book.contains(target) }
-    return !dialOrder(target).allSatisfy { isBarred(target, $0, now) }
+    return book.ids(of: target).contains { !isBarred(target, book.endpoint(of: $0).ip?.unmapped, now) }
   }
 
-  /// Whether an address must not be dialled: by a ban, or because a private network would refuse who is expected there.
-  func isBarred(_ target: DialTarget, _ address: Multiaddr, _ now: Instant) -> Bool {
-    let ip = AddressFacts(address).ip
+  /// Whether an address must not be dialled: by a ban, because a private network would refuse who is expected there, or because there are
+  /// enough links with it. Must-keep peers are dialled however many there are.
+  func isBarred(_ target: DialTarget, _ ip: IPAddress?, _ now: Instant) -> Bool {
     if let peer = target.peer, !isAllowed(peer, ip) { return true }
+    if let ip, known[target]?.role != .keep, crowdFault(ip, besides: rounds[target]?.attempts ?? []) != nil { return true }
     return bans.ban(peer: target.peer, ip: ip, now: now) != nil
   }
 
@@ -145,7 +172,7 @@ extension PeeringMachine {
 
   /// Of a random sample one that is due, that no outbound link's network group holds and that its failures do not put behind: of the first
   /// two the one that has answered for longer, because an attacker's addresses are all new. Where there is none such, failures count less
-  /// than groups.
+  /// than groups, and groups less than a bad score.
   private mutating func best(
     of list: AddressBook.List, _ groups: Set<NetworkGroup>, _ now: Instant, _ next: inout Instant
   ) -> DialTarget? {
@@ -164,7 +191,7 @@ extension PeeringMachine {
       let group = book.endpoint(of: id).ip.flatMap { book.groups.group(of: $0) }
       let isCrowded = group.map { groups.contains($0) } ?? false
       let isBehind = generator.unit() >= book.chance(book.records[id], seconds)
-      let rank = (isCrowded ? 2 : 0) + (isBehind ? 1 : 0)
+      let rank = (badScore(of: target, now) > 0 ? 4 : 0) + (isCrowded ? 2 : 0) + (isBehind ? 1 : 0)
       if rank == 0 {
         let since = book.records[id].firstSucceeded
         guard let other = good else {
@@ -205,7 +232,7 @@ extension PeeringMachine {
       return
     }
     planFeeler(now)
-    guard canDial, slots.feelers == 0 else { return }
+    guard canDialOthers, slots.feelers == 0 else { return }
     if let holder = book.holderToTest(using: &generator) {
       let target = book.target(of: holder)
       if let peer = target.peer, isActive(peer) {
@@ -231,6 +258,10 @@ extension PeeringMachine {
     if peer == localPeer || ownAddresses.contains(address) || selfAddresses.contains(address) { refusal = Reason(.selfConnection) }
     if let ban = bans.ban(peer: peer, ip: facts.ip, now: now) { refusal = Reason(.banned, ban.detail) }
     if let peer, !isAllowed(peer, facts.ip) { refusal = Reason(.notAllowed, "not on the list of a private network") }
+    let named = peer.map(DialTarget.peer) ?? answered(at: address) ?? .address(address)
+    if !keep, known[named]?.role != .keep, known[named]?.link == nil, let ip = facts.ip {
+      refusal = refusal ?? crowdFault(ip, besides: [])
+    }
     if let refusal {
       emit(.dialRefused(peer, address, refusal), now, &outputs)
       return refusal
@@ -248,7 +279,7 @@ extension PeeringMachine {
     }
     // A nameless address that some peer has answered at is kept with that peer; nothing else is missing but for a full table.
     guard known[target] != nil, isFree(target, now) else { return nil }
-    if !canDial {
+    if !canDial, !keep || !evictForMustKeep(now, &outputs) {
       let refusal = Reason(.tooManyPeers, "\(slots.outbound) outbound, \(slots.total) in all")
       emit(.dialRefused(peer, address, refusal), now, &outputs)
       if keep { known.update(target) { $0.notBefore = now } }

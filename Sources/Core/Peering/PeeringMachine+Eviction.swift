@@ -5,6 +5,7 @@ extension PeeringMachine {
   /// A peer sent something that the chain took and had not had.
   mutating func noteUse(_ peer: PeerID, _ use: PeerUse, _ now: Instant) {
     guard let id = linkOfPeer[peer] else { return }
+    lineProvenAt = now
     switch use {
     case .block: links[id]?.lastBlock = now
     case .transaction: links[id]?.lastTransaction = now
@@ -14,24 +15,43 @@ extension PeeringMachine {
   /// Makes room for an accepted link from this address, if somebody should go for it: for a trusted peer always. Trusted peers, must-keep
   /// ones and those of a private network's list stay.
   mutating func evict(for ip: IPAddress?, isTrusted: Bool = false, _ now: Instant, _ outputs: inout [Output]) -> Bool {
-    guard let ip, now >= nextEviction else { return false }
-    let inbound = links.values.filter { $0.direction == .inbound }
+    guard let ip else { return false }
+    let detail = "all \(configuration.totalMaximum) slots are taken and another network wants in"
+    return evict(.inbound, for: isTrusted ? nil : crowd(of: ip), detail, now, &outputs)
+  }
+
+  /// Makes room for the dial of a must-keep peer, by the end of an accepted link where that is enough.
+  mutating func evictForMustKeep(_ now: Instant, _ outputs: inout [Output]) -> Bool {
+    guard slots.dialling < configuration.parallelDialsMaximum else { return false }
+    let detail = "a must-keep peer needs the slot"
+    if slots.outbound < configuration.outboundMaximum, evict(.inbound, for: nil, detail, now, &outputs) { return true }
+    return evict(.outbound, for: nil, detail, now, &outputs)
+  }
+
+  private mutating func evict(
+    _ direction: Direction, for newcomer: NetworkGroup?, _ detail: String, _ now: Instant, _ outputs: inout [Output]
+  ) -> Bool {
+    guard now >= nextEviction else { return false }
+    let those = links.values.filter { $0.direction == direction }
     var sizes: [NetworkGroup: Int] = [:]
-    for link in inbound { sizes[crowd(of: link.ip), default: 0] += 1 }
-    let candidates = inbound.filter(mayGo).map { link in
+    for link in those { sizes[crowd(of: link.ip), default: 0] += 1 }
+    let candidates = those.filter(mayGo).map { link in
       EvictionRule.Candidate(
         id: link.id, group: crowd(of: link.ip), roundTrip: link.roundTrip?.smoothed, lastBlock: link.lastBlock,
-        lastTransaction: link.lastTransaction,
-        since: link.provenAt)
+        lastTransaction: link.lastTransaction, since: link.provenAt, badScore: link.peer.map { badScore(of: .peer($0), now) } ?? 0)
     }
     let book = book
-    // Nobody is of the group of a link without an address: a newcomer of it is smaller than any.
-    let newcomer = isTrusted ? crowd(of: nil) : crowd(of: ip)
     let chosen = EvictionRule.choose(candidates, newcomer: newcomer, sizes: sizes) { book.nonce($0.number) }
     guard let chosen else { return false }
     nextEviction = now + configuration.evictionPause
-    close(chosen, Reason(.evicted, "all \(configuration.totalMaximum) slots are taken and another network wants in"), now, &outputs)
+    close(chosen, Reason(.evicted, detail), now, &outputs)
     return true
+  }
+
+  /// A target's score where it is so bad that others are better; 0 otherwise.
+  func badScore(of target: DialTarget, _ now: Instant) -> Double {
+    let score = known[target]?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0
+    return score >= configuration.evictFirstScore ? score : 0
   }
 
   /// A link that is not in use yet has little time to become so; ending it then would look like a fault of the introduction.

@@ -8,15 +8,17 @@ extension PeeringMachine {
   /// What is known of a peer and what was decided about it. O(history).
   public func story(of peer: PeerID, now: Instant) -> PeerStory {
     let ips = knownIPs(of: peer)
-    let steps = history.events.filter { $0.event.peer == peer || isAboutNetwork($0.event, of: ips) }.map { at, event in
+    let steps = history.events.filter { $0.event.peer == peer || isAboutAddress($0.event, of: ips) }.map { at, event in
       PeerStory.Step(time: clock.time(at: at), ago: now - at, event: event)
     }
     return PeerStory(peer: peer, present: present(peer, ips, now), steps: steps)
   }
 
-  /// Whether a network that one of the addresses lies in was banned, or is no longer.
-  private func isAboutNetwork(_ event: PeeringEvent, of ips: [IPAddress]) -> Bool {
+  /// Whether a network that one of the addresses lies in was banned, or is no longer; or whether somebody at one of them was refused before
+  /// he had proven who he is, which may have been the peer.
+  private func isAboutAddress(_ event: PeeringEvent, of ips: [IPAddress]) -> Bool {
     switch event {
+    case .refused(_, let remote, _): AddressFacts(remote).ip.map { ips.contains($0) } ?? false
     case .banned(.network(let network), _, _), .unbanned(.network(let network)): ips.contains { network.contains($0) }
     default: false
     }
@@ -65,10 +67,14 @@ extension PeeringMachine {
     }
     let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
     if score >= 1 {
-      lines.append("Score \(Int(score)): disconnected at \(Int(configuration.disconnectScore)), banned at \(Int(configuration.banScore)).")
+      let rank = score >= configuration.evictFirstScore ? "the first to leave a full house, " : ""
+      let (end, ban) = (Int(configuration.disconnectScore), Int(configuration.banScore))
+      lines.append("Score \(Int(score)): \(rank)disconnected at \(end), banned at \(ban).")
     }
     guard entry.link == nil else { return lines }
     if addresses.isEmpty { lines.append("Not dialled: no address is known.") }
+    let crowded = addresses.compactMap { AddressFacts($0).ip.flatMap { crowdFault($0, besides: []) } }
+    if entry.role != .keep, let fault = crowded.first, crowded.count == addresses.count { lines.append("Not dialled: \(fault).") }
     if entry.notBefore > now {
       lines.append(
         "Not dialled for another \(PeeringMachine.text(entry.notBefore - now)): back-off after \(max(entry.streak, entry.shortLives)) failures."

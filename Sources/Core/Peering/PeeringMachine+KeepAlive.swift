@@ -57,6 +57,7 @@ extension PeeringMachine {
   /// An answer to any of the last pings proves life; the round trip is smoothed as TCP does it.
   mutating func pong(_ id: ConnectionID, _ nonce: UInt64, _ now: Instant) {
     guard var link = links[id], link.state == .active, let ping = link.pings.first(where: { $0.nonce == nonce }) else { return }
+    lineProvenAt = now
     let sample = now - ping.sent
     if link.roundTrip == nil { link.roundTrip = RoundTripEstimate(first: sample) } else { link.roundTrip?.add(sample) }
     let wasSilent = link.missed > 0

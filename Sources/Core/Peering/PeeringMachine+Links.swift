@@ -26,13 +26,8 @@ extension PeeringMachine {
   private mutating func admissionFault(_ ip: IPAddress?, _ now: Instant, _ outputs: inout [Output]) -> Reason? {
     if isStopping { return Reason(.shutdown) }
     if let ban = bans.ban(peer: nil, ip: ip, now: now) { return Reason(.banned, ban.detail) }
+    if let ip, let fault = crowdFault(ip, besides: []) { return fault }
     if let ip, !(configuration.exemptsLoopback && ip.isLoopback) {
-      if slots.byIP[ip] ?? 0 >= configuration.perIPMaximum {
-        return Reason(.tooManyFromIP, "\(configuration.perIPMaximum) links per IP address")
-      }
-      if ip.isRoutable, slots.bySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.perSubnetMaximum {
-        return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
-      }
       if misdeeds.available(ip, now: now) < 1 { return Reason(.lowScore, "peers at that address did wrong") }
       if slots.unprovenByIP[ip] ?? 0 >= configuration.handshakesPerIPMaximum {
         return Reason(.busy, "\(configuration.handshakesPerIPMaximum) handshakes under way with that address")
@@ -45,7 +40,7 @@ extension PeeringMachine {
     if slots.unproven >= configuration.handshakesMaximum && !crowdOutHandshake(for: ip, now, &outputs) {
       return Reason(.busy, "\(slots.unproven) handshakes under way")
     }
-    let reserve = slotsForDials
+    let reserve = slotsForDials(besides: ip)
     // One eviction makes one slot: what is missing for dials is not made up for.
     if slots.total + reserve > configuration.totalMaximum
       || (slots.total + reserve == configuration.totalMaximum && !evict(for: ip, now, &outputs))
@@ -55,10 +50,28 @@ extension PeeringMachine {
     return nil
   }
 
-  /// Slots for our own choice of peers, and one for a feeler, are kept free as long as there is somebody to dial, or accepted links could
-  /// fill the house and end all choice.
-  private var slotsForDials: Int {
-    let missing = max(0, outboundWanted - slots.lasting) + (makesFeelers && slots.feelers == 0 ? 1 : 0)
+  /// Why one more link with this address, whoever opens it, would be one too many. The attempts of the peer's own dial are not counted:
+  /// at most one of them stays.
+  func crowdFault(_ ip: IPAddress, besides attempts: [ConnectionID]) -> Reason? {
+    if configuration.exemptsLoopback && ip.isLoopback { return nil }
+    let subnet = AddressFacts.subnet(of: ip)
+    func others(_ count: Int?, _ isMeant: (IPAddress) -> Bool) -> Int {
+      (count ?? 0) - attempts.count { links[$0]?.ip.map(isMeant) ?? false }
+    }
+    if others(slots.byIP[ip], { $0 == ip }) >= configuration.perIPMaximum {
+      return Reason(.tooManyFromIP, "\(configuration.perIPMaximum) links per IP address")
+    }
+    if ip.isRoutable, others(slots.bySubnet[subnet], { AddressFacts.subnet(of: $0) == subnet }) >= configuration.perSubnetMaximum {
+      return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
+    }
+    return nil
+  }
+
+  /// Slots for our own choice of peers and must-keep ones, and one for a feeler, are kept free as long as there is somebody to dial, or
+  /// accepted links could fill the house and end all choice.
+  private func slotsForDials(besides ip: IPAddress?) -> Int {
+    let lasting = max(outboundWanted - slots.lasting, slotsForMustKeep(coming: ip))
+    let missing = lasting + (makesFeelers && slots.feelers == 0 ? 1 : 0)
     // Counting the linked ones is for small books.
     guard missing > 0, book.peerCount < missing + links.count else { return missing }
     // Of one peer a second link may be held.
@@ -85,6 +98,7 @@ extension PeeringMachine {
       return
     }
     if link.direction == .inbound { link.address = remote }
+    lineProvenAt = now
     link.target = nameTarget(of: link, peer, now)
     link.peer = peer
     link.provenAt = now

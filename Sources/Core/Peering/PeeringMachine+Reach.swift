@@ -27,7 +27,7 @@ extension PeeringMachine {
     if entry.link != nil { return .connecting }
     // What failed is let alone for its time; a link that was short because this node needed it no longer is no failure.
     guard isFree(.peer(peer), now), entry.streak == 0 || entry.notBefore <= now else { return .unreachable }
-    if canDial { return .dialable }
+    if canDialOthers { return .dialable }
     return slots.dialling < configuration.parallelDialsMaximum ? .noSlot : .busy
   }
 

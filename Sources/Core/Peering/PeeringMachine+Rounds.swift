@@ -11,7 +11,7 @@ extension PeeringMachine {
     precondition(canDial, "a dial without a slot")
     var order = dialOrder(target)
     if let first { order = [first] + order.filter { $0 != first } }
-    order.removeAll { isBarred(target, $0, now) }
+    order.removeAll { isBarred(target, AddressFacts($0).ip, now) }
     guard !order.isEmpty else { return }
     takeInHand(target, now)
     let origin = origin(of: target)
@@ -73,7 +73,7 @@ extension PeeringMachine {
     // While the peer's own link is held, only what is under way may come before it.
     let isHeld = target.peer.map { heldOfPeer[$0] != nil } ?? false
     if isHeld || isStopping || now >= round.connectBy { round.waiting = [] }
-    round.waiting.removeAll { isBarred(target, $0, now) }
+    round.waiting.removeAll { isBarred(target, AddressFacts($0).ip, now) }
     round.nextStart = .distantFuture
     rounds[target] = round
     return !round.waiting.isEmpty
@@ -96,9 +96,10 @@ extension PeeringMachine {
 
   mutating func dialFailed(_ id: ConnectionID, _ failure: DialFailure, _ now: Instant, _ outputs: inout [Output]) {
     guard links[id]?.state == .dialling, let link = takeOut(id), let target = link.target else { return }
-    // With no link at all, a timeout says as much about our own network as about the peer: an outage must not empty the book.
-    var counts = failure.provesOwnNetwork || activeCount > 0
-    if case .goodbye = failure { counts = false }
+    // Unless something was heard from anybody meanwhile, a timeout says as much about our own network as about the peer: an outage must not
+    // empty the book, and links may look alive long after it began.
+    let isLineUp = activeCount > 0 && !isOwnFaultSuspected && lineProvenAt > link.since
+    let counts = !failure.isRefusal && (failure.provesOwnNetwork || isLineUp)
     book.dialled(BookItem(target, link.address), hasFailed: true, counts: counts, at: BookSeconds(at: now))
     rounds[target]?.attempts.removeAll { $0 == id }
     if counts { rounds[target]?.counts = true }

@@ -47,6 +47,8 @@ public struct PeeringMachine: Sendable {
     case ban(BanSubject, for: Duration?, String)
     /// Lift a ban.
     case unban(BanSubject)
+    /// The wall clock was read again.
+    case clock(WallClock)
     /// An operator asks for something; ``Output/operated(_:_:)`` answers in this turn.
     case operate(OperationID, OperatorCommand)
     /// Close everything with goodbye and take no more. Final.
@@ -81,7 +83,7 @@ public struct PeeringMachine: Sendable {
   /// The settings.
   public let configuration: PeeringConfiguration
 
-  let clock: WallClock
+  var clock: WallClock
   var generator: SeededGenerator
   var known = KnownTable()
   var book: AddressBook
@@ -132,6 +134,8 @@ public struct PeeringMachine: Sendable {
   /// When the next address of a round is due.
   var roundDeadline = Instant.distantFuture
   var banDeadline = Instant.distantFuture
+  /// When something last came from anybody: a proof, a pong, something useful.
+  var lineProvenAt = Instant.zero
   var ownFaultSaid: Instant?
   var isOwnFaultSuspected = false
   /// Whether a silent link was given up for a dial that finds out whose fault it is.
@@ -219,6 +223,7 @@ public struct PeeringMachine: Sendable {
     case .ban(let subject, let duration, let detail): ban(subject, duration, detail, isOperators: true, now, &outputs)
     case .unban(let subject): unban(subject, now, &outputs)
     case .operate(let id, let command): outputs.append(.operated(id, operate(command, now, &outputs)))
+    case .clock(let clock): setClock(clock, now)
     case .stop: stop(now, &outputs)
     case .timerFired: break
     }

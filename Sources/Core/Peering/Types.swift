@@ -44,6 +44,9 @@ public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
   case unreachable
   /// The transport broke; the text is the system's.
   case transport(String)
+  /// The far end took the connection and closed it without a byte, as a full or busy one does: somebody lives there, and may take us later.
+  /// The text says what it may mean.
+  case turnedAway(String)
   /// The secure channel could not be set up; the text says why.
   case handshake(String)
   /// Whoever answers does not have the key of this private network; the text says what showed it.
@@ -57,7 +60,15 @@ public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
   var provesOwnNetwork: Bool {
     switch self {
     case .refused, .handshake, .notInNetwork, .wrongPeer, .goodbye: true
-    case .timedOut, .unreachable, .transport: false
+    case .timedOut, .unreachable, .transport, .turnedAway: false
+    }
+  }
+
+  /// Whether the far end lives but does not want the link now: that never counts towards the failures that take its row.
+  var isRefusal: Bool {
+    switch self {
+    case .goodbye, .turnedAway: true
+    default: false
     }
   }
 
@@ -68,6 +79,7 @@ public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
     case .timedOut: "timed out"
     case .unreachable: "no route"
     case .transport(let text): "transport: \(text)"
+    case .turnedAway(let text): "closed before the handshake: \(text)"
     case .handshake(let text): "handshake: \(text)"
     case .notInNetwork(let text): "not of this private network: \(text)"
     case .wrongPeer: "another peer answered"

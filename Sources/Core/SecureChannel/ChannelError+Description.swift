@@ -4,6 +4,7 @@ extension ChannelError: CustomStringConvertible {
     switch self {
     case .endOfFile: "the other end closed the connection"
     case .transport(let text): text
+    case .turnedAway(let text): "closed before the handshake: \(text)"
     case .handshakeTimeout: "the handshake took too long"
     case .negotiationFailed(let text): "no protocol in common: \(text)"
     case .protocolViolation(let text): "protocol violation: \(text)"

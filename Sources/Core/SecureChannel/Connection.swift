@@ -248,6 +248,9 @@ public final class Connection {
     guard !isClosing else { return discardOutput() }
     var reason = privateStream?.explain(error) ?? error
     if error == .endOfFile, let code = remoteGoAway { reason = .remoteGoAway(code) }
+    if statisticsStore.bytesReceived == 0, case .dialer = role {
+      reason = .turnedAway(privateStream == nil ? "it may be full" : "it may be full, or not of this private network")
+    }
     shut(reason, into: &outputs)
     discardOutput()
   }

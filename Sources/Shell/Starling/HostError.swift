@@ -111,6 +111,7 @@ extension HostError {
     case .unreachable: self.init(.unreachable, text)
     case .transport: self.init(.transportFailed, text)
     case .handshake, .notInNetwork: self.init(.handshakeFailed, text)
+    case .turnedAway: self.init(.refused, text)
     case .wrongPeer(let peer): self.init(.wrongPeer, "\(address): \(peer) answered")
     case .goodbye(let reason): self.init(.refused, text, reason: reason)
     }
@@ -131,6 +132,7 @@ extension HostError {
       switch error {
       case .endOfFile, .transport, .remoteGoAway, .keepAliveTimeout: .linkLost
       case .handshakeTimeout: .timedOut
+      case .turnedAway: .refused
       case .negotiationFailed: .protocolNotSupported
       case .protocolViolation, .messageTooLarge: .badAnswer
       case .wrongPeer: .wrongPeer

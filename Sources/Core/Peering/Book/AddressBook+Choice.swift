@@ -11,6 +11,23 @@ extension AddressBook {
     if hasFailed && counts && records[id].failures < .max { records[id].failures += 1 }
   }
 
+  /// The wall clock went forward by `step` beside the machine's: all that was heard and dialled is so much older, and is persisted with
+  /// the time that it had. O(addresses).
+  mutating func move(by step: Duration, now: Instant) {
+    let now = BookSeconds(at: now)
+    let seconds = Int64(step.seconds.rounded())
+    func move(_ time: inout BookSeconds) {
+      if time != .never { time = min(now, max(.never + 1, BookSeconds(clamping: Int64(time) - seconds))) }
+    }
+    records.updateAll { record in
+      move(&record.since)
+      move(&record.heard)
+      move(&record.tried)
+      move(&record.succeeded)
+      move(&record.firstSucceeded)
+    }
+  }
+
   /// An address answered a dial as it should. It moves to *tried*, unless another holds its place there: then that one is tested first.
   ///
   /// Returns whether it is in *tried* now. Nothing happens when the address is not in the book.

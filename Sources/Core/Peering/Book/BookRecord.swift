@@ -102,6 +102,11 @@ struct RecordStore: Sendable {
     _modify { yield &blocks[Int(id >> Self.blockBits)][Int(id & (1 << Self.blockBits - 1))] }
   }
 
+  /// Changes each record, those that are free too. O(n).
+  mutating func updateAll(_ change: (inout BookRecord) -> Void) {
+    for block in blocks.indices { for place in blocks[block].indices { change(&blocks[block][place]) } }
+  }
+
   mutating func insert(_ record: BookRecord) -> RecordID {
     count += 1
     if free != BookRecord.none {

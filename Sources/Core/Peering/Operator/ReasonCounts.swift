@@ -51,6 +51,7 @@ extension DialFailure {
     case .timedOut: "timed-out"
     case .unreachable: "unreachable"
     case .transport: "transport-error"
+    case .turnedAway: "turned-away"
     case .handshake: "handshake-failed"
     case .notInNetwork: "not-in-network"
     case .wrongPeer: "wrong-peer"

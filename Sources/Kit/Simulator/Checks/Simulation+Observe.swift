@@ -79,6 +79,7 @@ extension DialFailure {
     case .timedOut: "timed out"
     case .unreachable: "no way there"
     case .transport: "the transport broke"
+    case .turnedAway: "closed before the handshake"
     case .handshake: "the secure channel failed"
     case .notInNetwork: "not of the private network"
     case .wrongPeer: "another peer answered"

@@ -63,7 +63,8 @@ struct MachineVictim: EclipseVictim {
       return outputs + perform(machine.handle(.proven(id, peer, remote: remote, setUpTime: .zero), now: now))
     case .proven(let id, let peer, let remote):
       return perform(machine.handle(.proven(id, peer, remote: remote, setUpTime: .zero), now: now))
-    case .failed(let id): return perform(machine.handle(.dialFailed(id, .timedOut), now: now))
+    // The other links answer meanwhile: a silent address counts as much as one that refuses.
+    case .failed(let id): return perform(machine.handle(.dialFailed(id, .refused), now: now))
     case .closed(let id): return perform(machine.handle(.closed(id, .transport("gone")), now: now))
     case .timer: return perform(machine.handle(.timerFired, now: now))
     }

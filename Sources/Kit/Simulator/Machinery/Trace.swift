@@ -79,6 +79,7 @@ struct InputSummary {
     case .accepted(let id, let remote): self = InputSummary(kind: .accepted, link: id.rawValue, bytes: remote.bytes)
     case .failed(let id, let error): self = InputSummary(kind: .failed, link: id.rawValue, bytes: Array("\(error)".utf8))
     case .established(let id, let identity, _): self = InputSummary(kind: .established, link: id.rawValue, bytes: identity.peer.bytes)
+    case .clock: self = InputSummary(kind: .clock)
     case .notAccepted: self = InputSummary(kind: .notAccepted)
     case .closed(let id, let error): self = InputSummary(kind: .closed, link: id.rawValue, bytes: Array("\(error)".utf8))
     case .streamOpened(let ref, let name): self = of(.streamOpened, ref, Array(name.name.utf8))
