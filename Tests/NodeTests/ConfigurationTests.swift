@@ -1,6 +1,7 @@
 import Foundation
-import Node
 import Testing
+
+@testable import Node
 
 @Suite struct ConfigurationTests {
   /// The faults of a text, without the file's name.
@@ -37,12 +38,14 @@ import Testing
       max_outbound_connections = 12
       connection_timeout_seconds = 7
       reconnection_interval_seconds = 20
+      max_failed_dials = 7
       """
     let configuration = try NodeConfiguration.load(text: text, path: "seed_peers.toml")
     #expect(configuration.seedPeers == ["node1.example.com:7071", "node2.example.com:7071", "192.168.1.100:7071"])
     #expect((configuration.minOutbound, configuration.maxOutbound) == (4, 12))
     #expect(configuration.connectionTimeout == .seconds(7))
     #expect(configuration.reconnectionInterval == .seconds(20))
+    #expect(configuration.core(producer: nil).host.peering.failuresMaximum == 7)
     #expect(configuration.sources["max_outbound"] == .file(path: "seed_peers.toml", line: 10, column: 1))
     #expect(try NodeConfiguration.load(text: "seed_peers = []", path: "s.toml").seedPeers == [])
   }
@@ -83,6 +86,7 @@ import Testing
     ("\"max_peers\" = 'x'", [#":1:1: max_peers: must be a whole number from 1 to 10000, not "x""#]),
     ("max_peers = 0", [":1:1: max_peers: must be a whole number from 1 to 10000, not 0"]),
     ("max_peers = 1.5", [":1:1: max_peers: must be a whole number from 1 to 10000, not a number with a fraction"]),
+    ("max_failed_dials = 0", [":1:1: max_failed_dials: must be a whole number from 1 to 200, not 0"]),
     ("http = 1", [":1:1: http: must be true or false, not 1"]),
     ("network = true", [":1:1: network: must be a text, not true or false"]),
     ("network = 'a b'", [":1:1: network: must be 1 to 64 letters, digits, '-', '_' or '.'"]),

@@ -93,7 +93,7 @@ public struct PeeringConfiguration: Sendable {
   public var backOffMinimum = Duration.seconds(1)
   /// A link that lived so long forgives earlier short ones. Default 60 s.
   public var settledAfter = Duration.seconds(60)
-  /// Failed dials after which a peer's row leaves the book. Default 5.
+  /// Failed dials in a row after which a peer's row leaves the book. Default 5; above 200 it may never, since an address counts to 255.
   public var failuresMaximum = 5
   /// The most seeds that a node without links dials at a time. Default 3: seeds introduce; if every node of a new network held all of
   /// them, the first ones would take all their slots and the others find nobody.

@@ -32,6 +32,7 @@ extension NodeConfiguration {
     }
     core.host.peering.connectTimeout = connectionTimeout
     core.host.peering.backOffKeepMaximum = reconnectionInterval
+    core.host.peering.failuresMaximum = maxFailedDials
     core.host.peering.pingInterval = keepAliveInterval
     core.host.peering.missedPongsMaximum = keepAliveMissed
     if kademlia { core.host.kademlia = .init() }

@@ -64,6 +64,9 @@ extension NodeConfiguration {
       "reconnection_interval", \.reconnectionInterval, maximumSeconds: 86_400,
       "The longest wait before a configured peer is dialled again, and without any link also seeds and stored peers.",
       aliases: ["reconnection_interval_seconds"]),
+    .integer(
+      "max_failed_dials", \.maxFailedDials, 1...200,
+      "Failed dials in a row after which a stored peer is not stored any more. Refusals and this node's own outages do not count."),
     .duration(
       "keep_alive", \.keepAliveInterval, maximumSeconds: 3_600, "The time between pings on a link.", aliases: ["keep_alive_seconds"]),
     .integer("keep_alive_missed", \.keepAliveMissed, 1...100, "Pongs missed in a row that end a link."),

@@ -92,6 +92,8 @@ public struct NodeConfiguration: Sendable {
   public var connectionTimeout: Duration = .seconds(10)
   /// The longest wait before a configured peer is dialled again; without any link seeds and stored peers too.
   public var reconnectionInterval: Duration = .seconds(30)
+  /// Failed dials in a row after which a stored peer is not stored any more.
+  public var maxFailedDials = 5
   /// The time between pings on a link.
   public var keepAliveInterval: Duration = .seconds(30)
   /// Pongs missed in a row that end a link.
