@@ -131,6 +131,9 @@ public struct NodeConfiguration: Sendable {
   public var resolvedNodeKeyFile: String { nodeKeyFile.isEmpty ? dataDirectory + "/node.key" : nodeKeyFile }
   /// The file of the admin token where none is configured.
   public var adminTokenFile: String { dataDirectory + "/admin.token" }
+  /// The file of the peer book.
+  public var bookFile: String { Self.bookFile(in: dataDirectory) }
+  static func bookFile(in dataDirectory: String) -> String { dataDirectory + "/book" }
   /// The genesis file, resolved.
   public var resolvedGenesisFile: String { genesisFile.isEmpty ? dataDirectory + "/genesis.json" : genesisFile }
 
