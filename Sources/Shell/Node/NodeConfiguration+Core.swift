@@ -25,6 +25,8 @@ extension NodeConfiguration {
     core.host.peering.exemptsLoopback = allowLoopback
     core.host.peering.allowsPrivateAddresses = allowPrivate || allowLoopback
     core.host.peering.identity = identity
+    // The literal rule of seed S3: the lower address dials, however few peers there are.
+    if identity == .ip { core.host.peering.patientFrom = 0 }
     core.host.peering.defaultPort = UInt16(defaultPort)
     if !allowedPeers.isEmpty || !allowedNetworks.isEmpty {
       core.host.peering.allowed = AllowList(
