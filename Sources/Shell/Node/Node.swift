@@ -148,9 +148,10 @@ public final class Node: @unchecked Sendable {
     let gone = DispatchSemaphore(value: 0)
     lock.withLock { goneWaiter = { gone.signal() } }
     parts.core.post(.host(.command(.stop)))
-    // A peer that does not read holds a link for a second at most.
+    // The goodbyes are handed to the links then, which send them.
     _ = gone.wait(timeout: .now() + .milliseconds(1500))
-    parts.swarm.stop()
+    // A peer that does not read holds its link for a second at most.
+    parts.swarm.stop(drainingWithin: .milliseconds(1500))
     parts.scout.stop()
     parts.core.stop()
     parts.workers.stop()
