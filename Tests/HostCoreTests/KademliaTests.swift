@@ -124,6 +124,19 @@ extension [HostCore.Output] {
     #expect(stage.send(.streamFinished(stream)).isEmpty, "nothing is kept of it")
   }
 
+  /// A public address that nobody has confirmed is in no answer and in no entry.
+  @Test(arguments: [false, true]) func onlyWhatIsToldToOthers(confirms: Bool) {
+    let stage = Stage { $0.discovery.reach.confirms = confirms }
+    stage.send(.listening([stage.address(9)]))
+    let stream = StreamRef(connection: stage.enter(1), stream: StreamID(rawValue: 1))
+    stage.send(.streamOpened(stream, stage.name))
+    let ask = KademliaMessage(.findNode, key: stage.host.peerID.bytes)
+    let told = stage.send(.message(stream, ask.encoded)).sent(on: stream)[0].closerPeers.flatMap(\.addresses)
+    #expect(told == (confirms ? [] : [stage.address(9)]))
+    let outcomes = stage.send(.command(.lookUp(LookUpID(rawValue: 1), .provide([1, 2])))).outcomes
+    #expect(outcomes.isEmpty != confirms, "an entry needs an address")
+  }
+
   @Test func silentStreamsAreGivenUpAndTheirNumberIsLimited() {
     let stage = Stage()
     let link = stage.enter(1)

@@ -21,6 +21,7 @@ extension HostCore {
           .dialBack(peer, address), on: stream, HostProtocols.autoNAT, request, timeout: .exactly(Self.dialBackTimeout), now, &outputs)
       case .advertise(let addresses):
         advertisedAddresses = addresses
+        run(kademlia: .advertising(addresses), now, &outputs)
         pushIdentity(now, &outputs)
       case .event(let event): outputs.append(.event(.discovery(event)))
       }
