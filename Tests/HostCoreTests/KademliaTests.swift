@@ -137,6 +137,26 @@ extension [HostCore.Output] {
     #expect(outcomes.isEmpty != confirms, "an entry needs an address")
   }
 
+  /// A host that follows its reach answers as long as others can probably dial it, and says so.
+  @Test(arguments: [
+    ("/ip4/10.0.0.1/tcp/1", false, false, false), ("/ip4/10.0.0.1/tcp/1", false, true, true), ("/ip4/29.0.0.1/tcp/1", true, false, false),
+    ("/ip4/29.0.0.1/tcp/1", false, false, true),
+  ])
+  func serversAreReached(listen: String, confirms: Bool, takesPrivate: Bool, serves: Bool) throws {
+    let stage = Stage {
+      $0.kademlia?.mode = .client
+      $0.kademliaFollowsReach = true
+      $0.discovery.reach.confirms = confirms
+      $0.discovery.reach.takesPrivate = takesPrivate
+    }
+    #expect(stage.host.table[stage.name] == nil)
+    stage.send(.listening([try Multiaddr(listen)]))
+    #expect(stage.host.kademlia?.mode == (serves ? .server : .client))
+    #expect((stage.host.table[stage.name] != nil) == serves)
+    stage.send(.listening([]))
+    #expect(stage.host.kademlia?.mode == .client && stage.host.table[stage.name] == nil)
+  }
+
   @Test func silentStreamsAreGivenUpAndTheirNumberIsLimited() {
     let stage = Stage()
     let link = stage.enter(1)

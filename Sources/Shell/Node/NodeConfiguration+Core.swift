@@ -36,7 +36,12 @@ extension NodeConfiguration {
     core.host.peering.backOffKeepMaximum = reconnectionInterval
     core.host.peering.pingInterval = keepAliveInterval
     core.host.peering.missedPongsMaximum = keepAliveMissed
-    if kademlia { core.host.kademlia = .init() }
+    if kademlia {
+      var settings = Kademlia.Configuration()
+      settings.mode = kademliaMode == .server ? .server : .client
+      core.host.kademlia = settings
+      core.host.kademliaFollowsReach = kademliaMode == .auto
+    }
     core.host.discovery.local.isEnabled = mdns
     core.host.discovery.web.peers = httpPeers.compactMap { WebAddress($0) }
     core.host.discovery.web.interval = httpPeerInterval

@@ -58,6 +58,9 @@ extension NodeConfiguration {
       "allowed_networks", \.allowedNetworks, "CIDR", "Networks whose peers are admitted to a private network.", flag: "allowed-network",
       check: Checks.network),
     .boolean("kademlia", \.kademlia, "Find peers and services by Kademlia, and help others to."),
+    .choice(
+      "kademlia_mode", \.kademliaMode,
+      "Answer look-ups always, never, or as long as a public address is confirmed or announced, or private ones are used."),
     .duration(
       "connection_timeout", \.connectionTimeout, maximumSeconds: 300, "How long a dial may take.", aliases: ["connection_timeout_seconds"]),
     .duration(

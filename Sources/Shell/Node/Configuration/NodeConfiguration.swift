@@ -13,6 +13,16 @@ public struct NodeConfiguration: Sendable {
     case full
   }
 
+  /// Whether the node answers look-ups of Kademlia.
+  public enum KademliaMode: String, CaseIterable, Hashable, Sendable {
+    /// As long as others are likely to reach it.
+    case auto
+    /// Always.
+    case server
+    /// Never; it only asks.
+    case client
+  }
+
   /// The node's own folder, for keys, peers and blocks; relative to the working directory.
   public var dataDirectory = "starling-data"
   /// The file of the node's key; empty means `node.key` in the data directory.
@@ -88,6 +98,8 @@ public struct NodeConfiguration: Sendable {
   public var allowedNetworks: [String] = []
   /// Whether peers and services are looked up, and others' look-ups answered, by Kademlia.
   public var kademlia = true
+  /// When others' look-ups are answered.
+  public var kademliaMode = KademliaMode.auto
   /// How long a dial may take.
   public var connectionTimeout: Duration = .seconds(10)
   /// The longest wait before a configured peer is dialled again; without any link seeds and stored peers too.
