@@ -83,8 +83,10 @@ public final class Node: @unchecked Sendable {
       store: store, crypto: crypto, clock: clock, now: now)
     let book = try BookFile.open(configuration.bookFile, log: log)
     let seed = crypto.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
+    var settings = configuration.core(producer: producer)
+    if !configuration.asnMapFile.isEmpty { settings.host.peering.groups.systems = try SystemsFile.read(configuration.asnMapFile) }
     let machine = Core(
-      key: key, crypto: crypto, configuration: configuration.core(producer: producer), genesis: genesis, chain: chain,
+      key: key, crypto: crypto, configuration: settings, genesis: genesis, chain: chain,
       book: try BookFile.rows(book), clock: clock, seed: seed, now: now)
     peerID = key.peerID
     let relay = Relay()

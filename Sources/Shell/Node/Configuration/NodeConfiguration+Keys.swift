@@ -46,6 +46,9 @@ extension NodeConfiguration {
       "requests_per_second", \.requestsPerSecond, 1...1_000_000,
       "Requests that a peer may send, and is sent, a second; twice as many at once."),
     .integer("link_memory_mib", \.linkMemoryMiB, 16...1_048_576, "Mebibytes that links may keep for peers, in all."),
+    .text(
+      "asn_map", \.asnMapFile, "FILE",
+      "Lines such as 192.0.2.0/24 AS64500: addresses of one autonomous system count as one network, not each /16 for itself."),
     .boolean("allow_private", \.allowPrivate, "Use addresses of private networks."),
     .boolean("allow_loopback", \.allowLoopback, "Use loopback addresses, and free them of max_per_ip."),
     .choice("identity", \.identity, "What makes two links lead to one peer: its key, or its IP address."),

@@ -82,6 +82,8 @@ public struct NodeConfiguration: Sendable {
   public var requestsPerSecond = 100
   /// Mebibytes that links may keep for peers, in all.
   public var linkMemoryMiB = 512
+  /// The file that tells which autonomous system announces which network; empty means none.
+  public var asnMapFile = ""
   /// Whether addresses of private networks are dialled and told to others.
   public var allowPrivate = false
   /// Whether loopback addresses are dialled and told, and are free of the limit per IP.
