@@ -8,7 +8,7 @@ extension NodeConfiguration {
     .choice("node_type", \.nodeType, "Whether the node produces blocks."),
     .text("producer_key", \.producerKeyFile, "FILE", "An authority's key."),
 
-    .list("listen", \.listen, "MULTIADDR", "Where to listen for peers.", check: Checks.multiaddr),
+    .list("listen", \.listen, "MULTIADDR", "Where to listen for peers.", check: Checks.local),
     .legacyPort("p2p_port", "The port to listen on; the same as a listen entry with this TCP port."),
     .legacyBind("p2p_bind_addr", "The address to listen on, together with p2p_port."),
     .list(
@@ -36,7 +36,7 @@ extension NodeConfiguration {
     .integer(
       "dial_back_peers", \.dialBackPeers, 1...16, "Peers, each of another network, that have to reach an address before it is told."),
     .integer("observed_peers", \.observedPeers, 1...64, "Peers, each of another network, that have to agree on this node's address."),
-    .list("announce", \.announce, "MULTIADDR", "Addresses to tell others as they are.", check: Checks.multiaddr),
+    .list("announce", \.announce, "MULTIADDR", "Addresses to tell others as they are.", check: Checks.remote),
     .list("peers", \.peers, "ADDRESS", "Peers to dial at once.", flag: "peer", check: Checks.peer),
     .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),
