@@ -122,7 +122,7 @@ import Testing
     let stopped = try await Starling.run(["book", "export", "--stopped", first.data], in: folder)
     #expect(stopped.json["address"] as? String == export.json["address"] as? String, "\(stopped.output)\(stopped.errors)")
     #expect(
-      try await Starling.run(["book", "inspect", "--stopped", "nowhere"], in: folder).errors.contains("nowhere holds no node's store"))
+      try await Starling.run(["book", "inspect", "--stopped", "nowhere"], in: folder).errors.contains("nowhere holds no node's peer book"))
 
     let third = try await Operated("third", in: folder)
     try folder.write(stopped.output + "\n{\"address\":\"/ip4/127.0.0.1/tcp/9\"}\n", to: "book.jsonl")

@@ -10,7 +10,7 @@ private func machine(_ change: (inout Kademlia.Configuration) -> Void = { _ in }
   configuration.validators["v"] = AnyValueValidator()
   change(&configuration)
   var machine = Kademlia(localPeer: peer(0), crypto: SystemCrypto.shared, configuration: configuration, seed: 1)
-  _ = machine.handle(.listening([item(100).address.withPeerID(peer(0))]), now: at(0))
+  _ = machine.handle(.advertising([item(100).address.withPeerID(peer(0))]), now: at(0))
   return machine
 }
 
@@ -59,6 +59,21 @@ extension [Kademlia.Output] {
     #expect(holders() == 8)
   }
 
+  /// When the node's addresses change, servers are told the new ones, and not only at the next turn of the entry.
+  @Test func newAddressesAreProvided() {
+    let world = KademliaWorld(seed: 3)
+    for number in 1...2 as ClosedRange<UInt64> { world.add(number) }
+    world.link(peer(1), peer(2))
+    world.start(peer(1), 1, .provide([5]))
+    world.run(.seconds(5))
+    let moved = item(50).address
+    world.input(peer(1), .advertising([moved]))
+    world.run(.seconds(10))
+    world.start(peer(2), 2, .findProviders([5], maximum: 1))
+    world.run(.seconds(5))
+    #expect(world.outcome(2) == .providers([FoundPeer(peer(1), [moved])]))
+  }
+
   @Test func whatMayNotBeIsRefusedAtOnce() {
     var kademlia = machine()
     func reason(_ query: Kademlia.Query) -> Bool {
@@ -75,7 +90,7 @@ extension [Kademlia.Output] {
     #expect(reason(.putValue(Array("/nobody/x".utf8), [1])))
     #expect(reason(.putValue(Array("/v/x".utf8), [UInt8](repeating: 1, count: 65_537))))
     #expect(reason(.getValue(Array("x".utf8), quorum: 0)))
-    _ = kademlia.handle(.listening([]), now: at(0))
+    _ = kademlia.handle(.advertising([]), now: at(0))
     #expect(reason(.provide([1])))
   }
 

@@ -40,7 +40,7 @@ final class KademliaWorld {
     configuration.validators["v"] = AnyValueValidator()
     change(&configuration)
     var machine = Kademlia(localPeer: peer(number), crypto: SystemCrypto.shared, configuration: configuration, seed: generator.next())
-    _ = machine.handle(.listening([item(number).address]), now: now)
+    _ = machine.handle(.advertising([item(number).address]), now: now)
     nodes[peer(number)] = Node(machine: machine)
   }
 

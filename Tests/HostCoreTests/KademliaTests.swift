@@ -126,6 +126,39 @@ extension [HostCore.Output] {
     #expect(stage.send(.streamFinished(stream)).isEmpty, "nothing is kept of it")
   }
 
+  /// A public address that nobody has confirmed is in no answer and in no entry.
+  @Test(arguments: [false, true]) func onlyWhatIsToldToOthers(confirms: Bool) {
+    let stage = Stage { $0.discovery.reach.confirms = confirms }
+    stage.send(.listening([stage.address(9)]))
+    let stream = StreamRef(connection: stage.enter(1), stream: StreamID(rawValue: 1))
+    stage.send(.streamOpened(stream, stage.name))
+    let ask = KademliaMessage(.findNode, key: stage.host.peerID.bytes)
+    let told = stage.send(.message(stream, ask.encoded)).sent(on: stream)[0].closerPeers.flatMap(\.addresses)
+    #expect(told == (confirms ? [] : [stage.address(9)]))
+    let outcomes = stage.send(.command(.lookUp(LookUpID(rawValue: 1), .provide([1, 2])))).outcomes
+    #expect(outcomes.isEmpty != confirms, "an entry needs an address")
+  }
+
+  /// A host that follows its reach answers as long as others can probably dial it, and says so.
+  @Test(arguments: [
+    ("/ip4/10.0.0.1/tcp/1", false, false, false), ("/ip4/10.0.0.1/tcp/1", false, true, true), ("/ip4/29.0.0.1/tcp/1", true, false, false),
+    ("/ip4/29.0.0.1/tcp/1", false, false, true),
+  ])
+  func serversAreReached(listen: String, confirms: Bool, takesPrivate: Bool, serves: Bool) throws {
+    let stage = Stage {
+      $0.kademlia?.mode = .client
+      $0.kademliaFollowsReach = true
+      $0.discovery.reach.confirms = confirms
+      $0.discovery.reach.takesPrivate = takesPrivate
+    }
+    #expect(stage.host.table[stage.name] == nil)
+    stage.send(.listening([try Multiaddr(listen)]))
+    #expect(stage.host.kademlia?.mode == (serves ? .server : .client))
+    #expect((stage.host.table[stage.name] != nil) == serves)
+    stage.send(.listening([]))
+    #expect(stage.host.kademlia?.mode == .client && stage.host.table[stage.name] == nil)
+  }
+
   @Test func silentStreamsAreGivenUpAndTheirNumberIsLimited() {
     let stage = Stage()
     let link = stage.enter(1)

@@ -95,6 +95,19 @@ import Testing
     ("listen = ['0.0.0.0:9000']", [#":1:1: listen: entry 1: "0.0.0.0:9000" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000"#]),
     ("seed_peers = [\n'a:1',\n7]", [":1:1: seed_peers: entry 2 must be a text, not a whole number"]),
     ("seed_peers = ['a:0']", [#":1:1: seed_peers: entry 1: "a:0" must be a multiaddr or host:port"#]),
+    ("listen = ['/dns4/a.b/tcp/1']", [#":1:1: listen: entry 1: "/dns4/a.b/tcp/1" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000"#]),
+    (
+      "network = 'a'\nannounce = ['/ip4/1.2.3.4/tpc/1']\nseed_peers = ['a:1', '/ip4/1.2.3.4/udp/1']",
+      [
+        #":2:1: announce: entry 1: "/ip4/1.2.3.4/tpc/1" must be a multiaddr such as /ip4/192.0.2.1/tcp/9000"#,
+        #":3:1: seed_peers: entry 2: "/ip4/1.2.3.4/udp/1" must be a multiaddr such as /ip4/192.0.2.1/tcp/9000"#,
+      ]
+    ),
+    (
+      "bootstrap_peers = ['/ip4/1.2.3/tcp/1']",
+      [#":1:1: bootstrap_peers: entry 1: "/ip4/1.2.3/tcp/1" must be a multiaddr such as /ip4/192.0.2.1/tcp/9000"#]
+    ),
+    ("dns_seeds = ['/dnsaddr/']", [#":1:1: dns_seeds: entry 1: "/dnsaddr/" must be a multiaddr such as /dnsaddr/example.org"#]),
     ("keep_alive = '1d'", [#":1:1: keep_alive: must be seconds from 0.001 to 3600, or a text such as "10s", not "1d""#]),
     ("connection_timeout = 0", [#":1:1: connection_timeout: must be seconds from 0.001 to 300, or a text such as "10s", not 0"#]),
     ("admin_token = 'short'", [":1:1: admin_token: must have at least 16 characters"]),

@@ -1,4 +1,5 @@
 import Foundation
+import HTTPAPI
 import Identity
 import NodeCore
 import Testing
@@ -18,7 +19,11 @@ import Testing
       port_mapping = true
       gateway = "127.0.0.1"
       dial_back_peers = 2
-      """)
+      """
+    ) {
+      $0.httpEnabled = true
+      $0.httpPort = 0
+    }
     return (node, helpers)
   }
 
@@ -30,6 +35,12 @@ import Testing
   private static func knows(_ other: Node, _ address: String, of node: Node) throws -> Bool {
     guard case .story(let story) = try other.askAndWait(.explain(node.peerID)) else { throw Missing("no story") }
     return story.sentences.contains { $0.hasPrefix("Known as") && $0.contains(address) }
+  }
+
+  /// What the node tells those who ask by HTTP.
+  private static func status(_ node: Node) throws -> String {
+    let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)")
+    return String(decoding: try client.request("GET", "/status").body, as: UTF8.self).replacing("\\/", with: "/")
   }
 
   @Test(arguments: ["natpmp", "upnp"]) func aMappedAddressIsConfirmedAndTold(kind: String) async throws {
@@ -48,6 +59,7 @@ import Testing
       #expect(suspected.lowerBound < confirmed.lowerBound)
       #expect(gateway.printed.components(separatedBy: "CONNECT").count >= 3, "each helper has dialled it")
       #expect(try node.activePeers() == Set(helpers.map(\.peerID)), "dial-backs disturb no link")
+      #expect(try Self.status(node).contains(address))
       if kind == "natpmp" {
         try waitUntil("the lease is renewed") { gateway.printed.components(separatedBy: "MAP ").count >= 4 }
       }
@@ -69,6 +81,8 @@ import Testing
       try waitUntil("the node has their answers and goes on") { try node.activePeers().count == 2 }
       #expect(try helpers.allSatisfy { try !Self.knows($0, address, of: node) })
       #expect(!flock.log("node").contains("others reach this node"))
+      let status = try Self.status(node)
+      #expect(status.contains("/ip4/127.0.0.1/tcp/") && !status.contains(address))
     }
   }
 

@@ -131,6 +131,9 @@ import Wire
     let outputs = bench.send(.timerFired)
     #expect(outputs.events.filter { if case .bookRowUnreadable = $0 { true } else { false } }.count == 5)
     #expect(outputs.dials.map(\.address) == [publicAddress(1)])
+    // They go, so that the next start has nothing to tell.
+    let removed: [[UInt8]] = outputs.book.compactMap { if case .remove(let key) = $0 { key } else { nil } }
+    #expect(removed == book.dropFirst().map(\.key))
   }
 
   @Test func rowsRoundTripAndNeverTrap() {

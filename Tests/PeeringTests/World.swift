@@ -8,6 +8,8 @@ final class World {
     var delay: ClosedRange<Double> = 0.001...0.2
     /// Whether a crash is seen by the other ends (a reset), or leaves them with a dead link.
     var crashesAreSilent = false
+    /// What each node listens on besides its own address.
+    var alsoListening: [Multiaddr] = []
     var configure: (inout PeeringConfiguration) -> Void = { _ in }
   }
 
@@ -78,7 +80,7 @@ final class World {
     let index = nodes.count
     let address = try! Multiaddr("/ip4/10.\(index / 200).\(index % 200).1/tcp/4001")
     nodes.append(Node(peer: peer, address: address, machine: makeMachine(peer, [:])))
-    send(index, .listening([address]))
+    send(index, .listening([address] + setting.alsoListening))
     return index
   }
 
@@ -102,7 +104,7 @@ final class World {
     node.isUp = true
     if !keepingBook { node.book = [:] }
     node.machine = makeMachine(node.peer, node.book)
-    send(index, .listening([node.address]))
+    send(index, .listening([node.address] + setting.alsoListening))
   }
 
   func send(_ index: Int, _ input: PeeringMachine.Input) {

@@ -5,15 +5,16 @@ import Wire
 
 @Suite struct KillTests {
   /// Kills a committing process at random moments: what it reported is there, and no batch is there in part.
-  @Test func committedBatchesSurviveKill() throws {
+  @Test(arguments: ["lmdb", "journal"]) func committedBatchesSurviveKill(engine: String) throws {
     let directory = TemporaryDirectory()
+    let path = directory.path + "/" + engine
     let seed = UInt64.random(in: 0..<1_000_000)
     var generator = SeededGenerator(seed: seed)
     var previous: UInt64 = 0
     for round in 0..<20 {
-      let reported = try runAndKill(directory.path, lines: 1 + generator.index(below: 6), jitter: generator.jitter(.milliseconds(15)))
+      let reported = try runAndKill(engine, path, lines: 1 + generator.index(below: 6), jitter: generator.jitter(.milliseconds(15)))
       let place = Comment(rawValue: "round \(round), seed \(seed)")
-      let store = try LMDBStore(dataDirectory: directory.path)
+      let store: any KeyValueStore = engine == "lmdb" ? try LMDBStore(dataDirectory: path) : try JournalStore(path: path)
       let marks = try store.scan("marks", from: [], limit: 100)
       #expect(marks.count == 16, place)
       #expect(Set(marks.map(\.value)).count == 1, place)
@@ -29,11 +30,11 @@ import Wire
   }
 
   /// The last number that the process printed before it was killed.
-  private func runAndKill(_ path: String, lines: Int, jitter: Duration) throws -> UInt64 {
+  private func runAndKill(_ engine: String, _ path: String, lines: Int, jitter: Duration) throws -> UInt64 {
     let process = Process()
     let tool: URL = try #require(Self.tool)
     process.executableURL = tool
-    process.arguments = [path]
+    process.arguments = [engine, path]
     let pipe = Pipe()
     process.standardOutput = pipe
     try process.run()

@@ -14,35 +14,32 @@ final class TemporaryDirectory: Sendable {
   deinit { try? FileManager.default.removeItem(atPath: path) }
 }
 
-/// Opens stores in fresh directories and opens them again.
+/// Opens stores at fresh paths and opens them again.
 final class Reopener {
   private let root = TemporaryDirectory()
+  private let engine: (String) throws -> any KeyValueStore
   private var count = 0
   private var current = ""
+
+  init(_ engine: @escaping (String) throws -> any KeyValueStore) { self.engine = engine }
 
   func make() throws -> any KeyValueStore {
     count += 1
     current = root.path + "/\(count)"
-    return try open(current)
-  }
-
-  func open(_ path: String) throws -> any KeyValueStore {
-    var configuration = LMDBStore.Configuration()
-    configuration.mapBytes = 1 << 30
-    return Handle(try LMDBStore(dataDirectory: path, configuration: configuration))
+    return Handle(try engine(current))
   }
 
   func reopen(_ store: any KeyValueStore) throws -> (any KeyValueStore)? {
     (store as? Handle)?.store = nil
-    return try open(current)
+    return Handle(try engine(current))
   }
 }
 
 /// Lets a test drop the engine behind a reference that others still hold.
 final class Handle: KeyValueStore, @unchecked Sendable {
-  var store: LMDBStore?
-  init(_ store: LMDBStore) { self.store = store }
-  private func engine() throws(StoreError) -> LMDBStore {
+  var store: (any KeyValueStore)?
+  init(_ store: any KeyValueStore) { self.store = store }
+  private func engine() throws(StoreError) -> any KeyValueStore {
     guard let store else { throw StoreError("closed") }
     return store
   }
@@ -69,7 +66,16 @@ final class Handle: KeyValueStore, @unchecked Sendable {
   }
 
   @Test func lmdbConforms() throws {
-    let reopener = Reopener()
+    let reopener = Reopener {
+      var configuration = LMDBStore.Configuration()
+      configuration.mapBytes = 1 << 30
+      return try LMDBStore(dataDirectory: $0, configuration: configuration)
+    }
+    try StoreConformance(make: reopener.make, reopen: reopener.reopen).run()
+  }
+
+  @Test func journalConforms() throws {
+    let reopener = Reopener { try JournalStore(path: $0) }
     try StoreConformance(make: reopener.make, reopen: reopener.reopen).run()
   }
 

@@ -25,6 +25,9 @@ extension HostCore {
     public var exchange = PeerExchange.Configuration()
     /// How peers, services and values are found without a list of them (`Docs/protocols/kademlia.md`). Default `nil`: not at all.
     public var kademlia: Kademlia.Configuration?
+    /// Whether the host serves only while it tells others an address at which they are likely to reach it: a confirmed or announced one, or
+    /// any where private addresses are used. Default no: ``Kademlia/Configuration/mode`` holds throughout.
+    public var kademliaFollowsReach = false
     /// The protocol's name. Default `nil`: ``HostProtocols/kademlia(_:)`` with the network's name, so that networks keep apart;
     /// ``HostProtocols/publicKademlia`` for the one that IPFS shares.
     public var kademliaProtocol: ProtocolID?

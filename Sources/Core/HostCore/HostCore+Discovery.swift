@@ -21,10 +21,23 @@ extension HostCore {
           .dialBack(peer, address), on: stream, HostProtocols.autoNAT, request, timeout: .exactly(Self.dialBackTimeout), now, &outputs)
       case .advertise(let addresses):
         advertisedAddresses = addresses
-        pushIdentity(now, &outputs)
+        run(kademlia: .advertising(addresses), now, &outputs)
+        let mode: Kademlia.Mode = isLikelyReached ? .server : .client
+        if configuration.kademliaFollowsReach, let current = kademlia?.mode, current != mode {
+          setKademliaMode(mode, now, &outputs)
+        } else {
+          pushIdentity(now, &outputs)
+        }
       case .event(let event): outputs.append(.event(.discovery(event)))
       }
     }
+  }
+
+  /// Whether others can probably dial this host. A private address that it tells helps nobody on the public Internet.
+  private var isLikelyReached: Bool {
+    let reach = configuration.discovery.reach
+    if reach.takesPrivate { return !advertisedAddresses.isEmpty }
+    return !reach.announced.isEmpty || advertisedAddresses.contains { $0.ipAddress?.unmapped.isRoutable == true }
   }
 
   /// What a peer's own words tell about this host's addresses.

@@ -134,7 +134,6 @@ public final class HostCore {
     case .listening(let addresses):
       listenAddresses = addresses
       run(peering: .listening(addresses), now, &outputs)
-      run(kademlia: .listening(addresses), now, &outputs)
       outputs.append(.event(.listening(addresses)))
       run(discoverer: .listening(addresses), now, &outputs)
     case .accepted(let connection, let remote):

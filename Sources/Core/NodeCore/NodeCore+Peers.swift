@@ -23,10 +23,10 @@ extension NodeCore {
     case .response(let id, let result): response(id, result, now, &outputs)
     case .validate(let message): validate(message, now, &outputs)
     case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)
-    case .listening: advertiseServices(now, &outputs)
+    case .listening, .discovery: advertiseServices(now, &outputs)
     case .operated(let id, let answer): outputs.append(.answer(QueryID(rawValue: id.rawValue), .operated(answer)))
     case .identified(let peer, _): refuseStranger(peer, now, &outputs)
-    case .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp, .discovery, .notAccepted: break
+    case .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp, .notAccepted: break
     }
     switch event {
     case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp, .operated: break

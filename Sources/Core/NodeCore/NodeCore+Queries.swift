@@ -53,7 +53,7 @@ extension NodeCore {
   public func info(_ now: Instant) -> NodeInfo {
     NodeInfo(
       peerID: host.peerID, network: configuration.host.network, chainID: genesis.chainID, nodeType: configuration.nodeType,
-      addresses: host.listenAddresses, head: chain.head, peers: host.peering.counts.active,
+      addresses: host.listenAddresses, advertisedAddresses: host.advertisedAddresses, head: chain.head, peers: host.peering.counts.active,
       pendingTransactions: chain.mempool.count, uptime: now - started, health: health(now: now), sync: sync.state)
   }
 

@@ -13,7 +13,7 @@ extension NodeCore {
 
   /// The node can be found now: its services are told to the network, and kept alive by the host.
   func advertiseServices(_ now: Instant, _ outputs: inout [Output]) {
-    guard host.kademlia?.mode == .server, !host.listenAddresses.isEmpty, !advertises else { return }
+    guard host.kademlia?.mode == .server, !host.advertisedAddresses.isEmpty, !advertises else { return }
     advertises = true
     for service in Self.services { lookUp(.provide(serviceKey(service)), now, &outputs) }
   }

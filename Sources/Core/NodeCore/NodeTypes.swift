@@ -139,6 +139,8 @@ public struct NodeInfo: Sendable {
   public let nodeType: String
   /// Where it listens.
   public let addresses: [Multiaddr]
+  /// What it tells others of where it can be reached.
+  public let advertisedAddresses: [Multiaddr]
   /// The end of the durable chain.
   public let head: ChainHead
   /// Active peers.

@@ -29,12 +29,18 @@ extension PeeringMachine {
           outputs.append(.book(.remove(key: key)))
         }
       } else if !loadRest(key, value, now) {
-        emit(.bookRowUnreadable(key: Array(key.prefix(64))), now, &outputs)
+        dropUnreadable(key, now, &outputs)
       }
     }
     banDeadline = bans.nextEnd
     anchorsToDial = anchors
     for item in settings.kept { learn(item, .manual, .local, now, &outputs) }
+  }
+
+  /// Takes a row away that says nothing, so that it is told once and not at every start.
+  private mutating func dropUnreadable(_ key: [UInt8], _ now: Instant, _ outputs: inout [Output]) {
+    emit(.bookRowUnreadable(key: Array(key.prefix(64))), now, &outputs)
+    outputs.append(.book(.remove(key: key)))
   }
 
   /// Reads a row of another kind; returns whether it could be read.
@@ -56,8 +62,9 @@ extension PeeringMachine {
       return true
     }
     guard key.count == 2, key[0] == BookKeys.heard, Int(key[1]) < AddressBook.snapshotParts else { return false }
+    guard book.restore(value.rawSpan, clock: clock, now: now, using: &generator) else { return false }
     partHashes[Int(key[1])] = partHash(value)
-    return book.restore(value.rawSpan, clock: clock, now: now, using: &generator)
+    return true
   }
 
   private mutating func loadPeer(_ row: PeerRow, _ now: Instant, _ outputs: inout [Output]) {
@@ -76,7 +83,7 @@ extension PeeringMachine {
         _ = book.add(item, from: .local, marks: [], at: seconds, using: &generator)
       }
     }
-    guard isReadable else { return emit(.bookRowUnreadable(key: row.key), now, &outputs) }
+    guard isReadable else { return dropUnreadable(row.key, now, &outputs) }
     // Another holds its place now, as after a change of the tables' sizes.
     if !book.isTried(.peer(row.peer)) { outputs.append(.book(.remove(key: row.key))) }
     let score = Score(row.score, at: min(now, instant(milliseconds: row.scoredAt)))

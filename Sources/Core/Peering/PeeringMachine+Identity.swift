@@ -1,26 +1,23 @@
 import Identity
 import Wire
 
-// Who is the lower side of a pair, and what one link for each IP address means.
+// Whose turn it is to dial, and what one link for each IP address means.
 extension PeeringMachine {
-  /// Whether this side is the lower one, which dials and whose link is kept: by PeerID, or in ip mode by IP address. As long as an address
-  /// is not known, or both are the same, PeerIDs decide: they are proven at both ends.
-  func isLower(than peer: PeerID, at ip: IPAddress?) -> Bool {
-    if configuration.identity == .ip, let ip, let own = ownIP(like: ip), own != ip { return own < ip }
-    return localPeer < peer
-  }
-
-  /// Whether it is the other side's turn to dial.
+  /// Whether it is the other side's turn to dial: it has the lower PeerID, or in ip mode the lower IP address.
   func leavesDial(to target: DialTarget) -> Bool {
     guard configuration.identity == .ip else { return target.peer.map { $0 < localPeer } ?? false }
     // Who does not know its own address can't tell, and dials.
     let ips = book.ids(of: target).compactMap { book.endpoint(of: $0).ip }
-    return !ips.isEmpty && ips.allSatisfy { ip in ownIP(like: ip).map { ip < $0 } ?? false }
+    return !ips.isEmpty && ips.allSatisfy { isBelowOwn($0) }
   }
 
-  /// The lowest address of this family that the node listens on; `nil` when it is not known.
-  private func ownIP(like other: IPAddress) -> IPAddress? {
-    ownAddresses.compactMap { $0.ipAddress?.unmapped }.filter { !$0.isUnspecified && $0.isV6 == other.isV6 }.min()
+  /// Whether an address is lower than this node's own, whichever of them the other side sees. Nobody elsewhere sees our loopback address,
+  /// and nobody on the public Internet a private one.
+  private func isBelowOwn(_ other: IPAddress) -> Bool {
+    let own = ownAddresses.compactMap { $0.ipAddress?.unmapped }.filter {
+      !$0.isUnspecified && $0.isV6 == other.isV6 && $0.isLoopback == other.isLoopback && ($0.isRoutable || !other.isRoutable)
+    }
+    return !own.isEmpty && own.allSatisfy { other < $0 }
   }
 
   /// In ip mode, whether a link to one of the target's addresses exists or is being made, whoever is at its other end.

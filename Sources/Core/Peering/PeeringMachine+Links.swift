@@ -148,7 +148,7 @@ extension PeeringMachine {
     }
     guard let existingID = linkOfPeer[peer], let existing = links[existingID] else {
       if rounds[.peer(peer)] != nil {
-        if new.direction == .inbound && isLower(than: peer, at: new.ip) {
+        if new.direction == .inbound && localPeer < peer {
           heldOfPeer[peer] = new.id
           return
         }
@@ -159,7 +159,7 @@ extension PeeringMachine {
       return
     }
     switch OneLinkRule.choose(
-      existing: existing.direction, age: now - existing.provenAt, new: new.direction, isLower: isLower(than: peer, at: new.ip),
+      existing: existing.direction, age: now - existing.provenAt, new: new.direction, isLower: localPeer < peer,
       window: configuration.simultaneousWindow, margin: configuration.holdMaximum)
     {
     case .keepExisting: close(new.id, Reason(.duplicate), now, &outputs)

@@ -48,8 +48,13 @@ public struct WriteBatch: Sendable {
 public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What went wrong, in words for the operator.
   public let message: String
+  /// Whether nothing is wrong but that another process has the store.
+  public let isInUse: Bool
   /// Makes an error.
-  public init(_ message: String) { self.message = message }
+  public init(_ message: String, isInUse: Bool = false) {
+    self.message = message
+    self.isInUse = isInUse
+  }
   /// The message, for the operator.
   public var description: String { "store: \(message)" }
 }

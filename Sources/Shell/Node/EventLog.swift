@@ -20,6 +20,14 @@ struct EventLog: Sendable {
   }
 
   func stopped() { logger.info("node", "stopped") }
+  func bookSetAside(_ error: StoreError, as path: String) {
+    logger.warning(
+      "store", "the peer book cannot be read and was set aside; the node starts with an empty one",
+      ["error": .text(error.message), "file": .text(path)])
+  }
+  func bookWasTorn(_ bytes: Int) {
+    logger.warning("store", "the end of the peer book was not written whole and is dropped", ["bytes": .init(bytes)])
+  }
   func bookFailed(_ error: StoreError) { logger.error("store", "the peer book was not written", ["error": .text(error.description)]) }
   func tokenIsExposed(_ path: String) {
     logger.warning("node", "others can read the admin token; give the file mode 0600, or delete it for a new one", ["file": .text(path)])
@@ -108,7 +116,7 @@ struct EventLog: Sendable {
     case .ownFault(let silent, let all):
       logger.warning(
         "peers", "most peers are silent or late: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
-    case .bookRowUnreadable: logger.warning("peers", "a row of the peer book cannot be read and was set aside")
+    case .bookRowUnreadable: logger.warning("peers", "a row of the peer book cannot be read and is removed")
     case .dialling(_, let peer, let address, let cause):
       logger.debug(
         "peers", "dialling",

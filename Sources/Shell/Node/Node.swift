@@ -48,6 +48,7 @@ public final class Node: @unchecked Sendable {
 
   fileprivate struct Parts: Sendable {
     let store: LMDBStore
+    let book: JournalStore
     let core: CoreThread<Core>
     let swarm: Swarm
     let scout: Scout
@@ -80,19 +81,20 @@ public final class Node: @unchecked Sendable {
     let chain = try Chain.open(
       genesis: genesis, ledger: AccountLedger(genesis: genesis, crypto: crypto), consensus: ProofOfAuthority(genesis: genesis),
       store: store, crypto: crypto, clock: clock, now: now)
-    let book = try store.scan(HostCore.bookTable, from: [], limit: 100_000)
+    let book = try BookFile.open(configuration.bookFile, log: log)
     let seed = crypto.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
+    var settings = configuration.core(producer: producer)
+    if !configuration.asnMapFile.isEmpty { settings.host.peering.groups.systems = try SystemsFile.read(configuration.asnMapFile) }
     let machine = Core(
-      key: key, crypto: crypto, configuration: configuration.core(producer: producer), genesis: genesis, chain: chain, book: book,
-      clock: clock,
-      seed: seed, now: now)
+      key: key, crypto: crypto, configuration: settings, genesis: genesis, chain: chain,
+      book: try BookFile.rows(book), clock: clock, seed: seed, now: now)
     peerID = key.peerID
     let relay = Relay()
     let core = CoreThread(name: "core", machine: machine) { outputs in
       if let node = relay.node, let parts = relay.parts { node.perform(outputs, parts) }
     }
     let parts = Parts(
-      store: store, core: core,
+      store: store, book: book, core: core,
       swarm: Swarm(
         key: key, crypto: crypto, configuration: try configuration.swarm(), protocols: machine.host.table, sink: SwarmBridge(core)),
       scout: Scout(configuration: try configuration.scout()) { core.post(.host(.discovered($0))) },
@@ -148,9 +150,10 @@ public final class Node: @unchecked Sendable {
     let gone = DispatchSemaphore(value: 0)
     lock.withLock { goneWaiter = { gone.signal() } }
     parts.core.post(.host(.command(.stop)))
-    // A peer that does not read holds a link for a second at most.
+    // The goodbyes are handed to the links then, which send them.
     _ = gone.wait(timeout: .now() + .milliseconds(1500))
-    parts.swarm.stop()
+    // A peer that does not read holds its link for a second at most.
+    parts.swarm.stop(drainingWithin: .milliseconds(1500))
     parts.scout.stop()
     parts.core.stop()
     parts.workers.stop()
@@ -230,7 +233,7 @@ public final class Node: @unchecked Sendable {
       switch output {
       case .book(let batch):
         submit(parts.writer) { [log] in
-          do throws(StoreError) { try store.commit(batch) } catch { log.bookFailed(error) }
+          do throws(StoreError) { try parts.book.commit(batch) } catch { log.bookFailed(error) }
         }
       case .discover(let task): parts.scout.perform(task)
       default: break

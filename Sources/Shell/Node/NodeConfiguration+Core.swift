@@ -25,6 +25,8 @@ extension NodeConfiguration {
     core.host.peering.exemptsLoopback = allowLoopback
     core.host.peering.allowsPrivateAddresses = allowPrivate || allowLoopback
     core.host.peering.identity = identity
+    // The literal rule of seed S3: the lower address dials, however few peers there are.
+    if identity == .ip { core.host.peering.patientFrom = 0 }
     core.host.peering.defaultPort = UInt16(defaultPort)
     if !allowedPeers.isEmpty || !allowedNetworks.isEmpty {
       core.host.peering.allowed = AllowList(
@@ -35,7 +37,12 @@ extension NodeConfiguration {
     core.host.peering.failuresMaximum = maxFailedDials
     core.host.peering.pingInterval = keepAliveInterval
     core.host.peering.missedPongsMaximum = keepAliveMissed
-    if kademlia { core.host.kademlia = .init() }
+    if kademlia {
+      var settings = Kademlia.Configuration()
+      settings.mode = kademliaMode == .server ? .server : .client
+      core.host.kademlia = settings
+      core.host.kademliaFollowsReach = kademliaMode == .auto
+    }
     core.host.discovery.local.isEnabled = mdns
     core.host.discovery.web.peers = httpPeers.compactMap { WebAddress($0) }
     core.host.discovery.web.interval = httpPeerInterval

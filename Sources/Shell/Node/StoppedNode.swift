@@ -1,7 +1,6 @@
 import Crypto
 import EventLoop
 import Foundation
-import HostCore
 import Identity
 import Peering
 import Store
@@ -18,15 +17,15 @@ public struct StoppedNode {
   /// The node's peers as it would know them at its next start.
   public let peering: PeeringMachine
 
-  /// Reads the peer book; nothing is changed.
+  /// Reads the peer book; nothing is changed, except that a torn end is cut off.
   ///
-  /// - Throws: a ``Failure`` when there is no store, or a ``StoreError`` when a node uses it.
+  /// - Throws: a ``Failure`` when there is no book, or a `StoreError` when a node uses it or it is damaged.
   public init(dataDirectory: String) throws {
-    guard FileManager.default.fileExists(atPath: dataDirectory + "/store") else {
-      throw Failure(description: "\(dataDirectory) holds no node's store")
+    let path = NodeConfiguration.bookFile(in: dataDirectory)
+    guard FileManager.default.fileExists(atPath: path) else {
+      throw Failure(description: "\(dataDirectory) holds no node's peer book")
     }
-    let store = try LMDBStore(dataDirectory: dataDirectory)
-    let rows = try store.scan(HostCore.bookTable, from: [], limit: 100_000)
+    let rows = try BookFile.rows(try JournalStore(path: path))
     // Only a machine of the same name would pass its own rows over, and a node writes none of itself.
     let name = NodeKey(seed: [UInt8](repeating: 0, count: 32), crypto: SystemCrypto.shared).peerID
     let now = Platform.now

@@ -3,7 +3,7 @@ import NodeCore
 
 /// The routes by which peers that speak HTTP find each other, in the shape of seed S1: bare JSON, without the API's envelope.
 enum WebPeerRoutes {
-  /// `GET /status`: S1's fields, and this node's PeerID and libp2p addresses.
+  /// `GET /status`: S1's fields, and this node's PeerID and the libp2p addresses that it tells others.
   struct Status: Encodable {
     var nodeID: String
     var blockchainLength: UInt64
@@ -46,7 +46,7 @@ enum WebPeerRoutes {
             Status(
               nodeID: info.peerID.short, blockchainLength: info.head.height + 1, pendingTransactions: info.pendingTransactions,
               peers: info.peers, targetDifficulty: 0, peerID: info.peerID.description,
-              addresses: info.addresses.map { $0.withPeerID(info.peerID).description })))
+              addresses: info.advertisedAddresses.map { $0.withPeerID(info.peerID).description })))
       }
     }
     router.get("/peers") { _, responder in

@@ -122,14 +122,7 @@ final class HostEngine: @unchecked Sendable {
       machine.handle(.command(.stop), now: now, into: &outputs)
       self.failAll()
     }
-    await withTaskGroup(of: Void.self) { group in
-      group.addTask { await self.swarm.drained() }
-      group.addTask { try? await Task.sleep(for: self.configuration.closeTimeout) }
-      await group.next()
-      // What has not drained by now ends with the threads.
-      await self.swarm.shutDown()
-      group.cancelAll()
-    }
+    await swarm.shutDown(drainingWithin: configuration.closeTimeout)
     await core.shutDown()
     await book?.flushed()
     let (readers, waiters) = lock.withLock {

@@ -1,4 +1,5 @@
 import Discovery
+import Dispatch
 import EventLoop
 import HostCore
 import Identity
@@ -111,24 +112,36 @@ public final class Swarm: @unchecked Sendable {
   /// Stops listening: the ports are free when it returns.
   public func stopListening() async { try? await shards[0].loop.perform { [acceptor] in acceptor.close() } }
 
-  /// Waits until every link is gone. The core is to have closed them; what is queued for them is sent within
-  /// ``Configuration/closeTimeout``.
-  public func drained() async {
-    for shard in shards {
-      await withCheckedContinuation { continuation in shard.drain { continuation.resume() } }
-    }
+  /// Calls `body` once, when every link is gone or the threads have ended.
+  private func drain(_ left: ArraySlice<Shard>, _ body: @escaping @Sendable () -> Void) {
+    guard let shard = left.first else { return body() }
+    shard.drain { self.drain(left.dropFirst(), body) }
   }
 
-  /// Ends all threads without blocking the caller's meanwhile; links that are left are closed at once.
-  public func shutDown() async {
+  /// Stops listening, waits until every link is gone, at most for `timeout`, and ends all threads without blocking the caller's meanwhile.
+  /// Links that are left are closed at once. Let the core close them first: what is queued is sent within
+  /// ``Configuration/closeTimeout``.
+  public func shutDown(drainingWithin timeout: Duration) async {
     await stopListening()
-    for shard in shards { await shard.shutDown() }
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await withCheckedContinuation { continuation in self.drain(self.shards[...]) { continuation.resume() } } }
+      group.addTask { try? await Task.sleep(for: timeout) }
+      await group.next()
+      // What waits for the drain ends with the threads.
+      for shard in shards { await shard.shutDown() }
+      group.cancelAll()
+    }
     failOpeners()
   }
 
-  /// Stops listening and ends all threads; links are closed at once. Let the core say its goodbyes first.
-  public func stop() {
+  /// The same, blocking the caller's thread.
+  public func stop(drainingWithin timeout: Duration = .zero) {
     _ = try? shards[0].loop.runAndWait { [acceptor] in acceptor.close() }
+    if timeout > .zero {
+      let drained = DispatchSemaphore(value: 0)
+      drain(shards[...]) { drained.signal() }
+      _ = drained.wait(timeout: .now() + .nanoseconds(Int(timeout.nanoseconds)))
+    }
     for shard in shards { shard.stop() }
     failOpeners()
   }

@@ -207,15 +207,17 @@ import Wire
     #expect(again.machine.book.secret == bench.machine.book.secret)
   }
 
-  /// Rows that came off a broken disk are told and passed over.
+  /// Rows that came off a broken disk are told and removed.
   @Test func unreadableRows() {
     let rows: [(key: [UInt8], value: [UInt8])] = [
       (BookKeys.secret, [1, 2]), (BookKeys.anchors, [0xff]), ([BookKeys.heard, 3], [1, 9, 9, 9]), ([BookKeys.heard, 99], [1]),
       ([BookKeys.heard, 4], []),
     ]
     var bench = Bench(local: 5, book: rows)
-    let events = bench.send(.timerFired).events
-    #expect(events.filter { if case .bookRowUnreadable = $0 { true } else { false } }.count == 5)
+    let outputs = bench.send(.timerFired)
+    #expect(outputs.events.filter { if case .bookRowUnreadable = $0 { true } else { false } }.count == 5)
+    let removed: [[UInt8]] = outputs.book.compactMap { if case .remove(let key) = $0 { key } else { nil } }
+    #expect(removed == rows.map(\.key))
   }
 
   /// Who has lost his place among the tried, because another holds it, has no row either.

@@ -7,7 +7,7 @@ import Node
 import Store
 import Wire
 
-/// Opens the store that a killed node left, before any peer can mend it.
+/// Opens the store and the peer book that a killed node left, before any peer can mend it.
 enum StoreInspection {
   /// Verifies a store.
   ///
@@ -40,6 +40,7 @@ enum StoreInspection {
         throw Failure("transaction \(id) is in its chain twice")
       }
     }
+    _ = try StoppedNode(dataDirectory: node.directory + "/data")
     guard parent == chain.head.hash else { throw Failure("its last block is not its head") }
     for text in accepted {
       guard let hash = Hash256(hex: text), try chain.transaction(hash) != nil else {

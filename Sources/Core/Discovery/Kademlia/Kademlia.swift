@@ -83,7 +83,12 @@ public struct Kademlia: Sendable {
     switch input {
     case .server(let peer, let addresses, let remote): heardOf(peer, addresses, remote, now, &outputs)
     case .notServer(let peer): table.remove(peer)
-    case .listening(let addresses): self.addresses = addresses.map(\.withoutPeerID)
+    case .advertising(let addresses):
+      let bare = addresses.map(\.withoutPeerID)
+      guard bare != self.addresses else { break }
+      self.addresses = bare
+      if !bare.isEmpty { own.provideAnew(at: now + .seconds(1)) }
+      schedule(now)
     case .start(let id, let query): start(id, query, now, &outputs)
     case .cancel(let id): if let number = numbers[id] { finish(number, .failure(.cancelled), now, &outputs) }
     case .stopProviding(let key):

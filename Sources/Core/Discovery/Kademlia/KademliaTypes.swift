@@ -135,8 +135,8 @@ extension Kademlia {
     case server(PeerID, addresses: [Multiaddr], remote: IPAddress?)
     /// A linked peer says that it does not serve.
     case notServer(PeerID)
-    /// The addresses that this node is to be found at.
-    case listening([Multiaddr])
+    /// The addresses that this node tells others. Entries of those that it provides are stored anew when they change.
+    case advertising([Multiaddr])
     /// Begin a look-up.
     case start(LookUpID, Query)
     /// Give up a look-up: it ends with `cancelled`.

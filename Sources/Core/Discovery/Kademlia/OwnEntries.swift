@@ -75,6 +75,11 @@ struct OwnEntries: Sendable {
     for (name, held) in holders where held < count { if let turn = due[name], turn > time { due.set(name, time) } }
   }
 
+  /// What servers hold of provided keys has become wrong: they are due at this time at the latest. O(n log n).
+  mutating func provideAnew(at time: Instant) {
+    for case .provided(let key) in holders.keys { if let turn = due[.provided(key)], turn > time { due.set(.provided(key), time) } }
+  }
+
   /// Nothing is due before this time. O(n log n).
   mutating func postpone(to time: Instant) {
     for name in holders.keys { if let turn = due[name], turn < time { due.set(name, time) } }

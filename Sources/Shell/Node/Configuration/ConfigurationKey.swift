@@ -238,28 +238,32 @@ enum Checks {
       ? nil : "\"\(text.prefix(60))\" is not an IP address"
   }
 
-  /// A multiaddr such as `/ip4/…/tcp/…`, or host:port.
+  /// A multiaddr that can be dialled or leads to such ones, or host:port.
   static func peer(_ text: String) -> String? {
-    guard text.utf8.count <= 512, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return "is not a peer's address" }
-    if text.hasPrefix("/") { return multiaddr(text) }
-    guard let colon = text.lastIndex(of: ":"), colon > text.startIndex, let port = UInt16(text[text.index(after: colon)...]), port > 0
-    else {
-      return "\"\(text.prefix(60))\" must be a multiaddr or host:port"
-    }
-    return nil
+    if text.hasPrefix("/dnsaddr/") { return dnsaddr(text) }
+    if text.hasPrefix("/") { return remote(text) }
+    let fits = text.utf8.count <= 512 && (try? Multiaddr(hostPort: text))?.isTCP == true
+    return fits ? nil : "\"\(text.prefix(60))\" must be a multiaddr or host:port"
   }
 
-  static func multiaddr(_ text: String) -> String? {
-    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count >= 3, parts[0].isEmpty, parts.dropFirst().allSatisfy({ !$0.isEmpty }) else {
-      return "\"\(text.prefix(60))\" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000"
-    }
-    return nil
+  /// Where others can dial: an IP address or a name, and a TCP port.
+  static func remote(_ text: String) -> String? { multiaddr(text, such: "/ip4/192.0.2.1/tcp/9000") { $0.isTCP } }
+
+  /// Where this machine can listen: an IP address and a TCP port, 0 for any.
+  static func local(_ text: String) -> String? {
+    multiaddr(text, such: "/ip4/0.0.0.0/tcp/9000") { $0.ipAddress != nil && $0.tcpPort != nil }
+  }
+
+  private static func dnsaddr(_ text: String) -> String? { multiaddr(text, such: "/dnsaddr/example.org") { $0.dnsaddrDomain != nil } }
+
+  private static func multiaddr(_ text: String, such example: String, _ fits: (Multiaddr) -> Bool) -> String? {
+    if text.utf8.count <= 512, let address = try? Multiaddr(text), fits(address) { return nil }
+    return "\"\(text.prefix(60))\" must be a multiaddr such as \(example)"
   }
 
   /// A host name, with or without a port, or a `/dnsaddr/` address.
   static func dnsSeed(_ text: String) -> String? {
-    if text.hasPrefix("/dnsaddr/") { return multiaddr(text) }
+    if text.hasPrefix("/dnsaddr/") { return dnsaddr(text) }
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard (1...2).contains(parts.count), DNSName(parts[0]) != nil, !text.hasPrefix("/"), parts.count == 1 || UInt16(parts[1]) ?? 0 > 0
     else {

@@ -8,7 +8,7 @@ extension NodeConfiguration {
     .choice("node_type", \.nodeType, "Whether the node produces blocks."),
     .text("producer_key", \.producerKeyFile, "FILE", "An authority's key."),
 
-    .list("listen", \.listen, "MULTIADDR", "Where to listen for peers.", check: Checks.multiaddr),
+    .list("listen", \.listen, "MULTIADDR", "Where to listen for peers.", check: Checks.local),
     .legacyPort("p2p_port", "The port to listen on; the same as a listen entry with this TCP port."),
     .legacyBind("p2p_bind_addr", "The address to listen on, together with p2p_port."),
     .list(
@@ -36,7 +36,7 @@ extension NodeConfiguration {
     .integer(
       "dial_back_peers", \.dialBackPeers, 1...16, "Peers, each of another network, that have to reach an address before it is told."),
     .integer("observed_peers", \.observedPeers, 1...64, "Peers, each of another network, that have to agree on this node's address."),
-    .list("announce", \.announce, "MULTIADDR", "Addresses to tell others as they are.", check: Checks.multiaddr),
+    .list("announce", \.announce, "MULTIADDR", "Addresses to tell others as they are.", check: Checks.remote),
     .list("peers", \.peers, "ADDRESS", "Peers to dial at once.", flag: "peer", check: Checks.peer),
     .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),
@@ -46,6 +46,9 @@ extension NodeConfiguration {
       "requests_per_second", \.requestsPerSecond, 1...1_000_000,
       "Requests that a peer may send, and is sent, a second; twice as many at once."),
     .integer("link_memory_mib", \.linkMemoryMiB, 16...1_048_576, "Mebibytes that links may keep for peers, in all."),
+    .text(
+      "asn_map", \.asnMapFile, "FILE",
+      "Lines such as 192.0.2.0/24 AS64500: addresses of one autonomous system count as one network, not each /16 for itself."),
     .boolean("allow_private", \.allowPrivate, "Use addresses of private networks."),
     .boolean("allow_loopback", \.allowLoopback, "Use loopback addresses, and free them of max_per_ip."),
     .choice("identity", \.identity, "What makes two links lead to one peer: its key, or its IP address."),
@@ -58,6 +61,9 @@ extension NodeConfiguration {
       "allowed_networks", \.allowedNetworks, "CIDR", "Networks whose peers are admitted to a private network.", flag: "allowed-network",
       check: Checks.network),
     .boolean("kademlia", \.kademlia, "Find peers and services by Kademlia, and help others to."),
+    .choice(
+      "kademlia_mode", \.kademliaMode,
+      "Answer look-ups always, never, or as long as a public address is confirmed or announced, or private ones are used."),
     .duration(
       "connection_timeout", \.connectionTimeout, maximumSeconds: 300, "How long a dial may take.", aliases: ["connection_timeout_seconds"]),
     .duration(

@@ -13,6 +13,16 @@ public struct NodeConfiguration: Sendable {
     case full
   }
 
+  /// Whether the node answers look-ups of Kademlia.
+  public enum KademliaMode: String, CaseIterable, Hashable, Sendable {
+    /// As long as others are likely to reach it.
+    case auto
+    /// Always.
+    case server
+    /// Never; it only asks.
+    case client
+  }
+
   /// The node's own folder, for keys, peers and blocks; relative to the working directory.
   public var dataDirectory = "starling-data"
   /// The file of the node's key; empty means `node.key` in the data directory.
@@ -72,6 +82,8 @@ public struct NodeConfiguration: Sendable {
   public var requestsPerSecond = 100
   /// Mebibytes that links may keep for peers, in all.
   public var linkMemoryMiB = 512
+  /// The file that tells which autonomous system announces which network; empty means none.
+  public var asnMapFile = ""
   /// Whether addresses of private networks are dialled and told to others.
   public var allowPrivate = false
   /// Whether loopback addresses are dialled and told, and are free of the limit per IP.
@@ -88,6 +100,8 @@ public struct NodeConfiguration: Sendable {
   public var allowedNetworks: [String] = []
   /// Whether peers and services are looked up, and others' look-ups answered, by Kademlia.
   public var kademlia = true
+  /// When others' look-ups are answered.
+  public var kademliaMode = KademliaMode.auto
   /// How long a dial may take.
   public var connectionTimeout: Duration = .seconds(10)
   /// The longest wait before a configured peer is dialled again; without any link seeds and stored peers too.
@@ -133,6 +147,9 @@ public struct NodeConfiguration: Sendable {
   public var resolvedNodeKeyFile: String { nodeKeyFile.isEmpty ? dataDirectory + "/node.key" : nodeKeyFile }
   /// The file of the admin token where none is configured.
   public var adminTokenFile: String { dataDirectory + "/admin.token" }
+  /// The file of the peer book.
+  public var bookFile: String { Self.bookFile(in: dataDirectory) }
+  static func bookFile(in dataDirectory: String) -> String { dataDirectory + "/book" }
   /// The genesis file, resolved.
   public var resolvedGenesisFile: String { genesisFile.isEmpty ? dataDirectory + "/genesis.json" : genesisFile }
 
