@@ -11,13 +11,13 @@ import Testing
     let peerID: String
     let data: String
 
-    init(_ name: String, in folder: Folder) async throws {
+    init(_ name: String, in folder: Folder, _ options: [String] = []) async throws {
       data = "data-\(name)"
       process = try RunningNode(
         [
           "--data-dir", data, "--genesis", "genesis.json", "--listen", "/ip4/127.0.0.1/tcp/0", "--http-port", "0", "--allow-loopback",
           "--json",
-        ], in: folder)
+        ] + options, in: folder)
       let line = try #require(await process.line())
       let ready = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
       api = try #require(ready["api"] as? String)
@@ -35,10 +35,10 @@ import Testing
     }
   }
 
-  private func pair(in folder: Folder) async throws -> (Operated, Operated) {
+  private func pair(in folder: Folder, _ options: [String] = []) async throws -> (Operated, Operated) {
     let address = String(repeating: "ab", count: 32)
     _ = try await Starling.run(["genesis", "--chain-id", "demo", "--authority", address], in: folder)
-    return try await (Operated("first", in: folder), Operated("second", in: folder))
+    return try await (Operated("first", in: folder, options), Operated("second", in: folder, options))
   }
 
   /// Runs a command again and again until its output is as wanted.
@@ -99,6 +99,30 @@ import Testing
     let dropped = try await first.run(["peer", "drop", prefix, "--json"], in: folder)
     #expect(dropped.json["links"] as? Int == 1 && dropped.json["was_must_keep"] as? Bool == true, "\(dropped.output)\(dropped.errors)")
     #expect(try await list().output.hasPrefix("No peers"))
+    #expect(await first.end() == 0)
+    #expect(await second.end() == 0)
+  }
+
+  @Test("a peer whose process stands still is found dead by its pongs, and comes back by itself")
+  func frozen() async throws {
+    let folder = try Folder()
+    let (first, second) = try await pair(in: folder, ["--keep-alive", "1s", "--reconnection-interval", "1s"])
+    _ = try await first.run(["peer", "add", second.address, "--keep"], in: folder)
+    let list = { try await Starling.run(["peers", "--api", first.api], in: folder) }
+    let story = { try await Starling.run(["explain", second.peerID, "--api", first.api], in: folder) }
+    _ = try await until("linked, and the round trip is known", list) { $0.output.contains("active") && $0.output.contains(" ms ") }
+    kill(second.process.process.processIdentifier, SIGSTOP)
+    _ = try await until("given up", story) { $0.output.contains("keep-alive-timeout (3 pings unanswered") }
+    #expect(try await !list().output.contains("active"))
+    kill(second.process.process.processIdentifier, SIGCONT)
+    _ = try await until("linked again", list) { $0.output.contains("active") }
+    // What it had not read while it stood still does no harm now.
+    try await Task.sleep(for: .seconds(4))
+    #expect(try await list().output.contains("active"))
+    let told = try await Starling.run(["explain", first.peerID, "--api", second.api], in: folder)
+    // It reads why, and itself closes nothing.
+    #expect(told.output.contains("closed by the remote: keep-alive-timeout (3 pings unanswered)"), "\(told.output)")
+    #expect(told.output.components(separatedBy: "no longer active").count == 2, "\(told.output)")
     #expect(await first.end() == 0)
     #expect(await second.end() == 0)
   }
