@@ -173,6 +173,7 @@ import Wire
     bench.send(.listening([address("/ip4/20.0.0.9/tcp/1")]))
     bench.send(.learned([PeerAddress(peer: peer(9), address: address(text))], .exchange(peer(1))))
     #expect(bench.machine.counts.known == (isGood ? 1 : 0))
+    #expect(bench.machine.reasonCounts.addressesRefused.values.reduce(0, +) == (isGood ? 0 : 1))
     var cluster = Bench(local: 5) { $0.allowsPrivateAddresses = true }
     cluster.send(.learned([PeerAddress(peer: peer(9), address: address("/ip4/127.0.0.1/tcp/1"))], .exchange(peer(1))))
     #expect(cluster.machine.counts.known == 1)
@@ -181,7 +182,7 @@ import Wire
   @Test func ownNameIsNotLearned() {
     var bench = Bench(local: 5)
     bench.send(.learned([PeerAddress(peer: peer(5), address: publicAddress(1))], .bootstrap))
-    #expect(bench.machine.counts.known == 0)
+    #expect(bench.machine.counts.known == 0 && bench.machine.reasonCounts.addressesRefused == [.own: 1])
   }
 
   /// One liar's word is taken up to a budget that coming back does not renew, and fills only its part of the tables; whom the node has
@@ -231,6 +232,8 @@ import Wire
     #expect((30...64).contains(bench.machine.counts.known), "\(bench.machine.counts.known) of 64 places")
     #expect(told.count { !bench.machine.addresses(of: $0.peer!).isEmpty } == bench.machine.counts.known)
     #expect(told.suffix(150).allSatisfy { bench.machine.addresses(of: $0.peer!).isEmpty }, "the budget is used up")
+    let refused = bench.machine.reasonCounts.addressesRefused
+    #expect(refused[.overBudget] == 150 && refused[.noPlace] == UInt64(100 - bench.machine.counts.known), "\(refused)")
   }
 
   /// What was only heard is never passed on; what was dialled is, and what linked peers say of themselves.

@@ -254,7 +254,7 @@ extension PeeringMachine {
     let facts = AddressFacts(address)
     var refusal: Reason?
     if isStopping { refusal = Reason(.shutdown) }
-    if let fault = facts.fault(allowsPrivate: true) { refusal = Reason(.unspecified, fault) }
+    if let fault = facts.fault(allowsPrivate: true) { refusal = Reason(.unspecified, "the address is refused: \(fault.rawValue)") }
     if peer == localPeer || ownAddresses.contains(address) || selfAddresses.contains(address) { refusal = Reason(.selfConnection) }
     if let ban = bans.ban(peer: peer, ip: facts.ip, now: now) { refusal = Reason(.banned, ban.detail) }
     if let peer, !isAllowed(peer, facts.ip) { refusal = Reason(.notAllowed, "not on the list of a private network") }

@@ -58,13 +58,15 @@ extension PeeringMachine {
   /// Takes in what somebody told, as far as his budget goes; HTTP peers, who prove no identity, share one.
   mutating func learn(_ items: [PeerAddress], _ source: PeerSource, _ now: Instant, _ outputs: inout [Output]) {
     let group = source.author.map { author in book.groups.source(author, at: linkOfPeer[author].flatMap { links[$0]?.ip }) } ?? .local
-    for item in items {
-      if source.author != nil || source == .web { guard tellers.take(group, now: now) else { return } }
+    for (place, item) in items.enumerated() {
+      if source.author != nil || source == .web, !tellers.take(group, now: now) {
+        return reasonCounts.count(.overBudget, items.count - place)
+      }
       learn(item, source, group, now, &outputs)
     }
   }
 
-  /// Takes in one hearsay or configured address; silently passes over what is of no use.
+  /// Takes in one hearsay or configured address; what is of no use is counted by its reason.
   mutating func learn(_ item: PeerAddress, _ source: PeerSource, _ group: NetworkGroup, _ now: Instant, _ outputs: inout [Output]) {
     var (peer, address) = (item.peer, item.address)
     if case .other = BookEndpoint(address) {
@@ -72,7 +74,7 @@ extension PeeringMachine {
       address = address.withoutPeerID
     }
     if source.isIdentify, let author = source.author {
-      guard peer == nil || peer == author else { return }
+      guard peer == nil || peer == author else { return reasonCounts.count(.notTheTellers) }
       peer = author
     }
     let isConfigured = source == .seed || source.isMustKeep
@@ -80,11 +82,13 @@ extension PeeringMachine {
     // Most of what is told is known already and was looked at then.
     if !isConfigured, book.find(BookItem(target, address)) != nil { return hear(target, address, source, group, now, &outputs) }
     let facts = AddressFacts(address)
-    guard facts.fault(allowsPrivate: isConfigured || source == .local || configuration.allowsPrivateAddresses) == nil else { return }
+    if let fault = facts.fault(allowsPrivate: isConfigured || source == .local || configuration.allowsPrivateAddresses) {
+      return reasonCounts.count(fault)
+    }
     // A heard name could make this node look up whatever a stranger likes.
-    if (source.author != nil || source == .imported || source == .web) && facts.ip == nil { return }
-    guard peer != localPeer, !ownAddresses.contains(address), !selfAddresses.contains(address) else { return }
-    if bans.ban(peer: peer, ip: facts.ip, now: now) != nil { return }
+    if (source.author != nil || source == .imported || source == .web) && facts.ip == nil { return reasonCounts.count(.name) }
+    guard peer != localPeer, !ownAddresses.contains(address), !selfAddresses.contains(address) else { return reasonCounts.count(.own) }
+    if bans.ban(peer: peer, ip: facts.ip, now: now) != nil { return reasonCounts.count(.banned) }
     if isConfigured {
       configure(target, address, source, now, &outputs)
     } else {
@@ -100,7 +104,9 @@ extension PeeringMachine {
     let target = target.peer == nil && known[target] == nil ? answered(at: address) ?? target : target
     let isNew = known[target] == nil && !book.contains(target)
     if known[target] == nil {
-      guard known.targets(.keep).count + known.targets(.seed).count < configuration.configuredMaximum else { return }
+      guard known.targets(.keep).count + known.targets(.seed).count < configuration.configuredMaximum else {
+        return reasonCounts.count(.listFull)
+      }
       takeInHand(target, now)
     }
     known.update(target) { entry in
@@ -143,6 +149,7 @@ extension PeeringMachine {
       takeInHand(target, now)
       book.keep(item, marks: marks, at: BookSeconds(at: now))
     }
+    if addition == .refused { reasonCounts.count(.noPlace) }
     guard case .added(let isNewPeer) = addition else { return }
     joinRound(target, address, now)
     needsFill = true

@@ -41,6 +41,9 @@ final class NodeMetrics: Sendable {
     }
     reasons("starling_dials_refused_total", "Dials that were not begun.") { Self.labels($0.dialsRefused) }
     reasons("starling_dials_failed_total", "Dials that failed.") { Array($0.dialsFailed) }
+    reasons("starling_addresses_refused_total", "Addresses that were told and not taken.") {
+      $0.addressesRefused.map { ($0.rawValue, $1) }
+    }
     reasons("starling_offences_total", "Offences of peers.") { $0.offences.map { ($0.rawValue, $1) } }
     reasons("starling_bans_total", "Bans.") { [("operator", $0.bansByOperator), ("score", $0.bansByScore)] }
     gauge("starling_chain_height", "Height of the durable chain.") { Double($0.height) }

@@ -15,6 +15,8 @@ public struct ReasonCounts: Sendable {
   public private(set) var dialsRefused: [Reason.Code: UInt64] = [:]
   /// Dials that failed, by ``DialFailure/kind``.
   public private(set) var dialsFailed: [String: UInt64] = [:]
+  /// Addresses that somebody told and that were not taken.
+  public private(set) var addressesRefused: [AddressRefusal: UInt64] = [:]
   /// Offences.
   public private(set) var offences: [Offence: UInt64] = [:]
   /// Bans that an operator set.
@@ -37,6 +39,8 @@ public struct ReasonCounts: Sendable {
     default: break
     }
   }
+
+  mutating func count(_ refusal: AddressRefusal, _ times: Int = 1) { addressesRefused[refusal, default: 0] += UInt64(times) }
 
   mutating func countBan(isOperators: Bool) { if isOperators { bansByOperator += 1 } else { bansByScore += 1 } }
 
