@@ -112,6 +112,22 @@ import Testing
     }
   }
 
+  /// The last good outbound peer is dialled first after a restart, as an anchor.
+  @Test func anAnchorIsDialledFirst() async throws {
+    try await onOwnThread {
+      let flock = try Flock()
+      defer { flock.stop() }
+      let friend = try flock.start("friend")
+      let node = try flock.start("node", "seeds.toml", "seed_peers = [\"\(try friend.hostPort())\"]")
+      try waitUntil("linked through the seed") { try node.isLinked(exactlyTo: friend) }
+      flock.stop("node")
+      let again = try flock.start("node")
+      try waitUntil("linked again") { try again.isLinked(exactlyTo: friend) }
+      let dials = flock.log("node").split(separator: "\n").filter { $0.contains(" dialling ") }
+      #expect(dials.count == 2 && dials[0].contains("why=seed") && dials[1].contains("why=anchor"), "\(dials)")
+    }
+  }
+
   /// Stored peers, then `--peer`, then seeds, which are asked only when no stored peer connects.
   @Test func seedsComeLast() async throws {
     try await onOwnThread {
