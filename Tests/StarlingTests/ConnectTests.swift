@@ -40,6 +40,46 @@ import Testing
     await close(first, second)
   }
 
+  /// Ten pairs, a hundred times each: both ends dial at the same time, and keep one and the same link.
+  @Test("a thousand simultaneous dials") func simultaneousDials() async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<10 {
+        group.addTask {
+          let (first, second) = (try await makeHost(), try await makeHost())
+          let (here, there) = (await first.address, await second.address)
+          for round in 0..<100 {
+            async let one = first.connect(there)
+            async let other = second.connect(here)
+            _ = try await (one, other)
+            try await eventually("round \(round): one link each, the same") {
+              for host in [first, second] {
+                let counts = try await host.withCore { core, _ in core.peering.counts }
+                // The slower dial may still be on its way.
+                guard counts.active == 1, counts.dialling == 0, counts.accepted == 0 else { return false }
+              }
+              let (outward, inward) = (await first.peers(), await second.peers())
+              return outward.count == 1 && inward.count == 1 && outward[0].direction != inward[0].direction
+            }
+            let kept = (await first.peers()[0].connection, await second.peers()[0].connection)
+            #expect(try await first.ping(second.peerID).count == 1)
+            #expect(try await second.ping(first.peerID).count == 1)
+            let now = (await first.peers().map(\.connection), await second.peers().map(\.connection))
+            #expect(now.0 == [kept.0] && now.1 == [kept.1])
+            for host in [first, second] {
+              let counts = try await host.withCore { core, _ in core.peering.reasonCounts }
+              // Nothing but the other of the two was closed; which one the far end has proven, the dialler of the first cannot know.
+              #expect(Set(counts.closed.keys).union(counts.lost.keys).isSubset(of: [.duplicate, .replaced, .operatorRequest]))
+            }
+            await first.disconnect(second.peerID)
+            try await eventually("round \(round): none is left") { await second.peers().isEmpty }
+          }
+          await close(first, second)
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
   @Test("failed dials say why")
   func reasons() async throws {
     let host = try await makeHost()
