@@ -30,9 +30,9 @@ public final class TCPListener: LoopHandle, @unchecked Sendable {
   public struct Configuration: Sendable {
     /// How many connections the kernel holds for the listener before it accepts them; 1024, or less where the kernel caps it.
     public var backlog = 1024
-    /// How many connections are accepted in one turn of the loop, so that a flood doesn't starve the others; 4.
-    public var acceptMaximum = 4
-    /// How long the next ones wait in the backlog after that many; 1 ms. Some thousand connections a second come through.
+    /// How many connections are accepted in one turn of the loop, so that a flood doesn't starve the others; 2.
+    public var acceptMaximum = 2
+    /// How long the next ones wait in the backlog after that many; 1 ms. A thousand connections a second come through.
     public var acceptPause = Duration.milliseconds(1)
     /// How long to wait after a failure to accept; 100 ms.
     public var retryDelay = Duration.milliseconds(100)
