@@ -127,6 +127,31 @@ import Testing
     #expect(await second.end() == 0)
   }
 
+  @Test("when all peers fall silent at once nobody is blamed, and the links are there when they are back")
+  func silence() async throws {
+    let folder = try Folder()
+    let options = ["--keep-alive", "1s"]
+    let (first, second) = try await pair(in: folder, options)
+    var others = [second]
+    for number in 3...6 { others.append(try await Operated("peer\(number)", in: folder, options)) }
+    for other in others { _ = try await other.run(["peer", "add", first.address, "--keep"], in: folder) }
+    func active(_ outcome: Outcome) -> Int { outcome.output.components(separatedBy: " active ").count - 1 }
+    let list = { try await Starling.run(["peers", "--api", first.api], in: folder) }
+    _ = try await until("all are linked", list) { active($0) >= 5 }
+    for other in others { kill(other.process.process.processIdentifier, SIGSTOP) }
+    // One alone would be closed after three.
+    try await Task.sleep(for: .seconds(6))
+    let during = try await list()
+    #expect(active(during) >= 4, "\(during.output)")
+    for other in others { kill(other.process.process.processIdentifier, SIGCONT) }
+    try await Task.sleep(for: .seconds(3))
+    for other in others {
+      let story = try await Starling.run(["explain", other.peerID, "--api", first.api], in: folder)
+      #expect(story.output.contains("Linked (") && !story.output.contains("Score"), "\(story.output)")
+    }
+    for node in others + [first] { #expect(await node.end() == 0) }
+  }
+
   @Test("the book is inspected, exported and imported, of a node that runs and of one that does not")
   func book() async throws {
     let folder = try Folder()
