@@ -11,11 +11,7 @@ extension HostCore {
     guard let link = links[stream.connection], !link.isClosing else { return outputs.append(.reset(stream)) }
     func set(_ role: Link.StreamRole) { links[stream.connection]?.streams[stream.stream] = role }
     switch name {
-    case HostProtocols.ping:
-      guard isWithin(link.rates.takePing(now: now), link.peer, now, &outputs) else {
-        return outputs.append(.reset(stream, code: .rateLimited))
-      }
-      set(.pingAnswerer)
+    case HostProtocols.ping: if mayPing(stream, link, now, &outputs) { set(.pingAnswerer) }
     case HostProtocols.identify:
       guard mayAsk(stream, name, now, &outputs) else { return }
       set(.identifyAnswerer)
@@ -57,10 +53,7 @@ extension HostCore {
       }
       run(gossip: .received(link.peer, bytes), now, &outputs)
     case .pingAnswerer:
-      guard isWithin(link.rates.takePing(now: now), link.peer, now, &outputs) else {
-        return outputs.append(.reset(stream, code: .rateLimited))
-      }
-      outputs.append(.send(stream, bytes))
+      if mayPing(stream, link, now, &outputs) { outputs.append(.send(stream, bytes)) }
     case .keepAlive(let nonce):
       if bytes.prefix(8).elementsEqual(Self.pingBytes(nonce).prefix(8)) {
         run(peering: .pong(stream.connection, nonce: nonce), now, &outputs)
@@ -102,7 +95,18 @@ extension HostCore {
   /// Whether a peer's request is within its rate; otherwise its stream is reset with a code that says so.
   func mayAsk(_ stream: StreamRef, _ name: ProtocolID, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     guard let link = links[stream.connection] else { return false }
-    if isWithin(link.rates.takeRequest(name, now: now), link.peer, now, &outputs) { return true }
+    return isWithin(link.rates.takeRequest(name, now: now), orReset: stream, link, now, &outputs)
+  }
+
+  /// The same for a ping, and for the opening of a stream of them.
+  private func mayPing(_ stream: StreamRef, _ link: Link, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+    isWithin(link.rates.takePing(now: now), orReset: stream, link, now, &outputs)
+  }
+
+  private func isWithin(
+    _ verdict: InboundRates.Verdict, orReset stream: StreamRef, _ link: Link, _ now: Instant, _ outputs: inout [Output]
+  ) -> Bool {
+    if isWithin(verdict, link.peer, now, &outputs) { return true }
     outputs.append(.reset(stream, code: .rateLimited))
     return false
   }

@@ -26,8 +26,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     public var producer: NodeKey?
     /// Without a new block for this many block times the node is stalled.
     public var stalledAfterBlocks = 6
-    /// The most bytes of one answer with blocks; below the protocol's limit of 10 MB.
-    public var blocksAnswerBytes = 8 << 20
+    /// The most bytes of one answer with blocks; the largest block fits it, and it fits the protocol's limit of 10 MB.
+    public var blocksAnswerBytes = GenesisConfiguration.Limits.blockBytesMaximum
     /// How often one of the peers that hold pending transactions, each in its turn, is asked for their IDs, so that what gossip lost is
     /// found. Default 30 s; costs one request, an answer of 32 bytes for each of the peer's first 1,000, and what of them is missing.
     public var poolInterval = Duration.seconds(30)

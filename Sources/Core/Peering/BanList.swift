@@ -7,6 +7,8 @@ struct BanList {
     var end: Instant
     var detail: String
     var isOperators: Bool
+
+    mutating func move(by step: Duration) { if end != .distantFuture { end = end - step } }
   }
 
   private(set) var peers: [PeerID: Ban] = [:]
@@ -72,12 +74,8 @@ struct BanList {
 
   /// The wall clock went forward by `step` beside the machine's: bans end so much earlier. O(n).
   mutating func move(by step: Duration) {
-    for ban in peers.values.indices where peers.values[ban].end != .distantFuture {
-      peers.values[ban].end = peers.values[ban].end - step
-    }
-    for ban in networks.values.indices where networks.values[ban].end != .distantFuture {
-      networks.values[ban].end = networks.values[ban].end - step
-    }
+    for index in peers.values.indices { peers.values[index].move(by: step) }
+    for index in networks.values.indices { networks.values[index].move(by: step) }
   }
 
   /// Takes out what has ended, in a stable order. O(n).

@@ -9,10 +9,8 @@ import Wire
 /// file. Reads are O(log n) and take no disk; a commit returns after `fdatasync`. The file is written anew when most of it is out of date.
 public final class JournalStore: KeyValueStore {
   private let path: String
-  private let sharing = Lock()
+  private let memory = MemoryStore()
   private let writing = Lock()
-  // Under `sharing`.
-  private nonisolated(unsafe) var tables: Tables
   // Under `writing`.
   private nonisolated(unsafe) var file: JournalFile
   /// The file's length when it was last written anew.
@@ -28,12 +26,10 @@ public final class JournalStore: KeyValueStore {
     self.path = path
     let file = try JournalFile(opening: path)
     let bytes = try file.read(maximum: Self.bytesMaximum)
-    var tables = Tables()
-    let end = try JournalFormat.read(bytes, path: path) { tables.apply($0) }
+    let end = try JournalFormat.read(bytes, path: path) { [memory] in memory.apply($0) }
     // An end before the first line is a file that is just being made.
     droppedBytes = end == 0 ? 0 : bytes.count - end
     self.file = file
-    self.tables = tables
     baseBytes = end
     file.length = end
     if end == 0 {
@@ -45,15 +41,12 @@ public final class JournalStore: KeyValueStore {
 
   /// The value of a key, or `nil`.
   public func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? {
-    try StoreLimits.check(table: table)
-    try StoreLimits.check(key: key)
-    return sharing.withLock { tables.maps[table]?[key] }
+    try memory.get(table, key)
   }
 
   /// Up to `limit` entries from `start` on, in byte order.
   public func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
-    try StoreLimits.check(table: table)
-    return sharing.withLock { tables.maps[table]?.scan(from: start, limit: limit) ?? [] }
+    try memory.scan(table, from: start, limit: limit)
   }
 
   /// Makes the whole batch durable or nothing of it; waits for other commits and for the disk.
@@ -64,7 +57,7 @@ public final class JournalStore: KeyValueStore {
       let record = JournalFormat.record(batch.operations)
       guard file.length + record.count <= Self.bytesMaximum else { throw StoreError("\(path) is full") }
       try file.append(record)
-      sharing.withLock { for operation in batch.operations { tables.apply(operation) } }
+      memory.apply(batch.operations)
       // The batch is durable already: when there is no room to tidy up, that waits until the file has doubled again.
       if file.length > max(2 * baseBytes, Self.rewriteBytes) {
         baseBytes = file.length
@@ -74,9 +67,8 @@ public final class JournalStore: KeyValueStore {
   }
 
   private func writeAnew() throws(StoreError) {
-    let tables = sharing.withLock { self.tables }
     var bytes = JournalFormat.magic
-    for (table, map) in tables.maps.sorted(by: { $0.key.name < $1.key.name }) {
+    for (table, map) in memory.snapshot.maps.sorted(by: { $0.key.name < $1.key.name }) {
       let rows = map.scan(from: [], limit: .max)
       for start in stride(from: 0, to: rows.count, by: Self.rowsOfRecord) {
         var batch = WriteBatch()
@@ -121,7 +113,7 @@ enum JournalFormat {
   /// Reads whole records; returns where the last one ends. What follows is a torn batch.
   ///
   /// A record is torn when its end is missing, and when it is the last one and wrong. Anything else that is wrong is damage.
-  static func read(_ bytes: [UInt8], path: String, _ apply: (WriteBatch.Operation) -> Void) throws(StoreError) -> Int {
+  static func read(_ bytes: [UInt8], path: String, _ apply: ([WriteBatch.Operation]) -> Void) throws(StoreError) -> Int {
     guard bytes.starts(with: magic) else {
       if magic.starts(with: bytes) { return 0 }
       throw StoreError("\(path) does not begin as one of its kind")
@@ -142,7 +134,7 @@ enum JournalFormat {
         if end == bytes.count { return offset }
         throw StoreError("\(path) is damaged at byte \(offset)")
       }
-      for operation in batch.operations { apply(operation) }
+      apply(batch.operations)
       offset = end
     }
     return offset

@@ -1,7 +1,7 @@
 import Threads
 import Wire
 
-/// A store in memory with the semantics of the durable engine: the twin for tests and the simulator.
+/// A store in memory with the semantics of the durable engine: the twin for tests and the simulator, and what a ``JournalStore`` reads from.
 ///
 /// Safe for use from any thread. Reads are O(log n). Nothing survives the object.
 public final class MemoryStore: KeyValueStore {
@@ -27,10 +27,18 @@ public final class MemoryStore: KeyValueStore {
   /// Applies the whole batch at once.
   public func commit(_ batch: WriteBatch) throws(StoreError) {
     try StoreLimits.check(batch)
+    apply(batch.operations)
+  }
+
+  /// Applies operations that were checked before, at once.
+  func apply(_ operations: [WriteBatch.Operation]) {
     lock.withLock {
-      for operation in batch.operations { tables.apply(operation) }
+      for operation in operations { tables.apply(operation) }
     }
   }
+
+  /// What is there now.
+  var snapshot: Tables { lock.withLock { tables } }
 }
 
 /// The maps of an in-memory engine; a value, so that a copy is a snapshot.
