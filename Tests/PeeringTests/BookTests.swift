@@ -115,6 +115,41 @@ import Wire
     #expect(bench.machine.link(of: peer(7)) == other && failures() == 1)
   }
 
+  /// Those who only ever came in have no row: the worst of their scores are kept in one, written when one of them passes a threshold.
+  @Test func scoresOfThoseWhoCameIn() {
+    var bench = Bench(local: 5) { $0.outboundMinimum = 0 }
+    var book = TestBook()
+    _ = bench.enter(7, from: "/ip4/20.0.0.1/tcp/5")
+    book.apply(bench.send(.report(peer(7), .unsolicited)))
+    #expect(book.value(BookKeys.scores) == nil, "not for each offence")
+    book.apply(bench.send(.report(peer(7), .unsolicited), at: 1))
+    for number in 100..<400 {
+      let id = bench.enter(UInt64(number), from: "/ip4/21.\(number / 200).\(number % 200).1/tcp/5").id
+      book.apply(bench.send(.report(peer(UInt64(number)), .malformedMessage)))
+      bench.send(.closed(id, .remoteClosed))
+      bench.now += .seconds(1)
+    }
+    _ = bench.enter(8, from: "/ip4/22.0.0.1/tcp/5")
+    for _ in 1...2 { book.apply(bench.send(.report(peer(8), .malformedMessage))) }
+    #expect(book.peers == 0)
+
+    var again = Bench(local: 5, book: book.all, at: bench.now + .seconds(600)) { $0.outboundMinimum = 0 }
+    #expect(again.send(.timerFired).events.isEmpty)
+    #expect((9.9...10).contains(again.machine.score(of: peer(8), now: again.now)), "half of it is left after a half-life")
+    let kept = (100..<400).count { again.machine.score(of: peer(UInt64($0)), now: again.now) > 0 }
+    #expect(kept == ScoresRow.maximum - 1)
+    #expect(again.machine.score(of: peer(7), now: again.now) == 0, "others are worse")
+    // An operator's pardon holds after a restart too.
+    again.send(.ban(.peer(peer(8)), for: .seconds(60), "test"))
+    book.apply(again.send(.unban(.peer(peer(8)))))
+    var third = Bench(local: 5, book: book.all, at: again.now) { $0.outboundMinimum = 0 }
+    #expect(third.machine.score(of: peer(8), now: third.now) == 0 && third.machine.score(of: peer(399), now: third.now) > 0)
+    // Much later nothing is left of it.
+    let last = Bench(local: 5, book: book.all, at: at(100_000)) { $0.outboundMinimum = 0 }
+    #expect(last.machine.score(of: peer(399), now: last.now) == 0 && last.machine.counts.known == 0)
+    _ = third.send(.timerFired)
+  }
+
   @Test func unreadableRowsAreSetAside() {
     let good = PeerRow(peer: peer(9), addresses: [.init(bytes: publicAddress(1).bytes, lastSuccess: 7)], failures: 2, score: 3, scoredAt: 9)
     var book: [(key: [UInt8], value: [UInt8])] = [(good.key, good.value)]

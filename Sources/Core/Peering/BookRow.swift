@@ -95,6 +95,8 @@ enum BookKeys {
   static let trusted = [UInt8(ascii: "t")]
   /// The must-keep peers that an operator added: see ``OperatorSettings/keptRow``.
   static let kept = [UInt8(ascii: "m")]
+  /// The scores of those who have no row: see ``ScoresRow``.
+  static let scores = [UInt8(ascii: "s")]
   /// The first byte of a part of the new table, before the part's number.
   static let heard = UInt8(ascii: "h")
 }
@@ -122,6 +124,62 @@ enum PeersRow {
       }
     } catch { return nil }
     return peers
+  }
+}
+
+/// The worst scores of peers that have no row of their own, for they were never reached: protobuf, 1 repeated {1 PeerID, 2 score in
+/// thousandths, 3 the time of that score (ms since 1970)}.
+enum ScoresRow {
+  struct Item: Hashable {
+    var peer: PeerID
+    var score: Double
+    var scoredAt: UInt64
+  }
+
+  /// Names are free: who is not among so many of the worst is forgotten at a restart.
+  static let maximum = 256
+
+  static func value(_ items: [Item]) -> [UInt8] {
+    var writer = ProtobufWriter()
+    for item in items {
+      writer.message(1) {
+        $0.data(1, item.peer.bytes)
+        $0.uint64(2, UInt64(min(item.score, 1e6) * 1000))
+        $0.uint64(3, item.scoredAt)
+      }
+    }
+    return writer.bytes
+  }
+
+  /// Reads a row; `nil` when it is not one.
+  static func read(_ value: [UInt8]) -> [Item]? {
+    var items: [Item] = []
+    do throws(ProtobufError) {
+      var reader = ProtobufReader(value.rawSpan)
+      while let field = try reader.nextField() {
+        if field == 1 {
+          guard let item = try item(try reader.span()) else { return nil }
+          items.append(item)
+        } else {
+          try reader.skip()
+        }
+      }
+    } catch { return nil }
+    return items
+  }
+
+  private static func item(_ span: RawSpan) throws(ProtobufError) -> Item? {
+    var (peer, score, scoredAt): (PeerID?, Double, UInt64) = (nil, 0, 0)
+    var reader = ProtobufReader(span)
+    while let field = try reader.nextField() {
+      switch field {
+      case 1: peer = try? PeerID(bytes: try reader.span())
+      case 2: score = Double(min(try reader.uint64(), 1_000_000_000)) / 1000
+      case 3: scoredAt = try reader.uint64()
+      default: try reader.skip()
+      }
+    }
+    return peer.map { Item(peer: $0, score: score, scoredAt: scoredAt) }
   }
 }
 

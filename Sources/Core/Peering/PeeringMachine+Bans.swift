@@ -8,11 +8,19 @@ extension PeeringMachine {
     if offence == .late, isLatenessOwn(peer, now, &outputs) { return }
     if book.contains(.peer(peer)) { takeInHand(.peer(peer), now) }
     guard known[.peer(peer)] != nil else { return }
-    var score = 0.0
+    var (before, score) = (0.0, 0.0)
     let halfLife = configuration.scoreHalfLife
-    known.update(.peer(peer)) { score = $0.score.add(offence, at: now, halfLife: halfLife) }
+    known.update(.peer(peer)) {
+      before = $0.score.value(at: now, halfLife: halfLife)
+      score = $0.score.add(offence, at: now, halfLife: halfLife)
+    }
     emit(.offence(peer, offence, score: score), now, &outputs)
-    putRow(peer, now, &outputs)
+    if isStored(.peer(peer)) {
+      putRow(peer, now, &outputs)
+    } else if [configuration.evictFirstScore, configuration.disconnectScore].contains(where: { before < $0 && score >= $0 }) {
+      // Not for each offence: who only came in could have it written as often as he likes.
+      putScores(now, &outputs)
+    }
     if isTrusted(peer) { return }
     if score >= configuration.disconnectScore, let id = linkOfPeer[peer], let link = links[id], link.direction == .inbound, let ip = link.ip
     {
@@ -78,7 +86,7 @@ extension PeeringMachine {
         $0.score = Score()
         $0.notBefore = min($0.notBefore, now)
       }
-      putRow(peer, now, &outputs)
+      if isStored(.peer(peer)) { putRow(peer, now, &outputs) } else { putScores(now, &outputs) }
     }
     if case .network(let network) = subject {
       // Being kept out was no failure of theirs.

@@ -61,6 +61,11 @@ extension PeeringMachine {
       settings.kept = Array(items.prefix(configuration.configuredMaximum))
       return true
     }
+    if key == BookKeys.scores {
+      guard let items = ScoresRow.read(value) else { return false }
+      for item in items.prefix(ScoresRow.maximum) where item.peer != localPeer { restoreScore(item.peer, item.score, item.scoredAt, now) }
+      return true
+    }
     guard key.count == 2, key[0] == BookKeys.heard, Int(key[1]) < AddressBook.snapshotParts else { return false }
     guard book.restore(value.rawSpan, clock: clock, now: now, using: &generator) else { return false }
     partHashes[Int(key[1])] = partHash(value)
@@ -86,10 +91,15 @@ extension PeeringMachine {
     guard isReadable else { return dropUnreadable(row.key, now, &outputs) }
     // Another holds its place now, as after a change of the tables' sizes.
     if !book.isTried(.peer(row.peer)) { outputs.append(.book(.remove(key: row.key))) }
-    let score = Score(row.score, at: min(now, instant(milliseconds: row.scoredAt)))
+    restoreScore(row.peer, row.score, row.scoredAt, now)
+  }
+
+  /// A score as it was persisted, less what has decayed since; what is left of little is forgotten.
+  private mutating func restoreScore(_ peer: PeerID, _ value: Double, _ scoredAt: UInt64, _ now: Instant) {
+    let score = Score(value, at: min(now, instant(milliseconds: scoredAt)))
     guard score.value(at: now, halfLife: configuration.scoreHalfLife) >= 1 else { return }
-    takeInHand(.peer(row.peer), now)
-    known.update(.peer(row.peer)) { $0.score = score }
+    takeInHand(.peer(peer), now)
+    known.update(.peer(peer)) { $0.score = score }
   }
 
   private func instant(milliseconds: UInt64) -> Instant { clock.instant(of: WallTime(milliseconds: Int64(clamping: milliseconds))) }
@@ -125,6 +135,21 @@ extension PeeringMachine {
       score: entry?.score.value(at: now, halfLife: configuration.scoreHalfLife) ?? 0, scoredAt: milliseconds(at: now),
       firstSuccess: first.map { milliseconds(at: $0) } ?? 0)
     put(row.key, row.value, &outputs)
+  }
+
+  /// Writes the scores of those who have no row. O(peers at hand).
+  mutating func putScores(_ now: Instant, _ outputs: inout [Output]) {
+    let items = known.entries.compactMap { target, entry -> ScoresRow.Item? in
+      let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
+      guard score >= 1, let peer = target.peer, !isStored(target) else { return nil }
+      return ScoresRow.Item(peer: peer, score: score, scoredAt: milliseconds(at: now))
+    }
+    let worst = items.sorted { ($0.score, $0.peer) > ($1.score, $1.peer) }.prefix(ScoresRow.maximum)
+    if worst.isEmpty {
+      outputs.append(.book(.remove(key: BookKeys.scores)))
+    } else {
+      put(BookKeys.scores, ScoresRow.value(Array(worst)), &outputs)
+    }
   }
 
   mutating func removeRow(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {

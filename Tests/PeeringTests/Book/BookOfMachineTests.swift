@@ -211,11 +211,11 @@ import Wire
   @Test func unreadableRows() {
     let rows: [(key: [UInt8], value: [UInt8])] = [
       (BookKeys.secret, [1, 2]), (BookKeys.anchors, [0xff]), ([BookKeys.heard, 3], [1, 9, 9, 9]), ([BookKeys.heard, 99], [1]),
-      ([BookKeys.heard, 4], []),
+      ([BookKeys.heard, 4], []), (BookKeys.scores, [10, 2, 16, 1]),
     ]
     var bench = Bench(local: 5, book: rows)
     let outputs = bench.send(.timerFired)
-    #expect(outputs.events.filter { if case .bookRowUnreadable = $0 { true } else { false } }.count == 5)
+    #expect(outputs.events.filter { if case .bookRowUnreadable = $0 { true } else { false } }.count == 6)
     let removed: [[UInt8]] = outputs.book.compactMap { if case .remove(let key) = $0 { key } else { nil } }
     #expect(removed == rows.map(\.key))
   }
