@@ -39,7 +39,6 @@ public final class Node: @unchecked Sendable {
   private var parts: Parts?
   private var http: HTTPServer?
   private let lock = Lock()
-  private var clockTimer: LoopTimer?
   private var waiting: [QueryID: @Sendable (Answer) -> Void] = [:]
   private var nextQuery: UInt64 = 1
   private var goneWaiter: (@Sendable () -> Void)?
@@ -133,7 +132,6 @@ public final class Node: @unchecked Sendable {
       http = try HTTPServer(configuration: settings, router: NodeRoutes.make(for: self))
     }
     log.started(peerID, http: http.map { "\(configuration.httpBind):\($0.port)" })
-    keepClock(core)
   }
 
   /// The port of the HTTP API, once it is served.
@@ -160,7 +158,6 @@ public final class Node: @unchecked Sendable {
     parts.writer.stop()
     relay?.parts = nil
     http = nil
-    clockTimer = nil
     log.stopped()
   }
 
@@ -246,20 +243,6 @@ public final class Node: @unchecked Sendable {
     if !pool.submit(job) { log.poolFull() }
   }
 
-  /// Reads the wall clock again now and then: it may be set, and the monotonic one may stand still while the machine sleeps.
-  private func keepClock(_ core: CoreThread<Core>) {
-    _ = core.loop.execute { [weak self] in
-      let timer = LoopTimer(on: core.loop) { [weak self, weak core] now in
-        core?.post(.clock(WallClock(now: now, wall: Platform.wallTime)))
-        self?.clockTimer?.arm(after: Self.clockInterval)
-      }
-      self?.clockTimer = timer
-      timer.arm(after: Self.clockInterval)
-    }
-  }
-
-  private static let clockInterval = Duration.seconds(10)
-
   /// Lets the core's thread find the node that is made after it. The parts are kept until the thread has ended.
   private final class Relay: @unchecked Sendable {
     weak var node: Node?
@@ -269,6 +252,7 @@ public final class Node: @unchecked Sendable {
 
 extension NodeCore: RootMachine {
   public static var timerInput: Input { .timer }
+  public static func clockInput(_ clock: WallClock) -> Input { .clock(clock) }
 }
 
 /// Posts what the shards tell to the core's thread.

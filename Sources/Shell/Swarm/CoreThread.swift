@@ -12,6 +12,9 @@ public protocol RootMachine: AnyObject, SendableMetatype {
   /// The input that says that time has passed.
   static var timerInput: Input { get }
 
+  /// The input that says that the wall clock was read again.
+  static func clockInput(_ clock: WallClock) -> Input
+
   /// Takes one input and appends what is to be done.
   func handle(_ input: Input, now: Instant, into outputs: inout [Output])
 
@@ -22,9 +25,12 @@ public protocol RootMachine: AnyObject, SendableMetatype {
 extension HostCore: RootMachine {
   /// The host's own timer.
   public static var timerInput: Input { .timer }
+  /// The host's own reading.
+  public static func clockInput(_ clock: WallClock) -> Input { .clock(clock) }
 }
 
-/// Runs a root machine on a thread of its own: inputs arrive in batches, outputs are performed behind each batch, one timer.
+/// Runs a root machine on a thread of its own: inputs arrive in batches, outputs are performed behind each batch, one timer. Every
+/// ten seconds the machine is told the wall clock, which may be set, while the monotonic one may stand still as long as the computer sleeps.
 ///
 /// Everything but ``post(_:)`` happens on the thread.
 public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
@@ -33,22 +39,26 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   /// The machine; touched on the thread only.
   public let machine: Machine
   private let mailbox: Mailbox<Machine.Input>
+  private let clockInterval: Duration
   private let perform: (inout [Machine.Output]) -> Void
   private var outputs: [Machine.Output] = []
   private var timer: LoopTimer?
+  private var clockTimer: LoopTimer?
 
   /// Makes the thread without starting it.
   ///
   /// - Parameters:
   ///   - capacity: the inputs that may wait; producers hold back when it is reached.
   ///   - capacityBytes: the bytes of messages that may wait. Default 64 MiB.
+  ///   - clockInterval: how often the wall clock is read. Default 10 s.
   ///   - perform: does what the machine wants, on the thread; it may empty the array or leave that to the caller.
   public init(
     name: String, machine: Machine, capacity: Int = 65_536, capacityBytes: Int = 64 << 20,
-    perform: @escaping (inout [Machine.Output]) -> Void
+    clockInterval: Duration = .seconds(10), perform: @escaping (inout [Machine.Output]) -> Void
   ) {
     loop = EventLoop(name: name)
     self.machine = machine
+    self.clockInterval = clockInterval
     self.perform = perform
     mailbox = Mailbox(loop: loop, capacity: capacity, capacityBytes: capacityBytes)
   }
@@ -56,7 +66,11 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   /// Starts the thread. Inputs posted before wait for it.
   public func start() throws {
     try loop.start()
-    try loop.runAndWait { self.timer = LoopTimer(on: self.loop, delegate: self) }
+    try loop.runAndWait {
+      self.timer = LoopTimer(on: self.loop, delegate: self)
+      self.clockTimer = LoopTimer(on: self.loop) { [weak self] now in self?.readClock(now) }
+      self.clockTimer?.arm(after: self.clockInterval)
+    }
     mailbox.attach(self)
     _ = loop.execute { self.arm() }
   }
@@ -118,6 +132,12 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
       outputs.removeAll(keepingCapacity: true)
     }
     arm()
+  }
+
+  private func readClock(_ now: Instant) {
+    machine.handle(Machine.clockInput(WallClock(now: now, wall: Platform.wallTime)), now: now, into: &outputs)
+    clockTimer?.arm(after: clockInterval)
+    finishTurn()
   }
 
   private func arm() { timer?.arm(at: machine.nextDeadline) }
