@@ -65,7 +65,10 @@ final class NodeMetrics: Sendable {
       "starling_streams_refused_total", kind: .counter, help: "Streams, requests and messages of peers that were refused.", label: "reason"
     ) {
       [latest] in
-      (latest.statistics?.streamRefusals ?? [:]).map { ($0.description, Double($1)) }.sorted { $0.0 < $1.0 }
+      var refusals = latest.statistics?.streamRefusals ?? [:]
+      let byLinks = memory().refusedStreams
+      if byLinks > 0 { refusals[.resourceLimit, default: 0] += byLinks }
+      return refusals.map { ($0.description, Double($1)) }.sorted { $0.0 < $1.0 }
     }
     counter("starling_connections_not_accepted_total", "Connections that could not be taken for a want of this machine's.") {
       Double($0.connectionsNotAccepted)

@@ -52,6 +52,7 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   /// What of it is reserved and how often there was no room, for other threads to see.
   let memoryUsed = Atomic<Int>(0)
   let memoryRefusals = Atomic<Int>(0)
+  let refusedStreams = Atomic<Int>(0)
   private var isHeldBack = false
   private var whenEmpty: (@Sendable () -> Void)?
   /// What a link writes from, used again when the kernel took all of it at once.

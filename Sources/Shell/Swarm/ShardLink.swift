@@ -106,9 +106,13 @@ final class ShardLink: TCPSocketDelegate {
   func socket(_ socket: TCPSocket, received bytes: UnsafeMutableRawBufferPointer) {
     let now = shard.loop.now
     if let connection {
-      let framesBefore = connection.statistics.framesReceived
+      let before = connection.statistics
       connection.receive(bytes, now: now, into: &outputs)
-      bound(socket, frames: Int(connection.statistics.framesReceived - framesBefore), bytes: bytes.count)
+      let after = connection.statistics
+      bound(socket, frames: Int(after.framesReceived - before.framesReceived), bytes: bytes.count)
+      if after.refusedStreams > before.refusedStreams {
+        shard.refusedStreams.add(Int(after.refusedStreams - before.refusedStreams), ordering: .relaxed)
+      }
     }
     deliver(now)
     shard.markDirty(self)

@@ -198,6 +198,7 @@ public final class Swarm: @unchecked Sendable {
     shards.reduce(into: MemoryUse(limit: configuration.memoryMaximum)) { sum, shard in
       sum.used += shard.memoryUsed.load(ordering: .relaxed)
       sum.refusals += UInt64(shard.memoryRefusals.load(ordering: .relaxed))
+      sum.refusedStreams += UInt64(shard.refusedStreams.load(ordering: .relaxed))
     }
   }
 
@@ -209,6 +210,8 @@ public final class Swarm: @unchecked Sendable {
     public var used = 0
     /// How often there was no room; only grows.
     public var refusals: UInt64 = 0
+    /// Streams that were refused, each by a reset, because their link had as many as it may have or no room; only grows.
+    public var refusedStreams: UInt64 = 0
 
     /// Makes an account of nothing.
     public init(limit: Int) { self.limit = limit }
