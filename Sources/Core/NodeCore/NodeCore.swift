@@ -35,6 +35,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     public var poolPause = Duration.seconds(2)
     /// How often, while outbound links are fewer than wanted, those who serve the chain are looked for in Kademlia. Default 60 s.
     public var serviceInterval = Duration.seconds(60)
+    /// When they are looked for first: not at once, for the first peers' lists may do. Default 5 s after the start.
+    public var serviceDelay = Duration.seconds(5)
     /// The most of them that one look-up finds. Default 32.
     public var serviceProvidersMaximum = 32
 
@@ -198,7 +200,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     latestHead = now
     watchdog = Watchdog(blockTime: genesis.blockTime, now: now)
     poolTurns = PoolTurns(interval: configuration.poolInterval, pause: configuration.poolPause, now: now)
-    serviceDeadline = configuration.host.kademlia == nil ? .distantFuture : now + configuration.serviceInterval
+    serviceDeadline = configuration.host.kademlia == nil ? .distantFuture : now + configuration.serviceDelay
     protocols = Protocols(network: configuration.host.network, partition: genesis.chainID)
     var hostConfiguration = configuration.host
     hostConfiguration.peering.introductionRequired = true
