@@ -35,6 +35,7 @@ extension NodeConfiguration {
     core.host.peering.connectTimeout = connectionTimeout
     core.host.peering.backOffKeepMaximum = reconnectionInterval
     core.host.peering.failuresMaximum = maxFailedDials
+    core.host.peering.passiveWait = passiveWait
     core.host.peering.pingInterval = keepAliveInterval
     core.host.peering.missedPongsMaximum = keepAliveMissed
     if kademlia {

@@ -74,6 +74,9 @@ extension NodeConfiguration {
       "max_failed_dials", \.maxFailedDials, 1...200,
       "Failed dials in a row after which a stored peer is not stored any more. Refusals and this node's own outages do not count."),
     .duration(
+      "passive_wait", \.passiveWait, maximumSeconds: 3_600,
+      "How long a peer whose turn it is to dial, because its PeerID (or IP) is lower, is waited for."),
+    .duration(
       "keep_alive", \.keepAliveInterval, maximumSeconds: 3_600, "The time between pings on a link.", aliases: ["keep_alive_seconds"]),
     .integer("keep_alive_missed", \.keepAliveMissed, 1...100, "Pongs missed in a row that end a link."),
 

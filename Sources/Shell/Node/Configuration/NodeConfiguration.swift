@@ -108,6 +108,8 @@ public struct NodeConfiguration: Sendable {
   public var reconnectionInterval: Duration = .seconds(30)
   /// Failed dials in a row after which a stored peer is not stored any more.
   public var maxFailedDials = 5
+  /// How long a heard-of peer with the lower PeerID is left to dial before this node does. Default 180 s.
+  public var passiveWait = Duration.seconds(180)
   /// The time between pings on a link.
   public var keepAliveInterval: Duration = .seconds(30)
   /// Pongs missed in a row that end a link.
