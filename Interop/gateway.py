@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A home gateway for tests on the loopback interface: it maps ports and forwards them, by NAT-PMP or by UPnP.
+"""A home gateway for tests on the loopback interface: it maps ports and forwards them, by NAT-PMP, by UPnP or by hand.
 
-    gateway.py natpmp|upnp [--lease SECONDS] [--deaf]
+    gateway.py natpmp|upnp|static [--lease SECONDS] [--inside IP] [--deaf]
 
 Its external address is 127.0.0.1 too, an external port a free one. It prints "ready", and a line for what happens: "MAP port external seconds",
-"UNMAP port", "CONNECT external". With --deaf it maps and does not forward. Ends when its input closes.
+"UNMAP port", "CONNECT external". With --deaf it maps and does not forward. "static" asks nobody: it forwards one free
+port to the same one of --inside. Ends when its input closes.
 """
 
 import argparse
@@ -36,8 +37,8 @@ def pump(source, target):
 class Mappings:
     """External listeners by internal port."""
 
-    def __init__(self, deaf):
-        self.deaf, self.listeners, self.lock = deaf, {}, threading.Lock()
+    def __init__(self, deaf, inside):
+        self.deaf, self.inside, self.listeners, self.lock = deaf, inside, {}, threading.Lock()
 
     def add(self, port, seconds):
         with self.lock:
@@ -70,7 +71,7 @@ class Mappings:
             if self.deaf:
                 outside.close()
                 continue
-            inside = socket.create_connection((LOOPBACK, port))
+            inside = socket.create_connection((self.inside, port))
             threading.Thread(target=pump, args=(outside, inside), daemon=True).start()
             threading.Thread(target=pump, args=(inside, outside), daemon=True).start()
 
@@ -93,6 +94,15 @@ def natpmp(mappings, lease):
                 seconds = min(seconds, lease)
                 external = mappings.add(port, seconds)
             server.sendto(struct.pack("!BBHIHHI", 0, 130, 0, 1, port, external, seconds), sender)
+
+
+def static(mappings, lease):
+    """As an operator forwards a port: the same one outside and inside."""
+    say("ready")
+    listener = socket.create_server((LOOPBACK, 0))
+    port = listener.getsockname()[1]
+    say("MAP", port, port, lease)
+    mappings.serve(listener, port)
 
 
 DESCRIPTION = f"""<?xml version="1.0"?>
@@ -188,12 +198,13 @@ def upnp(mappings, lease):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["natpmp", "upnp"])
+    parser.add_argument("kind", choices=["natpmp", "upnp", "static"])
     parser.add_argument("--lease", type=int, default=3600)
+    parser.add_argument("--inside", default=LOOPBACK)
     parser.add_argument("--deaf", action="store_true")
     options = parser.parse_args()
-    target = {"natpmp": natpmp, "upnp": upnp}[options.kind]
-    threading.Thread(target=target, args=(Mappings(options.deaf), options.lease), daemon=True).start()
+    target = {"natpmp": natpmp, "upnp": upnp, "static": static}[options.kind]
+    threading.Thread(target=target, args=(Mappings(options.deaf, options.inside), options.lease), daemon=True).start()
     sys.stdin.read()
 
 

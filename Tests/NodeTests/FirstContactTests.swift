@@ -88,7 +88,24 @@ import Testing
         let revived = try flock.start("hub") { $0.listen = ["/ip4/127.0.0.1/tcp/\(port)"] }
         try waitUntil("linked again") { try joiner.isLinked(exactlyTo: revived) }
       }
+      Self.checkPauses(of: "joiner", in: flock, maximum: 2)
       #expect(joiner.configuration.listen == ["/ip4/127.0.0.1/tcp/0"] && joiner.configuration.maxPeers == 5)
+    }
+  }
+
+  /// Only one dial of a peer at a time, and none before its back-off, which is one to `maximum` seconds.
+  private static func checkPauses(of name: String, in flock: Flock, maximum: Int) {
+    let kinds = [" dialling ", " dial failed ", " active "]
+    let lines = flock.log(name).split(separator: "\n").compactMap { line in kinds.first { line.contains($0) }.map { (kind: $0, line: line) }
+    }
+    let times = flock.times(name) { line in kinds.contains { line.contains($0) } }
+    #expect(lines.count == times.count && lines.count { $0.kind == " dial failed " } >= 4)
+    for ((before, after), (start, end)) in zip(zip(lines, lines.dropFirst()), zip(times, times.dropFirst())) {
+      #expect(before.kind != " dialling " || after.kind != " dialling ", "two at once:\n\(before.line)\n\(after.line)")
+      guard before.kind == " dial failed " else { continue }
+      let wait = Int(before.line.split(separator: "retry_s=").last ?? "") ?? 0
+      #expect((1...maximum).contains(wait), "\(before.line)")
+      if after.kind == " dialling " { #expect(end.timeIntervalSince(start) >= 0.99, "\(before.line)\n\(after.line)") }
     }
   }
 

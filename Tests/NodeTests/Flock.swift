@@ -57,6 +57,15 @@ final class Flock {
   /// What a node has logged so far.
   func log(_ name: String) -> String { logs[name]?.all ?? "" }
 
+  /// When a node has logged a line first.
+  func time(_ name: String, where isMeant: (Substring) -> Bool) -> Date? { times(name, where: isMeant).first }
+
+  /// When a node has logged such lines.
+  func times(_ name: String, where isMeant: (Substring) -> Bool) -> [Date] {
+    let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
+    return log(name).split(separator: "\n").filter(isMeant).compactMap { try? style.parse(String($0.prefix { $0 != " " })) }
+  }
+
   /// The addresses of the dials that a node has begun, in order.
   func dials(_ name: String) -> [String] {
     log(name).split(separator: "\n").filter { $0.contains(" dialling ") }.compactMap {

@@ -116,6 +116,26 @@ import Wire
     #expect(try kademlia(without) == (0, 0))
   }
 
+  /// A newcomer whose seed tells it of nobody finds another server of its chain by what that one told the network, and links with it.
+  @Test func aServerIsFoundByItsService() async throws { try await onOwnThread { try Self.finderBody() } }
+
+  private static func finderBody() throws {
+    let network = try Network(authorities: 1)
+    defer { network.stop() }
+    let hub = try network.start(network.configuration(0))
+    let server = try network.start(network.configuration(1, seed: hub))
+    func providers() throws -> Int {
+      guard case .statistics(let statistics) = try hub.askAndWait(.statistics) else { throw Missing("no statistics") }
+      return statistics.kademlia.providers
+    }
+    try waitUntil("the server has told what it serves") { try providers() == 4 }
+    // The hub passes on whom it is linked with, so it must not be.
+    _ = try hub.askAndWait(.operate(.ban(.peer(server.peerID), for: .seconds(600), "a test")))
+    try waitUntil("they are apart") { try hub.activePeers().isEmpty && server.activePeers().isEmpty }
+    let newcomer = try network.start(network.configuration(2, seed: hub))
+    try waitUntil("the newcomer has found the server") { try newcomer.activePeers() == [hub.peerID, server.peerID] }
+  }
+
   @Test func aNodeComesBackWithWhatItHad() async throws { try await onOwnThread { try Self.restartBody() } }
 
   private static func restartBody() throws {

@@ -86,6 +86,40 @@ import Testing
     }
   }
 
+  /// Nobody told the node of the port that is forwarded to it: enough peers that see where it comes from do. One fewer, and it is no more
+  /// than hearsay.
+  @Test(arguments: [2, 3]) func whatPeersSeeIsTriedAndTold(votes: Int) async throws {
+    try await onOwnThread {
+      let flock = try Flock()
+      defer { flock.stop() }
+      let gateway = try Script("gateway.py", ["static", "--inside", "127.0.0.2"])
+      defer { gateway.stop() }
+      let helpers = try ["one", "two"].map { try flock.start($0) }
+      try waitUntil("the port is forwarded") { Self.external(gateway) != nil }
+      let address = try #require(Self.external(gateway))
+      let node = try flock.start(
+        "node", "n.toml",
+        """
+        bootstrap_peers = \(try helpers.map { try $0.hostPort() })
+        listen = ["\(address.replacing("127.0.0.1", with: "127.0.0.2"))"]
+        observed_peers = \(votes)
+        dial_back_peers = 2
+        """)
+      try waitUntil("both helpers are linked") { try node.activePeers() == Set(helpers.map(\.peerID)) }
+      if votes > helpers.count {
+        try waitUntil("both have said what they see") { flock.log("node").components(separatedBy: " identified ").count > helpers.count }
+        #expect(!flock.log("node").contains("may lead here") && !gateway.printed.contains("CONNECT"))
+        return
+      }
+      try waitUntil("both helpers know the address") { try helpers.allSatisfy { try Self.knows($0, address, of: node) } }
+      let log = flock.log("node")
+      let suspected = try #require(log.range(of: "\(address) may lead here (observation)"))
+      let confirmed = try #require(log.range(of: "others reach this node at \(address)"))
+      #expect(suspected.lowerBound < confirmed.lowerBound)
+      #expect(gateway.printed.components(separatedBy: "CONNECT").count >= 3, "each helper has dialled it")
+    }
+  }
+
   @Test func noGateway() async throws {
     try await onOwnThread {
       let flock = try Flock()

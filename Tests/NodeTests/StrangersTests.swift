@@ -76,4 +76,48 @@ import Wire
     #expect(try slow.isActive())
     for stranger in [slow, unreadable, liar] { await stranger.host.close() }
   }
+
+  /// Who only ever came in has no row in the book: what it did is remembered all the same.
+  @Test func scoresOutliveTheNode() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let port = try flock.start("node") { $0.network = "main" }.hostPort().split(separator: ":")[1]
+    let liar = try await Stranger(to: flock.nodes["node"]!)
+    _ = try await liar.enter()
+    await #expect(throws: HostError.self) { try await liar.host.request(liar.node.peerID, Stranger.protocols.blocks, [0xff]) }
+    try await eventually("it is noted") { try liar.story().contains("offence malformedMessage, score 10") }
+    flock.stop("node")
+    let again = try flock.start("node") {
+      $0.network = "main"
+      $0.listen = ["/ip4/127.0.0.1/tcp/\(port)"]
+    }
+    #expect(try again.counts().stored == 0)
+    guard case .story(let story) = try again.askAndWait(.explain(liar.host.peerID)) else { throw Missing("no story") }
+    #expect(story.sentences.contains { $0.hasPrefix("Score 9: the first to leave") || $0.hasPrefix("Score 10") }, "\(story.sentences)")
+    await liar.host.close()
+  }
+
+  /// A link may have so many streams; each further one is refused with a code, told to both ends, and counted.
+  @Test func streamsBeyondTheBound() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let node = try flock.start("node") {
+      $0.network = "main"
+      $0.requestsPerSecond = 100_000
+    }
+    let greedy = try await Stranger(to: node)
+    _ = try await greedy.enter()
+    let (opened, refused) = await withTaskGroup(of: PeerStream?.self) { group in
+      for _ in 0..<300 {
+        group.addTask { try? await greedy.host.openStream(to: node.peerID, protocols: [Stranger.protocols.blocks]) }
+      }
+      return await group.reduce(into: ([PeerStream](), 0)) { counts, stream in
+        if let stream { counts.0.append(stream) } else { counts.1 += 1 }
+      }
+    }
+    #expect((240...256).contains(opened.count) && opened.count + refused == 300, "\(opened.count) opened")
+    #expect(try #require(node.linkMemory).refusedStreams == UInt64(refused))
+    #expect(try greedy.isActive())
+    await greedy.host.close()
+  }
 }

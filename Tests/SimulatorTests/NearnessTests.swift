@@ -66,4 +66,39 @@ import Wire
     #expect(with.hops <= without.hops && with.farthest <= without.farthest)
     #expect(with.bytes < without.bytes * 1.2 && with.busiest < without.busiest * 1.1)
   }
+
+  /// Who catches up asks all its peers, near ones more often than far ones because they are free again sooner, and nobody carries most of it.
+  @Test func requestsAreSpreadByLoad() throws {
+    var scenario = Scenario(name: "late")
+    scenario.nodes = 10
+    scenario.authorities = 2
+    scenario.late = 0.6
+    scenario.lateAfter = .seconds(240)
+    scenario.blockTime = .milliseconds(100)
+    scenario.transactions = 2
+    scenario.transactionBytes = 2_048
+    scenario.duration = .seconds(300)
+    let simulation = Simulation(scenario, seed: 1)
+    simulation.run(until: Instant.zero + scenario.lateAfter - .seconds(1))
+    let newcomer = try #require(simulation.nodes.first { $0.core == nil }).index
+    let before = simulation.nodes.map(\.bytesOut)
+    var end = Instant.zero + scenario.lateAfter
+    while simulation.nodes[newcomer].core?.sync.state != .synced, end < Instant.zero + scenario.duration {
+      end += .milliseconds(250)
+      simulation.run(until: end)
+    }
+    let nodes = simulation.nodes
+    let core = try #require(nodes[newcomer].core)
+    let places = Dictionary(uniqueKeysWithValues: nodes.map { ($0.key.peerID, $0.index) })
+    let peers = core.host.peering.activePeers.compactMap { places[$0] }
+    let served = peers.map { nodes[$0].bytesOut - before[$0] }
+    let total = Double(served.reduce(0, +))
+    #expect(core.sync.state == .synced && core.chain.head.height > 2_000 && total > 3_000_000)
+    #expect(peers.count >= 6)
+    #expect(served.allSatisfy { Double($0) > total / 40 && Double($0) < total * 0.4 }, "\(served)")
+    let region = simulation.nodes[newcomer].region
+    let byDistance = zip(peers, served).sorted { region.roundTrip(to: nodes[$0.0].region) < region.roundTrip(to: nodes[$1.0].region) }.map(
+      \.1)
+    #expect(byDistance.prefix(3).reduce(0, +) > 2 * byDistance.suffix(3).reduce(0, +), "the nearest first: \(byDistance)")
+  }
 }
