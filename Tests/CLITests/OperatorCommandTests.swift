@@ -103,6 +103,35 @@ import Testing
     #expect(await second.end() == 0)
   }
 
+  @Test("a search of the network finds a peer, and those who serve the chain")
+  func find() async throws {
+    let folder = try Folder()
+    let (hub, second) = try await pair(in: folder)
+    let nobody = try await hub.run(["find", "service", "blocks"], in: folder)
+    #expect(nobody.status == 1 && nobody.errors.contains("no Kademlia server is known"), "\(nobody.output)\(nobody.errors)")
+    _ = try await second.run(["peer", "add", hub.address], in: folder)
+    let services = { try await hub.run(["find", "service", "blocks", "--json"], in: folder) }
+    func peers(_ outcome: Outcome) -> [[String: Any]] { outcome.json["peers"] as? [[String: Any]] ?? [] }
+    let served = try await until("the service is found", services) { !peers($0).isEmpty }
+    #expect(peers(served)[0]["peer_id"] as? String == second.peerID && peers(served)[0]["linked"] as? Bool == true, "\(served.output)")
+    #expect(served.json["complete"] as? Bool == true)
+
+    // Links are few and by hand, so that the last one knows the hub alone.
+    let third = try await Operated("third", in: folder, ["--min-outbound", "0", "--no-mdns"])
+    _ = try await third.run(["peer", "add", hub.address], in: folder)
+    let search = { try await third.run(["find", "peer", second.peerID], in: folder) }
+    let found = try await until("the peer is found", search) { $0.status == 0 }
+    #expect(found.output.hasPrefix(second.peerID) && found.output.contains(second.address.prefix { $0 != "p" }), "\(found.output)")
+    let unknown = "12D3KooWQ4419vkbMjiHuQVGRgBvzVWqhRonEVLzaBGHUeYRY8Tf"
+    let lost = try await third.run(["find", "peer", unknown], in: folder)
+    #expect(lost.status == 1 && lost.output == "Nobody who answered knows any.\n", "\(lost.output)\(lost.errors)")
+    let odd = try await third.run(["find", "service", "a/b"], in: folder)
+    #expect(odd.status == 1 && odd.errors.contains("a service's name must be 1 to 64 letters"), "\(odd.errors)")
+    let barred = try await third.run(["find", "peer", unknown], in: folder, token: false)
+    #expect(barred.status == 1 && barred.errors.contains("--data-dir"))
+    for node in [hub, second, third] { #expect(await node.end() == 0) }
+  }
+
   @Test("a peer whose process stands still is found dead by its pongs, and comes back by itself")
   func frozen() async throws {
     let folder = try Folder()

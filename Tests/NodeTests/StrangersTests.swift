@@ -1,4 +1,5 @@
 import Foundation
+import HostCore
 import Identity
 import NodeCore
 import Starling
@@ -95,6 +96,25 @@ import Wire
     guard case .story(let story) = try again.askAndWait(.explain(liar.host.peerID)) else { throw Missing("no story") }
     #expect(story.sentences.contains { $0.hasPrefix("Score 9: the first to leave") || $0.hasPrefix("Score 10") }, "\(story.sentences)")
     await liar.host.close()
+  }
+
+  /// A search ends when its time is over, although the only server that there is says nothing, and tells that it is not complete.
+  @Test func aSearchIsAnsweredInTime() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let node = try flock.start("node") { $0.network = "main" }
+    let mute = try await Stranger(to: node)
+    await mute.host.handle(HostProtocols.kademlia("main")) { _ in try await Task.sleep(for: .seconds(60)) }
+    _ = try await mute.enter()
+    try await eventually("it is taken for a server") {
+      guard case .statistics(let statistics) = try node.askAndWait(.statistics) else { throw Missing("no statistics") }
+      return statistics.kademlia.servers == 1
+    }
+    let start = Date()
+    guard case .found(let findings) = try node.askAndWait(.find(.service("blocks"))) else { throw Missing("no findings") }
+    #expect(findings.items.isEmpty && !findings.isComplete)
+    #expect((3.5...8).contains(Date().timeIntervalSince(start)))
+    await mute.host.close()
   }
 
   /// A link may have so many streams; each further one is refused with a code, told to both ends, and counted.

@@ -5,7 +5,7 @@ enum Commands {
   static let root = Command(
     "starling", "Starling \(Node.version): peer-to-peer networking for blockchain nodes.",
     subcommands: [
-      node, keygen, genesis, send, status, peers, peer, explain, book, health, ping, identify, localnet, torture, SimCommand.command,
+      node, keygen, genesis, send, status, peers, peer, find, explain, book, health, ping, identify, localnet, torture, SimCommand.command,
       reference,
     ],
     details: """

@@ -76,6 +76,7 @@ enum Program {
     case "status": try StatusCommand.run(call)
     case "peers": try PeersCommand.run(call)
     case "peer": try PeerCommand.run(call)
+    case "find": try FindCommand.run(call)
     case "explain": try ExplainCommand.run(call)
     case "book": try BookCommand.run(call)
     case "health": try HealthCommand.run(call)

@@ -26,7 +26,9 @@ extension NodeCore {
     case .listening, .discovery: advertiseServices(now, &outputs)
     case .operated(let id, let answer): outputs.append(.answer(QueryID(rawValue: id.rawValue), .operated(answer)))
     case .identified(let peer, _): refuseStranger(peer, now, &outputs)
-    case .gossip, .published, .publishFailed, .mesh, .peering, .lookUp, .lookedUp, .notAccepted: break
+    case .lookUp(let id, let progress): searches.note(id, progress)
+    case .lookedUp(let id, let outcome): searched(id, outcome, &outputs)
+    case .gossip, .published, .publishFailed, .mesh, .peering, .notAccepted: break
     }
     switch event {
     case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp, .operated: break

@@ -20,6 +20,7 @@ extension NodeCore {
       case .bookEntries(let start, let limit):
         let page = host.peering.bookEntries(from: start, limit: limit)
         outputs.append(.answer(id, .bookEntries(page.entries, next: page.next)))
+      case .find(let sought): find(sought, id, now, &outputs)
       case .operate(let command): tell(.command(.operate(OperationID(rawValue: id.rawValue), command)), now, &outputs)
       case .chain:
         let info = ChainInfo(

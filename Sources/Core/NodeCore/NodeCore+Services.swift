@@ -6,7 +6,7 @@ extension NodeCore {
   /// What every node of a chain serves.
   static var services: [String] { ["blocks", "transactions"] }
 
-  private func serviceKey(_ service: String) -> [UInt8] {
+  func serviceKey(_ service: String) -> [UInt8] {
     let name = ServiceKey.name(network: configuration.host.network, service: service, partition: genesis.chainID)
     return ServiceKey.key(name, crypto: crypto)
   }
@@ -26,8 +26,11 @@ extension NodeCore {
   }
 
   private func lookUp(_ query: Kademlia.Query, _ now: Instant, _ outputs: inout [Output]) {
-    let id = LookUpID(rawValue: nextNumber)
-    nextNumber += 1
-    tell(.command(.lookUp(id, query)), now, &outputs)
+    tell(.command(.lookUp(makeLookUpID(), query)), now, &outputs)
+  }
+
+  func makeLookUpID() -> LookUpID {
+    defer { nextNumber += 1 }
+    return LookUpID(rawValue: nextNumber)
   }
 }

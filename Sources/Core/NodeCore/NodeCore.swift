@@ -39,6 +39,9 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     public var serviceDelay = Duration.seconds(5)
     /// The most of them that one look-up finds. Default 32.
     public var serviceProvidersMaximum = 32
+    /// How long a user's search of the network may take until it is answered with what it has found. Default 4 s: less than those who ask
+    /// by HTTP wait.
+    public var searchPatience = Duration.seconds(4)
 
     /// The defaults.
     public init() {}
@@ -124,6 +127,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   var advertises = false
   /// When those who serve the chain are looked for, should links be few.
   var serviceDeadline: Instant
+  var searches = Searches()
   var nextNumber: UInt64 = 1
   var counters = Counters()
   /// What the start led to, as the removal of transactions that have expired; goes out with the first input.
@@ -236,7 +240,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     @_specialize(where L == AccountLedger, C == ProofOfAuthority)
     get {
       if !startOutputs.isEmpty { return started }
-      var deadline = min(poolTurns.deadline, serviceDeadline, watchdog.deadline)
+      var deadline = min(poolTurns.deadline, serviceDeadline, watchdog.deadline, searches.deadline)
       if let other = host.nextDeadline, other < deadline { deadline = other }
       if let other = chain.nextDeadline, other < deadline { deadline = other }
       if let other = sync.nextDeadline, other < deadline { deadline = other }
@@ -269,6 +273,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       if poolTurns.deadline <= now { askPool(now, &outputs) }
       if serviceDeadline <= now { seekServices(now, &outputs) }
       if watchdog.deadline <= now { stoodStill(now, &outputs) }
+      if searches.deadline <= now { endSearches(now, &outputs) }
     }
   }
 

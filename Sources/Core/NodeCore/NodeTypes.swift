@@ -49,6 +49,8 @@ public enum Query: Sendable {
   case book
   /// Addresses of the peer book from a place on, whole buckets until there are `limit` or more.
   case bookEntries(from: Int, limit: Int)
+  /// Search the network for somebody, by Kademlia.
+  case find(Sought)
   /// An operator's command.
   case operate(OperatorCommand)
 }
@@ -71,6 +73,8 @@ public enum Answer: Sendable {
   case book(BookSummary)
   /// To ``Query/bookEntries(from:limit:)``: with the place to go on from, `nil` at the end.
   case bookEntries([BookEntry], next: Int?)
+  /// To ``Query/find(_:)``.
+  case found(Findings)
   /// To ``Query/operate(_:)``.
   case operated(OperatorAnswer)
   /// To ``Query/chain``.

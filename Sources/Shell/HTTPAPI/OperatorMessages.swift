@@ -127,6 +127,48 @@ public struct OperationResponse: Codable, Hashable, Sendable {
   }
 }
 
+/// What a search of the network has found: `GET /api/v1/node/find/peers/{peer}` and `/find/services/{service}`.
+public struct FindingsResponse: Codable, Hashable, Sendable {
+  /// Somebody found.
+  public struct Peer: Codable, Hashable, Sendable {
+    /// The PeerID.
+    public var peerID: String
+    /// Where it is said to listen.
+    public var addresses: [String]
+    /// Whether the node is linked with it, so that it has proven its name.
+    public var isLinked: Bool
+
+    /// Makes the row.
+    public init(peerID: String, addresses: [String], isLinked: Bool) {
+      self.peerID = peerID
+      self.addresses = addresses
+      self.isLinked = isLinked
+    }
+
+    enum CodingKeys: String, CodingKey {
+      case addresses
+      case peerID = "peer_id"
+      case isLinked = "linked"
+    }
+  }
+
+  /// Those found; none when nobody who answered knows any.
+  public var peers: [Peer]
+  /// Whether the search was over; otherwise a later one may find more.
+  public var isComplete: Bool
+
+  /// Makes the answer.
+  public init(peers: [Peer], isComplete: Bool) {
+    self.peers = peers
+    self.isComplete = isComplete
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case peers
+    case isComplete = "complete"
+  }
+}
+
 /// What operators have set: `GET /api/v1/node/rules`.
 public struct RulesResponse: Codable, Hashable, Sendable {
   /// A ban in force.

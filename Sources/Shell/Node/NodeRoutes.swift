@@ -91,6 +91,7 @@ enum NodeRoutes {
     case .rules(let rules): responder.success(RulesResponse(rules))
     case .book(let summary): responder.success(BookResponse(summary))
     case .bookEntries(let entries, let next): responder.success(BookEntriesResponse(entries, next: next))
+    case .found(let findings): responder.success(FindingsResponse(findings))
     case .operated(let answer): OperatorRoutes.respond(responder, answer)
     case .peersNamed: failed(responder, "names are looked up by the routes that take them")
     case .chain(let chain): responder.success(ChainInfoResponse(chain))

@@ -21,6 +21,19 @@ enum OperatorRoutes {
           limit: try request.number(query: "limit", fallback: 100, in: 1...1_000))
       }
     }
+    // A search makes the node send requests to many peers, so that not everybody may begin one.
+    router.on("GET", prefix + "/find/peers/{peer}", access: .admin) { request, responder in
+      withPeer(request.parameters["peer"] ?? "", node, responder) { .find(.peer($0)) }
+    }
+    router.on("GET", prefix + "/find/services/{service}", access: .admin) { request, responder in
+      NodeRoutes.ask(node, responder) { () throws(HTTPError) in
+        let name = request.parameters["service"] ?? ""
+        guard Checks.networkName(name) == nil else {
+          throw HTTPError(400, "bad_service", "a service's name \(Checks.networkName(name) ?? "")")
+        }
+        return .find(.service(name))
+      }
+    }
     func command(_ method: String, _ path: String, _ make: @escaping @Sendable (HTTPRequest) throws(HTTPError) -> Wanted) {
       router.on(method, prefix + path, access: .admin) { request, responder in
         do throws(HTTPError) {
@@ -175,6 +188,15 @@ extension StoryResponse {
           time: step.time.milliseconds, kind: step.event.kind, reason: step.event.reasonName,
           connection: step.event.connection.map { "\($0)" }, address: step.event.address?.description, sentence: step.sentence)
       }, sentences: story.sentences)
+  }
+}
+
+extension FindingsResponse {
+  init(_ findings: Findings) {
+    self.init(
+      peers: findings.items.map { item in
+        Peer(peerID: item.found.peer.description, addresses: item.found.addresses.map(\.description), isLinked: item.isLinked)
+      }, isComplete: findings.isComplete)
   }
 }
 

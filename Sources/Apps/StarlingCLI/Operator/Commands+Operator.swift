@@ -68,6 +68,21 @@ extension Commands {
       Exit codes: 0 told, 1 not known, several meant, or not reachable.
       """)
 
+  static let find = Command(
+    "find", "Search the network for a peer, or for those who serve something.",
+    subcommands: [
+      Command("peer", "Find out where a peer is.", options: admin, arguments: [name], details: findDetails),
+      Command(
+        "service", "Find those who serve something of the node's chain.", options: admin,
+        arguments: [CommandArgument("NAME", help: "blocks, transactions, or what else nodes of the chain tell that they serve.")],
+        details: findDetails),
+    ])
+
+  private static let findDetails = """
+    The node asks other nodes by Kademlia, for 4 s at most. Those that it is not linked with are hearsay. A search costs many requests, so it
+    needs the admin token, as 'starling peer' does. Exit codes: 0 found, 1 nobody knows, refused or not reachable.
+    """
+
   private static let stopped = CommandOption("stopped", value: "DIR", help: "Read the data folder of a node that does not run instead.")
 
   static let book = Command(

@@ -23,6 +23,12 @@ extension NodeAPI {
   }
 
   func explain(_ peer: String) throws(HTTPClientError) -> StoryResponse { try client.get("\(Self.peers)/\(Self.escaped(peer))/explain") }
+  func findPeer(_ peer: String) throws(HTTPClientError) -> FindingsResponse {
+    try client.get(Self.prefix + "/node/find/peers/\(Self.escaped(peer))")
+  }
+  func findService(_ name: String) throws(HTTPClientError) -> FindingsResponse {
+    try client.get(Self.prefix + "/node/find/services/\(Self.escaped(name))")
+  }
   func rules() throws(HTTPClientError) -> RulesResponse { try client.get(Self.prefix + "/node/rules") }
   func book() throws(HTTPClientError) -> BookResponse { try client.get(Self.prefix + "/node/book") }
   func bookEntries(from start: Int, limit: Int) throws(HTTPClientError) -> BookEntriesResponse {

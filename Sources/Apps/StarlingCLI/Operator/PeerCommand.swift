@@ -74,6 +74,26 @@ enum PeerCommand {
   }
 }
 
+/// `starling find …`
+enum FindCommand {
+  static func run(_ call: ParsedCommand) throws -> Int32 {
+    let api = try NodeAPI.admin(call)
+    let text = call.arguments[0]
+    let findings = call.path.last == "peer" ? try api.findPeer(text) : try api.findService(text)
+    if call.isOn("json") {
+      Output.json(findings)
+    } else {
+      for peer in findings.peers {
+        Output.line("\(peer.peerID)\(peer.isLinked ? " (linked)" : "")")
+        for address in peer.addresses { Output.line("  " + address) }
+      }
+      if findings.peers.isEmpty { Output.line("Nobody who answered knows any.") }
+      if !findings.isComplete { Output.line("The time was over before the search was; a later one may find more.") }
+    }
+    return findings.peers.isEmpty ? ExitStatus.failure : ExitStatus.success
+  }
+}
+
 /// `starling explain`
 enum ExplainCommand {
   static func run(_ call: ParsedCommand) throws -> Int32 {
