@@ -39,7 +39,7 @@ private struct World {
       asked.append("\(address)/\(question.rawValue)")
       let answer: WebFinder.Answer =
         switch (question, lists[address]) {
-        case (_, nil): .failure("refused")
+        case (_, nil): .failure(WebFault(.unreachable, "refused"))
         case (.status, _): .status(peer: nil, addresses: [])
         case (.peers, let list?): .peers(list)
         }
@@ -92,10 +92,11 @@ private struct World {
     world.run(to: 1)
     #expect(world.active == ["http://20.0.0.2:5000", "http://a.example:5000"])
     #expect(!world.asked.contains { $0.contains("10.0.0.1") || $0.contains("localhost") || $0.contains("b.example") })
-    #expect(world.outputs.contains(.refused(url("http://20.0.0.3:5000"), "refused")))
+    #expect(world.outputs.contains(.refused(url("http://20.0.0.3:5000"), WebFault(.unreachable, "refused"))))
     #expect(world.outputs.contains(.found([PeerAddress(peer: peer(9), address: address(multiaddr))])))
     #expect(world.outputs.contains(.found([PeerAddress(peer: nil, address: address("/ip4/20.0.0.4/tcp/7071"))])))
     #expect(!world.outputs.contains { if case .found(let items) = $0 { items.contains { $0.peer == peer(8) } } else { false } })
+    #expect(world.finder.faults == [.unusable: 6, .unreachable: 1], "four told URLs, a libp2p address, and a name: \(world.finder.faults)")
   }
 
   /// Failing takes a peer out of the active ones; it stays known, is asked more and more rarely, and returns by itself.
@@ -107,7 +108,7 @@ private struct World {
     world.lists[one] = nil
     world.run(to: 31)
     #expect(world.active.isEmpty && world.known == ["\(one)"])
-    #expect(world.outputs == [.active(one), .inactive(one, "refused")])
+    #expect(world.outputs == [.active(one), .inactive(one, WebFault(.unreachable, "refused"))])
     world.asked = []
     world.run(to: 3_631)
     #expect((8...12).contains(world.asked.count))
@@ -125,12 +126,12 @@ private struct World {
     #expect(finder.handle(.timerFired, now: at(0)) == [.fetch(id, one, .status, timeout: .seconds(2))])
     #expect(finder.nextDeadline == at(3))
     var silent = finder
-    #expect(silent.handle(.timerFired, now: at(3)).isEmpty && silent.nextDeadline == at(33))
+    #expect(silent.handle(.timerFired, now: at(3)).isEmpty && silent.nextDeadline == at(33) && silent.faults == [.silent: 1])
     #expect(silent.handle(.answered(id, .status(peer: nil, addresses: [])), now: at(4)).isEmpty && silent.peers.isEmpty, "too late")
     let told = [peer(1), peer(2)].map { "/ip4/20.0.0.1/tcp/5/p2p/\($0)" }
     #expect(
       finder.handle(.answered(id, .status(peer: peer(1).description, addresses: told)), now: at(1))
-        == [.refused(one, "it is this node itself")])
+        == [.refused(one, WebFault(.own, "it is this node itself"))])
     #expect(finder.nextDeadline == nil)
   }
 
@@ -151,6 +152,7 @@ private struct World {
         world.run(to: Double(turn) * 30 + 1)
         #expect(world.asked.count - before <= 2 + 20 * 2 + 2 * 10)
       }
+      #expect(world.finder.faults[.full]! > 1_000)
       #expect(world.known.count == (live ? 10 : 1) && world.active.contains("http://20.0.0.1:1"))
     }
   }

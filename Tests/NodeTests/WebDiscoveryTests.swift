@@ -56,6 +56,8 @@ import Testing
       }
       try waitUntil("the libp2p address is dialled") { try node.isLinked(exactlyTo: friend) }
       #expect(try node.counts().dials[.heard].succeeded == 1, "heard of, never more")
+      guard case .statistics(let statistics) = try node.askAndWait(.statistics) else { throw Missing("no statistics") }
+      #expect(statistics.webFaults[.unreachable] == 1, "the dead URL is counted: \(statistics.webFaults)")
       #expect(first.printed.contains("GET /status") && first.printed.contains("GET /peers"))
       first.stop()
       second.stop()

@@ -57,9 +57,9 @@ public enum DiscoveryEvent: Hashable, Sendable, CustomStringConvertible {
   /// An HTTP peer answers.
   case webPeerActive(WebAddress)
   /// An HTTP peer does not answer any more, and why; it stays known.
-  case webPeerInactive(WebAddress, String)
+  case webPeerInactive(WebAddress, WebFault)
   /// A URL was not added to the HTTP peers, and why.
-  case webPeerRefused(WebAddress, String)
+  case webPeerRefused(WebAddress, WebFault)
   /// Others may reach this node at an address; that is to be confirmed.
   case addressSuspected(Multiaddr, Reachability.Source)
   /// Others reach this node at an address: it is told from now on.

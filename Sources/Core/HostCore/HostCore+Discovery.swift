@@ -84,6 +84,9 @@ extension HostCore {
 extension HostCore {
   /// The HTTP peers that have answered, in order. O(n log n).
   public var webPeers: [WebFinder.Peer] { discoverer.web.peers }
+
+  /// What spoke against HTTP peers, and against what they told, by kind.
+  public var webFaults: [WebFault.Code: UInt64] { discoverer.web.faults }
 }
 
 extension PeerSource {

@@ -77,7 +77,8 @@ extension NodeCore {
       gossipBytesIn: gossip?.bytesIn ?? 0, gossipBytesOut: gossip?.bytesOut ?? 0, blocksApplied: counters.blocksApplied,
       reorganisations: counters.reorganisations, transactionsAccepted: counters.transactionsAccepted,
       reasons: host.peering.reasonCounts,
-      streamRefusals: host.streamRefusals, connectionsNotAccepted: host.connectionsNotAccepted, requestBytes: host.memory.used,
+      streamRefusals: host.streamRefusals, webFaults: host.webFaults, connectionsNotAccepted: host.connectionsNotAccepted,
+      requestBytes: host.memory.used,
       kademlia: host.kademlia?.statistics ?? .init())
   }
 }

@@ -225,6 +225,8 @@ public struct NodeStatistics: Sendable {
   public var reasons: ReasonCounts
   /// Streams, requests and messages of peers that were refused, by what the peer was told.
   public var streamRefusals: [ResetCode: UInt64]
+  /// What spoke against HTTP peers, and against what they told, by kind.
+  public var webFaults: [WebFault.Code: UInt64]
   /// Connections that could not be taken for a want of this machine's.
   public var connectionsNotAccepted: UInt64
   /// Bytes of peers' requests that wait for this node's answers.

@@ -81,9 +81,9 @@ struct EventLog: Sendable {
       logger.info("discovery", "looked a name up", ["name": .text(name.description), "addresses": .init(count)])
     case .webPeerActive(let address): logger.info("discovery", "an HTTP peer answers", ["url": .text(address.description)])
     case .webPeerInactive(let address, let why):
-      logger.info("discovery", "an HTTP peer answers no more", ["url": .text(address.description), "why": .text(why)])
+      logger.info("discovery", "an HTTP peer answers no more", ["url": .text(address.description), "why": .text(why.description)])
     case .webPeerRefused(let address, let why):
-      logger.debug("discovery", "a URL is not added", ["url": .text(address.description), "why": .text(why)])
+      logger.debug("discovery", "a URL is not added", ["url": .text(address.description), "why": .text(why.description)])
     case .addressConfirmed, .addressSuspected, .portMapped: logger.info("discovery", event.description)
     case .addressWithdrawn, .portMappingFailed: logger.warning("discovery", event.description)
     case .localFailed(let why): logger.warning("discovery", "the local network cannot be searched", ["why": .text(why)])

@@ -70,6 +70,12 @@ final class NodeMetrics: Sendable {
       if byLinks > 0 { refusals[.resourceLimit, default: 0] += byLinks }
       return refusals.map { ($0.description, Double($1)) }.sorted { $0.0 < $1.0 }
     }
+    registry.observe(
+      "starling_http_peers_refused_total", kind: .counter, help: "HTTP peers that were not added or lost, and what they told in vain.",
+      label: "reason"
+    ) { [latest] in
+      (latest.statistics?.webFaults ?? [:]).map { ($0.rawValue, Double($1)) }.sorted { $0.0 < $1.0 }
+    }
     counter("starling_connections_not_accepted_total", "Connections that could not be taken for a want of this machine's.") {
       Double($0.connectionsNotAccepted)
     }

@@ -50,7 +50,7 @@ public final class Scout: @unchecked Sendable {
     case .fetch(let id, let address, let question, let timeout):
       work(
         { [report] in report(.fetched(id, WebClient.answer(address, question, timeout: timeout))) },
-        else: .fetched(id, .failure("too many tasks at a time")))
+        else: .fetched(id, .failure(WebFault(.busy, "too many tasks at a time"))))
     case .map(let port, 0): work({ [mapper] in mapper.unmap(port) }, else: nil)
     case .map(let port, let seconds):
       work({ [mapper, report] in report(mapper.map(port, seconds: seconds)) }, else: .mappingFailed("too many tasks at a time"))

@@ -8,7 +8,7 @@ enum WebClient {
     do throws(HTTPClientError) {
       let client = try HTTPClient(address.description, timeout: timeout, bytesMaximum: bytesMaximum)
       let answer = try client.request("GET", "/\(question.rawValue)")
-      guard answer.status == 200 else { return .failure("status \(answer.status)") }
+      guard answer.status == 200 else { return .failure(WebFault(.status, "status \(answer.status)")) }
       let data = Data(answer.body)
       switch question {
       case .status:
@@ -16,12 +16,20 @@ enum WebClient {
         let status = try? JSONDecoder().decode(Status.self, from: data)
         return .status(peer: status?.peerID, addresses: Array((status?.addresses ?? []).prefix(entriesMaximum)))
       case .peers:
-        guard let list = try? JSONDecoder().decode(List.self, from: data) else { return .failure("a list that cannot be read") }
+        guard let list = try? JSONDecoder().decode(List.self, from: data) else {
+          return .failure(WebFault(.unreadable, "a list that cannot be read"))
+        }
         // Active ones first: a bounded reader then sees the better part.
         return .peers(Array(((list.activePeers ?? []) + (list.peers ?? [])).compactMap(\.text).prefix(entriesMaximum)))
       }
     } catch {
-      return .failure(error.description)
+      let code: WebFault.Code =
+        switch error.code {
+        case .timedOut: .silent
+        case .badAnswer: .unreadable
+        default: .unreachable
+        }
+      return .failure(WebFault(code, error.description))
     }
   }
 

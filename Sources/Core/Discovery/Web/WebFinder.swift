@@ -51,8 +51,8 @@ public struct WebFinder: Sendable {
     case status(peer: String?, addresses: [String])
     /// To `/peers`: 200, and the URLs and addresses in it.
     case peers([String])
-    /// No answer in time, another status, or a body that cannot be read; the text says which.
-    case failure(String)
+    /// No answer in time, another status, or a body that cannot be read.
+    case failure(WebFault)
   }
 
   /// A URL that has answered.
@@ -80,9 +80,9 @@ public struct WebFinder: Sendable {
     /// A URL was verified for the first time, or is back.
     case active(WebAddress)
     /// A URL that had answered does not any more, and why.
-    case inactive(WebAddress, String)
+    case inactive(WebAddress, WebFault)
     /// A URL was not added, and why.
-    case refused(WebAddress, String)
+    case refused(WebAddress, WebFault)
   }
 
   private struct Entry {
@@ -103,6 +103,8 @@ public struct WebFinder: Sendable {
   private var requests: [WebRequestID: (address: WebAddress, question: Question, deadline: Instant)] = [:]
   private var nextRequest: UInt64 = 1
   private var nextProbe: Instant?
+  /// How often a URL was not added or lost, or something told was of no use, by kind; only grows.
+  public private(set) var faults: [WebFault.Code: UInt64] = [:]
 
   /// Makes a machine that begins at once.
   public init(localPeer: PeerID, configuration: Configuration = .init(), now: Instant) {
@@ -132,7 +134,9 @@ public struct WebFinder: Sendable {
   /// Takes one input and appends what is to be done.
   public mutating func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
     if case .answered(let id, let answer) = input { take(answer, id, now, &outputs) }
-    for id in requests.filter({ $0.value.deadline <= now }).keys.sorted() { take(.failure("no answer in time"), id, now, &outputs) }
+    for id in requests.filter({ $0.value.deadline <= now }).keys.sorted() {
+      take(.failure(WebFault(.silent, "no answer in time")), id, now, &outputs)
+    }
     if let due = nextProbe, due <= now {
       nextProbe = now + configuration.interval
       for port in configuration.ports where port != configuration.ownPort { consider(WebAddress(localPort: port), now) }
@@ -151,7 +155,7 @@ public struct WebFinder: Sendable {
   private mutating func consider(_ address: WebAddress, _ now: Instant) {
     guard entries[address] == nil else { return }
     let waiting = entries.values.reduce(0) { $0 + ($1.isKnown || $1.isConfigured ? 0 : 1) }
-    guard waiting < configuration.candidatesMaximum else { return }
+    guard waiting < configuration.candidatesMaximum else { return count(.full) }
     entries[address] = Entry(due: now)
     queue.set(address, now)
   }
@@ -172,11 +176,11 @@ public struct WebFinder: Sendable {
     case (.status, .status(let peer, let texts)):
       if peer == localPeer.description {
         entries[address] = nil
-        return outputs.append(.refused(address, "it is this node itself"))
+        return refuse(address, WebFault(.own, "it is this node itself"), &outputs)
       }
       guard makeRoom(for: address) else {
         entries[address] = nil
-        return outputs.append(.refused(address, "\(configuration.peersMaximum) are known already"))
+        return refuse(address, WebFault(.full, "\(configuration.peersMaximum) are known already"), &outputs)
       }
       if entries[address]?.isActive == false { outputs.append(.active(address)) }
       entries[address]?.isKnown = true
@@ -187,7 +191,10 @@ public struct WebFinder: Sendable {
     case (.peers, .peers(let texts)):
       schedule(address, now + configuration.interval)
       for text in texts.prefix(configuration.entriesMaximum) where !text.hasPrefix("/") {
-        guard let other = WebAddress(text), let ip = other.ip, takes(ip) else { continue }
+        guard let other = WebAddress(text), let ip = other.ip, takes(ip) else {
+          count(.unusable)
+          continue
+        }
         // What names no scheme may be either: S1 tells URLs, S2 and S4 host and port of their links.
         if text.lowercased().hasPrefix("http://") {
           if !(ip.isLoopback && other.port == configuration.ownPort) { consider(other, now) }
@@ -199,18 +206,26 @@ public struct WebFinder: Sendable {
     case (.peers, _):
       // It lives, as its status has shown, and has no list to offer.
       schedule(address, now + configuration.interval)
-    case (.status, .failure(let why)): failed(address, why, now, &outputs)
-    case (.status, .peers): failed(address, "an answer of another kind", now, &outputs)
+    case (.status, .failure(let fault)): failed(address, fault, now, &outputs)
+    case (.status, .peers): failed(address, WebFault(.unreadable, "an answer of another kind"), now, &outputs)
     }
   }
 
-  private mutating func failed(_ address: WebAddress, _ why: String, _ now: Instant, _ outputs: inout [Output]) {
+  private mutating func refuse(_ address: WebAddress, _ fault: WebFault, _ outputs: inout [Output]) {
+    count(fault.code)
+    outputs.append(.refused(address, fault))
+  }
+
+  private mutating func count(_ code: WebFault.Code) { faults[code, default: 0] &+= 1 }
+
+  private mutating func failed(_ address: WebAddress, _ fault: WebFault, _ now: Instant, _ outputs: inout [Output]) {
     guard let entry = entries[address] else { return }
     guard entry.isKnown || entry.isConfigured else {
       entries[address] = nil
-      return outputs.append(.refused(address, why))
+      return refuse(address, fault, &outputs)
     }
-    if entry.isActive { outputs.append(.inactive(address, why)) }
+    count(fault.code)
+    if entry.isActive { outputs.append(.inactive(address, fault)) }
     entries[address]?.isActive = false
     entries[address]?.failures += 1
     schedule(address, now + min(configuration.retryMaximum, configuration.interval * (1 << min(entry.failures, 8))))
@@ -222,12 +237,14 @@ public struct WebFinder: Sendable {
   }
 
   /// Libp2p addresses with a PeerID go to the book as heard of.
-  private func tell(_ texts: [String], _ now: Instant, _ outputs: inout [Output]) {
-    let found = texts.prefix(configuration.entriesMaximum).compactMap { text -> PeerAddress? in
-      guard text.hasPrefix("/"), let address = try? Multiaddr(text), address.isTCP, let ip = address.ipAddress, takes(ip),
-        let peer = address.peerID, peer != localPeer
-      else { return nil }
-      return PeerAddress(peer: peer, address: address.withoutPeerID)
+  private mutating func tell(_ texts: [String], _ now: Instant, _ outputs: inout [Output]) {
+    var found: [PeerAddress] = []
+    for text in texts.prefix(configuration.entriesMaximum) where text.hasPrefix("/") {
+      guard let address = try? Multiaddr(text), address.isTCP, let ip = address.ipAddress, takes(ip), let peer = address.peerID else {
+        count(.unusable)
+        continue
+      }
+      if peer != localPeer { found.append(PeerAddress(peer: peer, address: address.withoutPeerID)) }
     }
     if !found.isEmpty { outputs.append(.found(found)) }
   }
