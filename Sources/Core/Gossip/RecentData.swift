@@ -11,7 +11,7 @@ struct RecentData {
   /// The id of equal data, or `nil` when it isn't here.
   func id(of data: RawSpan) -> MessageID? {
     guard !places.isEmpty, let message = places[RecentData.place(data)] else { return nil }
-    return message.withData { $0.isEqual(to: data) } ? message.id : nil
+    return message.withData { $0.elementsEqual(data) } ? message.id : nil
   }
 
   /// Remembers a message in the place of an older one.
@@ -30,24 +30,5 @@ struct RecentData {
       for offset in 0..<data.byteCount { mix = (mix ^ UInt64(data.byte(offset))) &* 0x9e37_79b9_7f4a_7c15 }
     }
     return Int(truncatingIfNeeded: mix >> 58)
-  }
-}
-
-extension RawSpan {
-  /// Whether both spans hold the same bytes; eight at a time. O(n).
-  func isEqual(to other: RawSpan) -> Bool {
-    guard byteCount == other.byteCount else { return false }
-    var offset = 0
-    while offset + 8 <= byteCount {
-      let left = unsafe unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
-      let right = unsafe other.unsafeLoadUnaligned(fromByteOffset: offset, as: UInt64.self)
-      if left != right { return false }
-      offset += 8
-    }
-    while offset < byteCount {
-      if byte(offset) != other.byte(offset) { return false }
-      offset += 1
-    }
-    return true
   }
 }
