@@ -41,6 +41,12 @@ struct Stranger {
 
   func isActive() throws -> Bool { try node.activePeers().contains(host.peerID) }
 
+  /// Whether both ends have seen the end of the link.
+  func isOut() async throws -> Bool {
+    let peers = await host.peers()
+    return try peers.isEmpty && !isActive()
+  }
+
   func story() throws -> String {
     guard case .story(let story) = try node.askAndWait(.explain(host.peerID)) else { throw Missing("no story") }
     return story.sentences.joined(separator: "\n")

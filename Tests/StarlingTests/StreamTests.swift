@@ -21,6 +21,28 @@ import Testing
     await close(first, second)
   }
 
+  @Test("a link may have 256 streams of one side's; each further one is refused, told to both ends and counted")
+  func tooMany() async throws {
+    let (first, second) = try await makePair { $0.core.rates.peer = .init(perSecond: 100_000, burst: 100_000) }
+    var codes: [HostError.Code?] = []
+    var open: [PeerStream] = []
+    for _ in 0..<300 {
+      do { open.append(try await first.openStream(to: second.peerID, protocols: [echo])) } catch {
+        codes.append((error as? HostError)?.code)
+      }
+    }
+    // The links' own streams, as gossip's, count too.
+    #expect((250...256).contains(open.count), "\(open.count)")
+    #expect(codes.allSatisfy { $0 == .tryLater } && codes.count == 300 - open.count)
+    #expect(second.linkMemory.refusedStreams == UInt64(300 - open.count))
+    open.removeLast().reset()
+    try await eventually("there is room again") {
+      do { open.append(try await first.openStream(to: second.peerID, protocols: [echo])) } catch { return false }
+      return true
+    }
+    await close(first, second)
+  }
+
   @Test("two megabytes come back unchanged, written while they are read")
   func large() async throws {
     let (first, second) = try await makePair()

@@ -12,7 +12,8 @@ extension Host {
   /// - Parameters:
   ///   - peer: whom to open it to.
   ///   - protocols: what to propose, best first; at least one.
-  /// - Throws: ``HostError`` `notConnected`, `protocolNotSupported`, `limitReached`, `linkLost`, `closed`.
+  /// - Throws: ``HostError`` `notConnected`, `protocolNotSupported`, `limitReached`, `tryLater` (the peer has no room for it), `linkLost`,
+  ///   `closed`.
   public func openStream(to peer: PeerID, protocols: [ProtocolID]) async throws -> PeerStream {
     precondition(!protocols.isEmpty, "a stream needs a protocol to propose")
     return PeerStream(try await engine.openStream(to: peer, protocols))
