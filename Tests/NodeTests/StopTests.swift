@@ -11,11 +11,7 @@ import Testing
       let flock = try Flock()
       defer { flock.stop() }
       let names = (1...8).map { "peer\($0)" }
-      // With their names, so that the book's and the configuration's are not dialled as two.
-      let addresses = try names.map { name in
-        let peer = try flock.start(name) { $0.minOutbound = 0 }
-        return try peer.information().addresses[0].withPeerID(peer.peerID).description
-      }
+      let addresses = try names.map { try flock.start($0) { $0.minOutbound = 0 }.hostPort() }
       for _ in 1...10 {
         let node = try flock.start("node") { $0.bootstrapPeers = addresses }
         try waitUntil("all are linked", seconds: 10) { try node.activePeers().count == names.count }
@@ -28,6 +24,8 @@ import Testing
           #expect(end?.contains("why=shutdown") == true, "\(name): \(end ?? "")")
         }
       }
+      // The configuration's addresses and the book's peers at them are not dialled as two.
+      #expect(flock.dials("node").count == 10 * names.count && !flock.log("node").contains("duplicate"))
     }
   }
 }

@@ -168,4 +168,33 @@ import Wire
     bench.prove(third, 10)
     #expect(bench.machine.activePeers == [peer(10)])
   }
+
+  /// After a restart the configuration's address and the book's peer at it are one: a single dial, of a must-keep peer. Should another peer
+  /// answer there by now, the address has no name again.
+  @Test(arguments: [PeerSource.bootstrap, .manual, .seed]) func oneDialForAddressAndName(source: PeerSource) throws {
+    var bench = Bench(local: 5)
+    var book = TestBook()
+    let nameless = PeerAddress(peer: nil, address: publicAddress(1))
+    let first = bench.send(.learned([nameless], source)).dials[0]
+    book.apply(bench.prove(first, 9))
+    book.apply(bench.send(.stop))
+
+    var again = Bench(local: 5, book: book.all, at: at(100))
+    let outputs = again.send(.learned([nameless], source))
+    #expect(outputs.dials.count == 1)
+    #expect(
+      outputs.contains { if case .dial(_, publicAddress(1), peer(9), _) = $0 { true } else { false } }, "it is expected to be the one")
+    #expect(again.machine.known[.peer(peer(9))]?.role == (source == .seed ? .seed : .keep))
+    var other = again
+    again.prove(outputs.dials[0], 9)
+    #expect(again.run(to: 1_000).outputs.dials.isEmpty && again.machine.activePeers == [peer(9)])
+
+    other.send(.dialFailed(outputs.dials[0].id, .wrongPeer(peer(10))))
+    let next = other.nextDial(by: 1_000)
+    let dial = try #require(next)
+    #expect(dial.address == publicAddress(1))
+    other.prove(dial, 10)
+    #expect(other.machine.activePeers == [peer(10)] && other.machine.addresses(of: peer(9)).isEmpty)
+    #expect(other.machine.known[.peer(peer(10))]?.role == (source == .seed ? .seed : .keep))
+  }
 }

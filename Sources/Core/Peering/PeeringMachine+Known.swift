@@ -101,7 +101,10 @@ extension PeeringMachine {
   ) {
     needsFill = true
     let role: KnownPeer.Role = source == .seed ? .seed : .keep
-    let target = target.peer == nil && known[target] == nil ? answered(at: address) ?? target : target
+    let isNameless = target.peer == nil
+    // One dial, not two: whoever answers there by another name gives the address its namelessness back.
+    let target =
+      isNameless && known[target] == nil ? answered(at: address) ?? book.triedPeer(at: address).map { .peer($0) } ?? target : target
     let isNew = known[target] == nil && !book.contains(target)
     if known[target] == nil {
       guard known.targets(.keep).count + known.targets(.seed).count < configuration.configuredMaximum else {
@@ -119,7 +122,7 @@ extension PeeringMachine {
       book.makeRoom(target, onlyHearsay: true)
       joinRound(target, address, now)
     }
-    book.keep(item, marks: target.peer == nil ? .nameless : [], at: BookSeconds(at: now))
+    book.keep(item, marks: isNameless ? .nameless : [], at: BookSeconds(at: now))
     if isNew, let peer = target.peer { emit(.peerKnown(peer, source), now, &outputs) }
   }
 

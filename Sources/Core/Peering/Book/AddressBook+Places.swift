@@ -24,6 +24,14 @@ extension AddressBook {
     return Place(bucket: bucket, position: UInt8(hash(6, UInt64(bucket), key) & 63))
   }
 
+  /// The peer that was reached at an address, if it still holds the one place in *tried* that the address has. O(1).
+  func triedPeer(at address: Multiaddr) -> PeerID? {
+    let wanted = BookEndpoint(address)
+    let place = triedPlace(wanted)
+    guard let id = tried.record(at: place.bucket, place.position), endpoint(of: id) == wanted else { return nil }
+    return records[id].peer
+  }
+
   private func hash(_ purpose: UInt64, _ first: UInt64, _ second: UInt64) -> UInt64 {
     var hash = SipHash(secret)
     hash.combine(purpose)
