@@ -136,6 +136,39 @@ import Wire
     try waitUntil("the newcomer has found the server") { try newcomer.activePeers() == [hub.peerID, server.peerID] }
   }
 
+  /// Whoever asked a node is answered, once, although the node ends before it can tell; what it called accepted is there at the next start.
+  @Test func everyQuestionIsAnswered() async throws { try await onOwnThread { try Self.questionsBody() } }
+
+  private static func questionsBody() throws {
+    let network = try Network(authorities: 1)
+    defer { network.stop() }
+    let configuration = try network.configuration(0)
+    var node = try network.start(configuration)
+    try waitUntil("it takes transactions") { try node.information().head.height >= 1 }
+    let genesis = try node.chainInformation().genesis
+    let answers = Lines()
+    for nonce in 0..<64 as Range<UInt64> {
+      let transaction = Transaction(
+        chain: genesis, nonce: nonce, fee: 1, payload: .transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: 1),
+        key: network.user, crypto: crypto)
+      node.ask(.submit(transaction.encoded)) { answer in
+        if case .submitted(let hash) = answer { answers.append("submitted \(hash.hex)\n") } else { answers.append("\(answer)\n") }
+      }
+    }
+    node.stop()
+    let lines = answers.all.split(separator: "\n")
+    #expect(lines.count == 64, "\(lines.count) answers")
+    network.nodes = []
+    node = try network.start(configuration)
+    for line in lines where line.hasPrefix("submitted ") {
+      let hash = try #require(Hash256(hex: String(line.dropFirst(10))))
+      guard case .transaction = try node.askAndWait(.transaction(hash)) else {
+        Issue.record("\(hash) is lost")
+        continue
+      }
+    }
+  }
+
   @Test func aNodeComesBackWithWhatItHad() async throws { try await onOwnThread { try Self.restartBody() } }
 
   private static func restartBody() throws {

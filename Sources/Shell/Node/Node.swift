@@ -156,6 +156,11 @@ public final class Node: @unchecked Sendable {
     parts.core.stop()
     parts.workers.stop()
     parts.writer.stop()
+    let unanswered = lock.withLock {
+      defer { waiting = [:] }
+      return waiting.values
+    }
+    for completion in unanswered { completion(.unavailable("the node has stopped")) }
     relay?.parts = nil
     http = nil
     log.stopped()
@@ -164,7 +169,7 @@ public final class Node: @unchecked Sendable {
   /// What the links keep for peers.
   var linkMemory: Swarm.MemoryUse? { lock.withLock { parts }?.swarm.memory }
 
-  /// Asks the node; the answer comes on one of its threads, exactly once.
+  /// Asks the node; the answer comes on one of its threads, or that of whoever stops it, exactly once.
   public func ask(_ query: Query, completion: @escaping @Sendable (Answer) -> Void) {
     let (id, core) = lock.withLock {
       let id = QueryID(rawValue: nextQuery)
@@ -172,9 +177,8 @@ public final class Node: @unchecked Sendable {
       waiting[id] = completion
       return (id, parts?.core)
     }
-    if core?.post(.query(id, query)) != true {
-      lock.withLock { _ = waiting.removeValue(forKey: id) }
-      completion(.unavailable("the node is too busy or stopping"))
+    if core?.post(.query(id, query)) != true, let left = lock.withLock({ waiting.removeValue(forKey: id) }) {
+      left(.unavailable("the node is too busy or stopping"))
     }
   }
 
