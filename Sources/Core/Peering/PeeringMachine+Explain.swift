@@ -61,7 +61,8 @@ extension PeeringMachine {
       case .heard: isStored(target) ? "a stored peer, dialled before seeds" : "a peer that was heard of"
       }
     let addresses = dialOrder(target)
-    lines.append("Known as \(role), with \(addresses.count) addresses: \(addresses.map(\.description).joined(separator: ", ")).")
+    let places = addresses.isEmpty ? "without an address" : "at \(addresses.map(\.description).joined(separator: ", "))"
+    lines.append("Known as \(role), \(places).")
     if let first = book.ids(of: target).map({ book.records[$0] }).min(by: { $0.since < $1.since }), let since = first.since.instant {
       lines.append("First heard of \(PeeringMachine.text(now - since)) ago; network group of whoever told: \(first.source).")
     }
