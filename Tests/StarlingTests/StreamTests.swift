@@ -85,6 +85,19 @@ import Testing
     await close(first, second)
   }
 
+  @Test("a protocol is spoken from the moment that its handler is there, and not from the moment that it is gone")
+  func atOnce() async throws {
+    let (first, second) = try await makePair { $0.core.rates.peer = .init(perSecond: 100_000, burst: 100_000) }
+    for number in 0..<300 {
+      let name = ProtocolID("/test/at-once/\(number)")
+      await second.handle(name) { _ in }
+      _ = try await first.openStream(to: second.peerID, protocols: [name])
+      await second.unhandle(name)
+      #expect(await code { _ = try await first.openStream(to: second.peerID, protocols: [name]) } == .protocolNotSupported)
+    }
+    await close(first, second)
+  }
+
   @Test("a handler that throws resets, one that returns finishes, a stream let go of is reset, a finished one is not")
   func ends() async throws {
     let (first, second) = try await makePair()

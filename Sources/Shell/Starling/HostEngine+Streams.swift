@@ -32,12 +32,20 @@ extension HostEngine {
       self.requestHandlers[name] = nil
       machine.handle(.command(.serve(name, nil)), now: now, into: &outputs)
     }
+    await settled()
   }
 
   private func announce(_ name: ProtocolID, _ entry: ProtocolTable.Entry) async {
     _ = try? await run { machine, now, outputs in
       if machine.table[name] != entry { machine.handle(.command(.serve(name, entry)), now: now, into: &outputs) }
     }
+    await settled()
+  }
+
+  /// Waits until the links' threads know what the core has decided so far: what a turn of the core leads to is performed before the next.
+  private func settled() async {
+    _ = try? await run { _, _, _ in }
+    await swarm.settled()
   }
 
   /// A peer opened a stream; on a shard's thread.

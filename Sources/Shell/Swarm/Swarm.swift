@@ -193,6 +193,9 @@ public final class Swarm: @unchecked Sendable {
     return rest
   }
 
+  /// Waits until every thread has done what was asked of it so far.
+  public func settled() async { for shard in shards { try? await shard.loop.perform {} } }
+
   /// What the links keep for peers now, and how often a link or stream found no room.
   public var memory: MemoryUse {
     shards.reduce(into: MemoryUse(limit: configuration.memoryMaximum)) { sum, shard in
