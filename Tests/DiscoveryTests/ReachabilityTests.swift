@@ -97,8 +97,18 @@ private func ok(_ text: String) -> [UInt8] { AutoNAT.response(.ok, "", address(t
     let outside = "/ip4/20.0.0.7/tcp/9100"
     #expect(machine.handle(.listening([address(home)]), now: at(0)) == [.advertise([address(home)]), .map(port: 9_000, seconds: 3_600)])
     #expect(machine.handle(.mappingFailed("no gateway"), now: at(5)) == [.mappingFailed("no gateway")])
-    #expect(machine.handle(.timerFired, now: at(305)) == [.map(port: 9_000, seconds: 3_600)])
-    #expect(machine.handle(.mappingFailed("no gateway"), now: at(306)).isEmpty, "told once")
+    #expect(machine.nextDeadline == at(15))
+    #expect(machine.handle(.timerFired, now: at(15)) == [.map(port: 9_000, seconds: 3_600)])
+    #expect(machine.handle(.mappingFailed("no gateway"), now: at(16)).isEmpty, "told once")
+    #expect(machine.nextDeadline == at(36), "twice the time")
+    #expect(machine.handle(.timerFired, now: at(36)).count == 1)
+    for (failed, next) in [(37.0, 77.0), (78, 158), (159, 319), (320, 620)] {
+      _ = machine.handle(.mappingFailed("no gateway"), now: at(failed))
+      #expect(machine.nextDeadline == at(next))
+      if next < 620 { _ = machine.handle(.timerFired, now: at(next)) }
+    }
+    _ = machine.handle(.mappingFailed("no gateway"), now: at(321))
+    #expect(machine.nextDeadline == at(621), "no more than five minutes")
     _ = machine.handle(.timerFired, now: at(606))
     #expect(
       machine.handle(.mapped(address(outside), seconds: 100), now: at(607)) == [
@@ -112,6 +122,7 @@ private func ok(_ text: String) -> [UInt8] { AutoNAT.response(.ok, "", address(t
     #expect(machine.handle(.answered(peer(3), address(outside), ok(outside)), now: at(671)).contains(.confirmed(address(outside))))
     _ = machine.handle(.timerFired, now: at(708))
     _ = machine.handle(.mappingFailed("gone"), now: at(709))
+    #expect(machine.handle(.timerFired, now: at(719)) == [.map(port: 9_000, seconds: 3_600)], "the first failure in a row")
     #expect(machine.handle(.timerFired, now: at(758)) == [.advertise([address(home)])], "the lease is over")
     _ = machine.handle(.mapped(address("/ip4/10.9.9.9/tcp/1"), seconds: 100), now: at(760))
     #expect(machine.handle(.stop, now: at(761)) == [.map(port: 9_000, seconds: 0)])

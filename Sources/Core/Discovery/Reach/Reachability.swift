@@ -30,8 +30,11 @@ public struct Reachability: Sendable {
     public var peerInterval = Duration.seconds(600)
     /// How long a mapping is asked for; it is renewed after half of what was granted. Default 1 h.
     public var mappingSeconds: UInt32 = 3_600
-    /// The time before a failed mapping is tried again. Default 5 min.
-    public var mappingRetry = Duration.seconds(300)
+    /// The time before a failed mapping is tried again: the gateway may only be busy, or starting too. Default 10 s; it doubles with each
+    /// failure in a row, up to ``mappingRetryMaximum``.
+    public var mappingRetry = Duration.seconds(10)
+    /// The longest time before a failed mapping is tried again. Default 5 min.
+    public var mappingRetryMaximum = Duration.seconds(300)
     /// Peers whose word on this node's address counts, the latest. Default 256.
     public var votersMaximum = 256
     /// The most candidates. Default 16.
@@ -121,6 +124,7 @@ public struct Reachability: Sendable {
   private var mappingEnd = Instant.distantFuture
   private var nextMapping: Instant?
   private var mappingFault: String?
+  private var mappingFailures = 0
   private var isStopped = false
 
   /// Makes a machine.
@@ -157,7 +161,8 @@ public struct Reachability: Sendable {
     case .mappingFailed(let why):
       if why != mappingFault { outputs.append(.mappingFailed(why)) }
       mappingFault = why
-      nextMapping = now + configuration.mappingRetry
+      nextMapping = now + min(configuration.mappingRetryMaximum, configuration.mappingRetry * (1 << min(mappingFailures, 16)))
+      mappingFailures += 1
     case .stop:
       isStopped = true
       if mapping != nil, let port = mappingPort { outputs.append(.map(port: port, seconds: 0)) }
@@ -252,7 +257,8 @@ public struct Reachability: Sendable {
       tell(&outputs)
     }
     if let due = nextMapping, due <= now, let port = mappingPort {
-      nextMapping = now + configuration.mappingRetry
+      // Should the answer never come.
+      nextMapping = now + configuration.mappingRetryMaximum
       outputs.append(.map(port: port, seconds: configuration.mappingSeconds))
     }
     guard !helpers.isEmpty else { return }
@@ -287,6 +293,7 @@ public struct Reachability: Sendable {
 
   private mutating func mapped(_ address: Multiaddr, _ seconds: UInt32, _ now: Instant, _ outputs: inout [Output]) {
     mappingFault = nil
+    mappingFailures = 0
     let lease = Duration.seconds(Int64(max(2, seconds)))
     nextMapping = now + lease / 2
     mappingEnd = now + lease
