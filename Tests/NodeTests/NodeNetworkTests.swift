@@ -55,6 +55,13 @@ import Wire
       return node
     }
 
+    /// What the user signs to give somebody so much.
+    func transfer(of amount: Amount, nonce: UInt64, on genesis: Hash256) -> Transaction {
+      Transaction(
+        chain: genesis, nonce: nonce, fee: 1, payload: .transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: amount), key: user,
+        crypto: crypto)
+    }
+
     func stop() {
       for node in nodes { node.stop() }
       try? FileManager.default.removeItem(atPath: folder)
@@ -70,9 +77,7 @@ import Wire
     let others = try [network.start(network.configuration(1, seed: first)), network.start(network.configuration(2, seed: first))]
     try waitUntil("all heads at 4") { try ([first] + others).allSatisfy { try $0.information().head.height >= 4 } }
 
-    let transaction = Transaction(
-      chain: try first.chainInformation().genesis, nonce: 0, fee: 1,
-      payload: .transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: 5), key: network.user, crypto: crypto)
+    let transaction = network.transfer(of: 5, nonce: 0, on: try first.chainInformation().genesis)
     let answer = try others[0].askAndWait(.submit(transaction.encoded))
     guard case .submitted(let hash) = answer else {
       Issue.record("not accepted: \(answer)")
@@ -148,10 +153,7 @@ import Wire
     let genesis = try node.chainInformation().genesis
     let answers = Lines()
     for nonce in 0..<64 as Range<UInt64> {
-      let transaction = Transaction(
-        chain: genesis, nonce: nonce, fee: 1, payload: .transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: 1),
-        key: network.user, crypto: crypto)
-      node.ask(.submit(transaction.encoded)) { answer in
+      node.ask(.submit(network.transfer(of: 1, nonce: nonce, on: genesis).encoded)) { answer in
         if case .submitted(let hash) = answer { answers.append("submitted \(hash.hex)\n") } else { answers.append("\(answer)\n") }
       }
     }

@@ -37,6 +37,15 @@ import Testing
     return story.sentences.contains { $0.hasPrefix("Known as") && $0.contains(address) }
   }
 
+  /// The node came upon the address in a way, and told it only when both helpers had dialled it.
+  private static func checkConfirmed(_ address: String, suspectedBy way: String, _ flock: Flock, _ gateway: Script) throws {
+    let log = flock.log("node")
+    let suspected = try #require(log.range(of: "\(address) may lead here (\(way))"))
+    let confirmed = try #require(log.range(of: "others reach this node at \(address)"))
+    #expect(suspected.lowerBound < confirmed.lowerBound)
+    #expect(gateway.printed.components(separatedBy: "CONNECT").count >= 3, "each helper has dialled it")
+  }
+
   /// What the node tells those who ask by HTTP.
   private static func status(_ node: Node) throws -> String {
     let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)")
@@ -53,11 +62,7 @@ import Testing
       try waitUntil("the port is mapped") { Self.external(gateway) != nil }
       let address = try #require(Self.external(gateway))
       try waitUntil("both helpers know the address") { try helpers.allSatisfy { try Self.knows($0, address, of: node) } }
-      let log = flock.log("node")
-      let suspected = try #require(log.range(of: "\(address) may lead here (mapping)"))
-      let confirmed = try #require(log.range(of: "others reach this node at \(address)"))
-      #expect(suspected.lowerBound < confirmed.lowerBound)
-      #expect(gateway.printed.components(separatedBy: "CONNECT").count >= 3, "each helper has dialled it")
+      try Self.checkConfirmed(address, suspectedBy: "mapping", flock, gateway)
       #expect(try node.activePeers() == Set(helpers.map(\.peerID)), "dial-backs disturb no link")
       #expect(try Self.status(node).contains(address))
       if kind == "natpmp" {
@@ -112,11 +117,7 @@ import Testing
         return
       }
       try waitUntil("both helpers know the address") { try helpers.allSatisfy { try Self.knows($0, address, of: node) } }
-      let log = flock.log("node")
-      let suspected = try #require(log.range(of: "\(address) may lead here (observation)"))
-      let confirmed = try #require(log.range(of: "others reach this node at \(address)"))
-      #expect(suspected.lowerBound < confirmed.lowerBound)
-      #expect(gateway.printed.components(separatedBy: "CONNECT").count >= 3, "each helper has dialled it")
+      try Self.checkConfirmed(address, suspectedBy: "observation", flock, gateway)
     }
   }
 

@@ -34,7 +34,7 @@ struct PeerRow: Hashable {
     }
     writer.int(2, failures)
     if score > 0 {
-      writer.uint64(3, UInt64(min(score, 1e6) * 1000))
+      writer.uint64(3, ScoreField.value(score))
       writer.uint64(4, scoredAt)
     }
     if firstSuccess > 0 { writer.uint64(5, firstSuccess) }
@@ -60,7 +60,7 @@ struct PeerRow: Hashable {
         switch field {
         case 1: addresses.append(try PeerRow.address(try reader.span()))
         case 2: failures = min(try reader.int(), 1_000_000)
-        case 3: score = Double(min(try reader.uint64(), 1_000_000_000)) / 1000
+        case 3: score = ScoreField.read(try reader.uint64())
         case 4: scoredAt = try reader.uint64()
         case 5: firstSuccess = try reader.uint64()
         default: try reader.skip()
@@ -110,21 +110,33 @@ enum PeersRow {
   }
 
   /// Reads a row; `nil` when it is not one.
-  static func read(_ value: [UInt8]) -> [PeerID]? {
-    var peers: [PeerID] = []
+  static func read(_ value: [UInt8]) -> [PeerID]? { ListRow.read(value) { span in try? PeerID(bytes: span) } }
+}
+
+/// A row that is a list: protobuf, 1 repeated item.
+enum ListRow {
+  /// Reads a row, equal items once; `nil` when it is not one.
+  static func read<Item: Equatable>(_ value: [UInt8], _ item: (RawSpan) throws(ProtobufError) -> Item?) -> [Item]? {
+    var items: [Item] = []
     do throws(ProtobufError) {
       var reader = ProtobufReader(value.rawSpan)
       while let field = try reader.nextField() {
-        if field == 1 {
-          guard let peer = try? PeerID(bytes: try reader.span()) else { return nil }
-          if !peers.contains(peer) { peers.append(peer) }
-        } else {
+        guard field == 1 else {
           try reader.skip()
+          continue
         }
+        guard let item = try item(try reader.span()) else { return nil }
+        if !items.contains(item) { items.append(item) }
       }
     } catch { return nil }
-    return peers
+    return items
   }
+}
+
+/// A score as rows have it: in thousandths.
+enum ScoreField {
+  static func value(_ score: Double) -> UInt64 { UInt64(min(score, 1e6) * 1000) }
+  static func read(_ value: UInt64) -> Double { Double(min(value, 1_000_000_000)) / 1000 }
 }
 
 /// The worst scores of peers that have no row of their own, for they were never reached: protobuf, 1 repeated {1 PeerID, 2 score in
@@ -144,7 +156,7 @@ enum ScoresRow {
     for item in items {
       writer.message(1) {
         $0.data(1, item.peer.bytes)
-        $0.uint64(2, UInt64(min(item.score, 1e6) * 1000))
+        $0.uint64(2, ScoreField.value(item.score))
         $0.uint64(3, item.scoredAt)
       }
     }
@@ -152,21 +164,7 @@ enum ScoresRow {
   }
 
   /// Reads a row; `nil` when it is not one.
-  static func read(_ value: [UInt8]) -> [Item]? {
-    var items: [Item] = []
-    do throws(ProtobufError) {
-      var reader = ProtobufReader(value.rawSpan)
-      while let field = try reader.nextField() {
-        if field == 1 {
-          guard let item = try item(try reader.span()) else { return nil }
-          items.append(item)
-        } else {
-          try reader.skip()
-        }
-      }
-    } catch { return nil }
-    return items
-  }
+  static func read(_ value: [UInt8]) -> [Item]? { ListRow.read(value, item) }
 
   private static func item(_ span: RawSpan) throws(ProtobufError) -> Item? {
     var (peer, score, scoredAt): (PeerID?, Double, UInt64) = (nil, 0, 0)
@@ -174,7 +172,7 @@ enum ScoresRow {
     while let field = try reader.nextField() {
       switch field {
       case 1: peer = try? PeerID(bytes: try reader.span())
-      case 2: score = Double(min(try reader.uint64(), 1_000_000_000)) / 1000
+      case 2: score = ScoreField.read(try reader.uint64())
       case 3: scoredAt = try reader.uint64()
       default: try reader.skip()
       }

@@ -28,9 +28,7 @@ enum OperatorRoutes {
     router.on("GET", prefix + "/find/services/{service}", access: .admin) { request, responder in
       NodeRoutes.ask(node, responder) { () throws(HTTPError) in
         let name = request.parameters["service"] ?? ""
-        guard Checks.networkName(name) == nil else {
-          throw HTTPError(400, "bad_service", "a service's name \(Checks.networkName(name) ?? "")")
-        }
+        if let fault = Checks.networkName(name) { throw HTTPError(400, "bad_service", "a service's name \(fault)") }
         return .find(.service(name))
       }
     }

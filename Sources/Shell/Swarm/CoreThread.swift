@@ -135,9 +135,8 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   }
 
   private func readClock(_ now: Instant) {
-    machine.handle(Machine.clockInput(WallClock(now: now, wall: Platform.wallTime)), now: now, into: &outputs)
+    receive([Machine.clockInput(WallClock(now: now, wall: Platform.wallTime))])
     clockTimer?.arm(after: clockInterval)
-    finishTurn()
   }
 
   private func arm() { timer?.arm(at: machine.nextDeadline) }

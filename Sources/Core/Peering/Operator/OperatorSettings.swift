@@ -23,21 +23,7 @@ struct OperatorSettings {
   }
 
   /// Reads the row of must-keep peers; `nil` when it is not one.
-  static func readKept(_ value: [UInt8]) -> [PeerAddress]? {
-    var items: [PeerAddress] = []
-    do throws(ProtobufError) {
-      var reader = ProtobufReader(value.rawSpan)
-      while let field = try reader.nextField() {
-        guard field == 1 else {
-          try reader.skip()
-          continue
-        }
-        guard let item = try read(try reader.span()) else { return nil }
-        if !items.contains(item) { items.append(item) }
-      }
-    } catch { return nil }
-    return items
-  }
+  static func readKept(_ value: [UInt8]) -> [PeerAddress]? { ListRow.read(value, read) }
 
   private static func read(_ span: RawSpan) throws(ProtobufError) -> PeerAddress? {
     var peer: PeerID?
