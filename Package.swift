@@ -134,7 +134,7 @@ let package = Package(
     tests("Metrics", ["Wire", "Metrics"]),
     tests("Dashboard", ["Wire", "Dashboard"]),
     tests("Starling", ["Threads", "Starling", "EventLoop", "ChatExample"]),
-    tests("Node", ["Node", "NodeCore", "Starling", "Store", "Ledger", "Identity", "Wire", "Crypto"]),
+    tests("Node", ["Node", "NodeCore", "Starling", "Swarm", "Threads", "Store", "Ledger", "Identity", "Wire", "Crypto"]),
     tests("CLI", ["StarlingCLI", "HTTPAPI"]),
     tests("Interop", []),
     tests("House", []),

@@ -50,6 +50,24 @@ struct MailboxTests {
     }
   }
 
+  /// What came of something that the receiver asked for is taken although there is no room, keeps its place, and lets nobody else in.
+  @Test func resultsAreNeverRefused() throws {
+    try withLoops(1) { loops in
+      let mailbox = Mailbox<Int>(loop: loops[0], capacity: 2)
+      #expect(mailbox.post(contentsOf: [1, 2]))
+      mailbox.postResult(3)
+      mailbox.postResult(4)
+      #expect(!mailbox.post(5) && mailbox.depth == 4)
+      let sink = Sink()
+      mailbox.attach(sink)
+      #expect(sink.messages.wait(for: 4) == [1, 2, 3, 4])
+      let closed = Mailbox<Int>(loop: loops[0], capacity: 2)
+      closed.close()
+      closed.postResult(5)
+      #expect(closed.depth == 0)
+    }
+  }
+
   @Test func bytesAreBoundedToo() throws {
     try withLoops(1) { loops in
       let gate = DispatchSemaphore(value: 0)

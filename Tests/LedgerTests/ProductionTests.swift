@@ -160,6 +160,47 @@ import Wire
     #expect(block.header.parent == branch.head.hash)
   }
 
+  /// The pool refuses each piece of work a few times: nobody waits for ever, and nothing is spent on refusing.
+  @Test func refusedWorkIsHandedOutAgain() throws {
+    let runner = try Runner(world)
+    runner.send(.setProducer(world.authorities[2]))
+    runner.send(.setProducing(allowed: true))
+    runner.works = false
+    /// Refuses the one piece that waits three times, then does it.
+    func work() throws {
+      for _ in 0..<3 {
+        #expect(runner.work.count == 1)
+        let (id, _) = runner.work.removeFirst()
+        let refused = runner.now
+        runner.send(.workRefused(id))
+        // A second word on the same piece means nothing.
+        runner.send(.workRefused(id))
+        #expect(runner.work.isEmpty && runner.chain.nextDeadline.map { $0 > refused } == true)
+        runner.advance(to: refused + .milliseconds(50))
+      }
+      let (id, work) = runner.work.removeFirst()
+      runner.send(.workDone(id, work.run(crypto: crypto)))
+    }
+    let transaction = world.transfer(0, 1, nonce: 0)
+    runner.submit(transaction)
+    try work()
+    #expect(runner.transactionVerdicts[1] == .accepted(transaction.id(crypto: crypto)))
+    var branch = Branch(world)
+    let block = try branch.add(slot: 1)
+    runner.advance(toSlot: 1, of: world)
+    runner.receive(block)
+    try work()
+    #expect(runner.chain.head == branch.head)
+    runner.advance(toSlot: 2, of: world)
+    // Its making, and then its execution.
+    try work()
+    try work()
+    #expect(runner.chain.head.height == 2 && runner.chain.head.slot == 2 && runner.relayedBlocks.count == 2)
+    #expect(try runner.chain.block(at: 2)?.transactions == [transaction.encoded])
+    // Said once for each piece.
+    #expect(runner.events.count { if case .workRefused = $0 { true } else { false } } == 4)
+  }
+
   @Test(arguments: [(0, 3, 3), (1, 1, 1), (2, 2, 2)] as [(Int, UInt64, UInt64)])
   func opportunities(authority: Int, firstSlot: UInt64, _: UInt64) {
     let consensus = world.consensus

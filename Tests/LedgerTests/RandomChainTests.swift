@@ -63,11 +63,20 @@ import Wire
       case 6..<9:
         guard !runner.work.isEmpty else { continue }
         let (id, work) = runner.work.remove(at: scenario.random.index(below: runner.work.count))
-        runner.send(.workDone(id, work.run(crypto: crypto)))
+        if scenario.random.index(below: 3) == 0 {
+          // The pool was full: the same comes again.
+          runner.send(.workRefused(id))
+          runner.advance(to: runner.now + .milliseconds(50))
+        } else {
+          runner.send(.workDone(id, work.run(crypto: crypto)))
+        }
       case 9..<11:
         guard !runner.held.isEmpty else { continue }
         let (id, batch) = runner.held.removeFirst()
         if scenario.random.index(below: 4) == 0 {
+          runner.send(.commitRefused(id))
+          runner.advance(to: runner.now + .milliseconds(50))
+        } else if scenario.random.index(below: 4) == 0 {
           runner.send(.commitFailed(id, StoreError("no")))
           runner.advance(to: runner.now + .seconds(40))
         } else {

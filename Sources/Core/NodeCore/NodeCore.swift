@@ -55,10 +55,14 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     case clock(WallClock)
     /// A piece of work is done.
     case workDone(WorkID, Chain<L, C>.WorkResult)
+    /// A piece of work was not taken and will never be done.
+    case workRefused(WorkID)
     /// A batch is durable.
     case committed(CommitID)
     /// A batch was not written.
     case commitFailed(CommitID, StoreError)
+    /// A batch was not taken and will not be written.
+    case commitRefused(CommitID)
     /// A question.
     case query(QueryID, Query)
     /// Time may have passed.
@@ -69,9 +73,9 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   public enum Output: Sendable {
     /// For the network; never `event`.
     case host(HostCore.Output)
-    /// Run it in the pool, report `workDone`.
+    /// Run it in the pool, report `workDone`, or `workRefused` when the pool does not take it.
     case work(WorkID, Chain<L, C>.Work)
-    /// Make it durable, report `committed` or `commitFailed`.
+    /// Make it durable, report `committed` or `commitFailed`, or `commitRefused` when the writer does not take it.
     case store(CommitID, WriteBatch)
     /// The answer to a question; each gets exactly one.
     case answer(QueryID, Answer)
@@ -263,8 +267,10 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       tell(.clock(clock), now, &outputs)
       run(chain: .clock(clock), now, &outputs)
     case .workDone(let id, let result): run(chain: .workDone(id, result), now, &outputs)
+    case .workRefused(let id): run(chain: .workRefused(id), now, &outputs)
     case .committed(let id): run(chain: .committed(id), now, &outputs)
     case .commitFailed(let id, let error): run(chain: .commitFailed(id, error), now, &outputs)
+    case .commitRefused(let id): run(chain: .commitRefused(id), now, &outputs)
     case .query(let id, let query): answer(id, query, now, &outputs)
     case .timer:
       if let deadline = host.nextDeadline, deadline <= now { tell(.timer, now, &outputs) }

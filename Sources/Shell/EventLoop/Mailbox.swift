@@ -13,7 +13,8 @@ public protocol MailboxHandler<Message>: AnyObject {
 ///
 /// Messages from one thread arrive in the order in which they were posted. When the mailbox is full, messages are refused, and the
 /// producer holds back (stops reading, for instance) until ``notifyWhenSpace(_:)`` tells it. The count that is bounded includes the
-/// batch that the handler is working on. Messages that arrive before a handler is there wait for it.
+/// batch that the handler is working on. Results are always taken (``postResult(_:)``). Messages that arrive before a handler is there
+/// wait for it.
 public final class Mailbox<Message: Sendable>: @unchecked Sendable {
   /// The loop on which messages are delivered.
   public let loop: EventLoop
@@ -73,6 +74,16 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
       queue.append(contentsOf: messages)
       queuedBytes += bytes
       return schedule()
+    }
+  }
+
+  /// Adds a message even when the mailbox is full, for what must not be lost: the result of something that the receiver asked for. What
+  /// the receiver has under way bounds how many of these there are. Nothing happens when the mailbox is closed or the loop has stopped.
+  public func postResult(_ message: Message) {
+    lock.withLock {
+      guard !isClosed else { return }
+      queue.append(message)
+      _ = schedule()
     }
   }
 

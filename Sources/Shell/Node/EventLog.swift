@@ -32,7 +32,6 @@ struct EventLog: Sendable {
   func tokenIsExposed(_ path: String) {
     logger.warning("node", "others can read the admin token; give the file mode 0600, or delete it for a new one", ["file": .text(path)])
   }
-  func poolFull() { logger.error("node", "a pool refused work; this is a fault of the node") }
 
   func write(_ event: NodeEvent) {
     switch event {
@@ -146,6 +145,8 @@ struct EventLog: Sendable {
     case .doubleSeal: logger.warning("chain", "an authority sealed two blocks for one slot")
     case .storeFailed(let error, let retry):
       logger.error("store", "a batch was not written", ["error": .text(error.description), "retry_s": .init(Int(retry.seconds))])
+    case .workRefused(let retry):
+      logger.warning("chain", "the threads that verify and write are behind", ["retry_ms": .init(Int(retry.milliseconds))])
     case .ownBlockRefused(let error): logger.error("chain", "an own block was refused", ["why": .text(error.description)])
     case .blockApplied, .sideBlockKept, .transactionsDropped: logger.debug("chain", "\(event)")
     }

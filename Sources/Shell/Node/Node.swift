@@ -46,17 +46,36 @@ public final class Node: @unchecked Sendable {
   private var relay: Relay?
 
   fileprivate struct Parts: Sendable {
-    let store: LMDBStore
-    let book: JournalStore
+    let store: any KeyValueStore
     let core: CoreThread<Core>
     let swarm: Swarm
     let scout: Scout
+    /// The chain's own: what it has under way bounds what waits here.
     let workers: WorkerPool
+    /// The chain's own: one batch is under way at a time.
     let writer: WorkerPool
+    let book: BookWriter
   }
 
+  /// What tests change of a node's inside.
+  struct Rig: Sendable {
+    /// Inputs that may wait for the core.
+    var inputsMaximum = 65_536
+    /// Whether a pool is to refuse a job.
+    var refusesJob: @Sendable () -> Bool = { false }
+    /// Called on the pool's thread before each job.
+    var willRunJob: @Sendable () -> Void = {}
+  }
+
+  private let rig: Rig
+
   /// Opens everything that the node needs on disk; nothing is listened on yet.
-  public init(configuration: NodeConfiguration, logger: Logger) throws {
+  public convenience init(configuration: NodeConfiguration, logger: Logger) throws {
+    try self.init(configuration: configuration, logger: logger, rig: Rig())
+  }
+
+  init(configuration: NodeConfiguration, logger: Logger, rig: Rig) throws {
+    self.rig = rig
     self.configuration = configuration
     log = EventLog(logger: logger)
     do {
@@ -89,16 +108,20 @@ public final class Node: @unchecked Sendable {
       book: try BookFile.rows(book), clock: clock, seed: seed, now: now)
     peerID = key.peerID
     let relay = Relay()
-    let core = CoreThread(name: "core", machine: machine) { outputs in
+    let core = CoreThread(name: "core", machine: machine, capacity: rig.inputsMaximum) { outputs in
       if let node = relay.node, let parts = relay.parts { node.perform(outputs, parts) }
     }
     let parts = Parts(
-      store: store, book: book, core: core,
+      store: store, core: core,
       swarm: Swarm(
         key: key, crypto: crypto, configuration: try configuration.swarm(), protocols: machine.host.table, sink: SwarmBridge(core)),
-      scout: Scout(configuration: try configuration.scout()) { core.post(.host(.discovered($0))) },
-      workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: 4_096),
-      writer: try WorkerPool(name: "writer", threads: 1, capacity: 4_096))
+      scout: Scout(configuration: try configuration.scout()) { report in
+        // Anybody on the local network can send these, and they get lost like other datagrams. The others answer a task of the core's.
+        if case .multicast = report { _ = core.post(.host(.discovered(report))) } else { core.report(.host(.discovered(report))) }
+      },
+      workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: Self.jobsMaximum),
+      writer: try WorkerPool(name: "writer", threads: 1, capacity: 1),
+      book: BookWriter(book) { [log] in log.bookFailed($0) })
     self.parts = parts
     relay.parts = parts
     relay.node = self
@@ -115,8 +138,8 @@ public final class Node: @unchecked Sendable {
     try swarm.start()
     try core.start()
     let addresses = try swarm.listen(on: configuration.listen.map { try Multiaddr($0) })
-    core.post(.host(.listening(try reachable(addresses))))
-    for command in try configuration.dials() { core.post(.host(.command(command))) }
+    core.report(.host(.listening(try reachable(addresses))))
+    for command in try configuration.dials() { core.report(.host(.command(command))) }
     if configuration.httpEnabled {
       var settings = HTTPServer.Configuration()
       settings.bindAddress = configuration.httpBind
@@ -147,7 +170,7 @@ public final class Node: @unchecked Sendable {
     http?.stop()
     let gone = DispatchSemaphore(value: 0)
     lock.withLock { goneWaiter = { gone.signal() } }
-    parts.core.post(.host(.command(.stop)))
+    parts.core.report(.host(.command(.stop)))
     // The goodbyes are handed to the links then, which send them.
     _ = gone.wait(timeout: .now() + .milliseconds(1500))
     // A peer that does not read holds its link for a second at most.
@@ -156,6 +179,7 @@ public final class Node: @unchecked Sendable {
     parts.core.stop()
     parts.workers.stop()
     parts.writer.stop()
+    parts.book.flush()
     let unanswered = lock.withLock {
       defer { waiting = [:] }
       return waiting.values
@@ -165,6 +189,9 @@ public final class Node: @unchecked Sendable {
     http = nil
     log.stopped()
   }
+
+  /// The core's thread, while the node runs.
+  var core: CoreThread<Core>? { lock.withLock { parts }?.core }
 
   /// What the links keep for peers.
   var linkMemory: Swarm.MemoryUse? { lock.withLock { parts }?.swarm.memory }
@@ -201,22 +228,18 @@ public final class Node: @unchecked Sendable {
   // MARK: Outputs, on the core's thread
 
   fileprivate func perform(_ outputs: [Core.Output], _ parts: Parts) {
-    let (core, store) = (parts.core, parts.store)
+    let core = parts.core
     var network: [HostCore.Output] = []
     var isGone = false
     for output in outputs {
       switch output {
       case .host(let output): network.append(output)
       case .work(let id, let work):
-        submit(parts.workers) { core.post(.workDone(id, work.run(crypto: Self.crypto))) }
+        run(on: parts.workers, orElse: .workRefused(id), core) { .workDone(id, work.run(crypto: Self.crypto)) }
       case .store(let id, let batch):
-        submit(parts.writer) {
-          do throws(StoreError) {
-            try store.commit(batch)
-            core.post(.committed(id))
-          } catch {
-            core.post(.commitFailed(id, error))
-          }
+        run(on: parts.writer, orElse: .commitRefused(id), core) { [store = parts.store] in
+          do throws(StoreError) { try store.commit(batch) } catch { return .commitFailed(id, error) }
+          return .committed(id)
         }
       case .answer(let id, let answer):
         let completion = lock.withLock { waiting.removeValue(forKey: id) }
@@ -232,20 +255,27 @@ public final class Node: @unchecked Sendable {
     }
     for output in parts.swarm.perform(network) {
       switch output {
-      case .book(let batch):
-        submit(parts.writer) { [log] in
-          do throws(StoreError) { try parts.book.commit(batch) } catch { log.bookFailed(error) }
-        }
+      case .book(let batch): parts.book.write(batch)
       case .discover(let task): parts.scout.perform(task)
       default: break
       }
     }
   }
 
-  /// The machine bounds what is under way, so that the pools have room for it.
-  private func submit(_ pool: WorkerPool, _ job: @escaping @Sendable () -> Void) {
-    if !pool.submit(job) { log.poolFull() }
+  /// Runs a job and tells the core what came of it. A job that the pool does not take fails at once, by its name: nothing is waited for
+  /// that never comes.
+  private func run(on pool: WorkerPool, orElse refusal: Core.Input, _ core: CoreThread<Core>, _ job: @escaping @Sendable () -> Core.Input) {
+    let isTaken =
+      !rig.refusesJob()
+      && pool.submit { [rig] in
+        rig.willRunJob()
+        core.report(job())
+      }
+    if !isTaken { core.report(refusal) }
   }
+
+  /// Far more than a chain has under way.
+  private static let jobsMaximum = 64
 
   /// Lets the core's thread find the node that is made after it. The parts are kept until the thread has ended.
   private final class Relay: @unchecked Sendable {

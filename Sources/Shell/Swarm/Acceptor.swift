@@ -18,6 +18,8 @@ final class Acceptor: TCPListenerDelegate, @unchecked Sendable {
   // The loop's.
   private var listeners: [TCPListener] = []
   private var accepted: UInt64 = 0
+  /// Failures that the core has not heard of.
+  private var untold = 0
   private var loop: EventLoop?
 
   init(sink: any SwarmSink, maximum: Int) {
@@ -52,8 +54,9 @@ final class Acceptor: TCPListenerDelegate, @unchecked Sendable {
   }
 
   func listener(_ listener: TCPListener, failedToAccept error: TransportError) {
-    // When the core is behind as well this goes uncounted; the next failure is a tenth of a second away.
-    _ = sink.post([.notAccepted(1, Reason(.resourceLimit, error.description))], bytes: 0)
+    // When the core is behind as well it hears of it with the next failure, which is a tenth of a second away.
+    untold += 1
+    if sink.post([.notAccepted(untold, Reason(.resourceLimit, error.description))], bytes: 0) { untold = 0 }
   }
 
   /// The socket of a connection that waits for the core's word. From the core's thread.

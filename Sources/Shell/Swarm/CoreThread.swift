@@ -32,7 +32,7 @@ extension HostCore: RootMachine {
 /// Runs a root machine on a thread of its own: inputs arrive in batches, outputs are performed behind each batch, one timer. Every
 /// ten seconds the machine is told the wall clock, which may be set, while the monotonic one may stand still as long as the computer sleeps.
 ///
-/// Everything but ``post(_:)`` happens on the thread.
+/// Everything but ``post(_:)`` and ``report(_:)`` happens on the thread.
 public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   /// The thread.
   public let loop: EventLoop
@@ -77,12 +77,16 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
 
   /// Posts an input from any thread.
   ///
-  /// - Returns: false when the mailbox is full or the thread has ended.
-  @discardableResult
+  /// - Returns: false when the mailbox is full or the thread has ended, and the machine will never hear of it.
   public func post(_ input: Machine.Input) -> Bool { mailbox.post(input) }
 
+  /// Tells the machine what came of something that it asked for, or what the operator of this process wants. It is taken even when the
+  /// mailbox is full: a lost result would leave the machine waiting for ever.
+  public func report(_ input: Machine.Input) { mailbox.postResult(input) }
+
   /// Posts several inputs, all or none, whose messages have so many bytes.
-  @discardableResult
+  ///
+  /// - Returns: false when there was no room, or the thread has ended.
   public func post(contentsOf inputs: [Machine.Input], bytes: Int = 0) -> Bool { mailbox.post(contentsOf: inputs, bytes: bytes) }
 
   /// Runs `body` with the machine on the thread, then performs the outputs that it appended, as behind an input.
@@ -97,6 +101,9 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
       self.finishTurn()
     }
   }
+
+  /// How many inputs wait or are being handled.
+  public var depth: Int { mailbox.depth }
 
   /// Calls `body` once there is room again.
   public func notifyWhenSpace(_ body: @escaping @Sendable () -> Void) { mailbox.notifyWhenSpace(body) }

@@ -23,12 +23,20 @@ extension Chain {
   mutating func committed(_ id: CommitID, _ outputs: inout [Output]) {
     guard let (current, commit) = underWay, current == id else { return }
     underWay = nil
+    isRefused = false
     retryAt = nil
     retryDelay = .seconds(1)
     for follower in commit.followers {
       if case .newHead(let head, _) = follower { self.head = head }
       outputs.append(follower)
     }
+  }
+
+  /// Hands the batch out again soon: nothing is wrong with the store.
+  mutating func commitRefused(_ id: CommitID, _ now: Instant, _ outputs: inout [Output]) {
+    guard underWay?.id == id else { return }
+    retryAt = now + configuration.refusalRetry
+    noteRefusal(&outputs)
   }
 
   /// Keeps the batch and tries again later, up to every 30 s: nothing is said to be durable meanwhile, and execution stops at

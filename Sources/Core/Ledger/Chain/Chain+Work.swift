@@ -112,3 +112,45 @@ extension Chain {
     }
   }
 }
+
+// MARK: Handing work out
+
+extension Chain {
+  /// Starts what can be started, unless the pool has just refused work.
+  mutating func handOutWork(_ now: Instant, _ outputs: inout [Output]) {
+    if let workAt, workAt > now {
+      productionAt = nil
+      return
+    }
+    workAt = nil
+    startExecution(&outputs)
+    startVerification(&outputs)
+    produce(now, &outputs)
+  }
+
+  /// Takes a piece of work back, to hand it out again a little later. Nothing that waits for it is lost.
+  mutating func workRefused(_ id: WorkID, _ now: Instant, _ outputs: inout [Output]) {
+    if let (work, hash) = executing, work == id {
+      executing = nil
+      if waiting[hash] != nil {
+        waiting[hash]?.stage = .ready
+        ready.insert(hash, at: 0)
+      }
+    } else if let batch = verifications.removeValue(forKey: id) {
+      unverified.insert(contentsOf: batch, at: 0)
+    } else if building?.work == id {
+      // The slot is still this node's: it was not sealed.
+      building = nil
+    } else {
+      return
+    }
+    workAt = now + configuration.refusalRetry
+    noteRefusal(&outputs)
+  }
+
+  /// Says it once, until something is done again.
+  mutating func noteRefusal(_ outputs: inout [Output]) {
+    if !isRefused { outputs.append(.event(.workRefused(retryIn: configuration.refusalRetry))) }
+    isRefused = true
+  }
+}

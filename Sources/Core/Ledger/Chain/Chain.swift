@@ -19,10 +19,14 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     case transactionReceived([UInt8], ItemSource, ValidationToken)
     /// A piece of work is done.
     case workDone(WorkID, WorkResult)
+    /// A piece of work was not taken and will never be done: the pool was full. It is handed out again a little later.
+    case workRefused(WorkID)
     /// A batch is durable.
     case committed(CommitID)
     /// A batch was not written, nothing of it.
     case commitFailed(CommitID, StoreError)
+    /// A batch was not taken and will not be written: the store's queue was full. It is handed out again a little later.
+    case commitRefused(CommitID)
     /// The deadline has come.
     case timerFired
     /// The wall clock was set or corrected.
@@ -141,6 +145,11 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   var lastSealedSlot: UInt64 = 0
   var productionAt: Instant?
 
+  /// No work is handed out before: the pool refused some.
+  var workAt: Instant?
+  /// Whether the shell's pools are full, as far as is known.
+  var isRefused = false
+
   var underWay: (id: CommitID, commit: Commit)?
   var gathered = Commit()
   var retryAt: Instant?
@@ -181,17 +190,17 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     case .blockReceived(let bytes, let source, let token): receive(bytes, source, token, now, &outputs)
     case .transactionReceived(let bytes, let source, let token): receiveTransaction(bytes, source, token, &outputs)
     case .workDone(let id, let result): finish(id, result, now, &outputs)
+    case .workRefused(let id): workRefused(id, now, &outputs)
     case .committed(let id): committed(id, &outputs)
     case .commitFailed(let id, let error): commitFailed(id, error, now, &outputs)
+    case .commitRefused(let id): commitRefused(id, now, &outputs)
     case .timerFired: break
     case .clock(let clock): self.clock = clock
     case .setProducer(let key): producer = key.flatMap { key in Address(key.publicKey).map { (key, $0) } }
     case .setProducing(let allowed): mayProduce = allowed
     }
     expire(now, &outputs)
-    startExecution(&outputs)
-    startVerification(&outputs)
-    produce(now, &outputs)
+    handOutWork(now, &outputs)
     flush(now, &outputs)
     nextDeadline = earliestDeadline
   }
@@ -208,6 +217,7 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
 
   private var earliestDeadline: Instant? {
     var earliest = Instant.distantFuture
+    if let workAt { earliest = min(earliest, workAt) }
     if let productionAt { earliest = min(earliest, productionAt) }
     if let orphanCheck { earliest = min(earliest, orphanCheck) }
     if let retryAt { earliest = min(earliest, retryAt) }
@@ -216,6 +226,7 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   }
 
   mutating func finish(_ id: WorkID, _ result: WorkResult, _ now: Instant, _ outputs: inout [Output]) {
+    isRefused = false
     switch result {
     case .block(let result): executed(id, result, now, &outputs)
     case .transactions(let results): verifiedTransactions(id, results, now, &outputs)

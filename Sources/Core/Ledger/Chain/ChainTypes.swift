@@ -126,6 +126,8 @@ public enum ChainEvent: Hashable, Sendable {
   case transactionsDropped(count: Int, DropReason)
   /// The store failed; the same batch is tried again.
   case storeFailed(StoreError, retryIn: Duration)
+  /// A pool of the shell is full and did not take a piece of work or a batch, which are handed out again until it does.
+  case workRefused(retryIn: Duration)
 
   /// Why transactions left the mempool.
   public enum DropReason: String, Hashable, Sendable {
@@ -171,6 +173,8 @@ public struct ChainConfiguration: Hashable, Sendable {
   public var uncommittedBlocks = 256
   /// Bytes of applied blocks that may wait for the store; 32 MiB by default. Beyond that execution pauses.
   public var uncommittedBytes = 32 << 20
+  /// When work or a batch that the shell did not take is handed out again; 50 ms by default, long before a peer or user gives up.
+  public var refusalRetry: Duration = .milliseconds(50)
   /// How long production waits for received blocks that are still being executed; 500 ms by default.
   public var productionPatience: Duration = .milliseconds(500)
   /// The mempool's bounds.

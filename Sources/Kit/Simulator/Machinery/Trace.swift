@@ -7,7 +7,8 @@ struct Trace {
   /// What the simulator itself does to a node.
   enum Note: UInt64 {
     case started = 1
-    case crashed, stopped, suspended, resumed, clockSet, diskFails, diskWorks, grouped, linkCut, partition, mended, flood, misbehaved
+    case crashed, stopped, suspended, resumed, clockSet, diskFails, diskWorks, grouped, linkCut, partition, mended, flood, misbehaved,
+      refuses, accepts
   }
 
   private var mixer = Mixer(seed: 0x7472_6163_6500)
@@ -49,7 +50,7 @@ struct InputSummary {
     case listening = 32
     case accepted, failed, established, closed, streamOpened, streamAccepted, message, streamFinished, streamEnded, writable, blocked,
       command
-    case timer, clock, workDone, committed, commitFailed, query, discovered, notAccepted
+    case timer, clock, workDone, committed, commitFailed, query, discovered, notAccepted, workRefused, commitRefused
   }
 
   let kind: Kind
@@ -63,6 +64,8 @@ struct InputSummary {
     case .timer: self = InputSummary(kind: .timer)
     case .clock: self = InputSummary(kind: .clock)
     case .workDone(let id, _): self = InputSummary(kind: .workDone, link: id.rawValue)
+    case .commitRefused(let id): self = InputSummary(kind: .commitRefused, link: id.rawValue)
+    case .workRefused(let id): self = InputSummary(kind: .workRefused, link: id.rawValue)
     case .committed(let id): self = InputSummary(kind: .committed, link: id.rawValue)
     case .commitFailed(let id, _): self = InputSummary(kind: .commitFailed, link: id.rawValue)
     case .query(let id, .submit(let transaction)): self = InputSummary(kind: .query, link: id.rawValue, bytes: transaction)
@@ -105,7 +108,7 @@ struct InputSummary {
   var text: String {
     var line = "\(kind)"
     switch kind {
-    case .workDone, .committed, .commitFailed, .query: line += " \(link)"
+    case .workDone, .workRefused, .commitRefused, .committed, .commitFailed, .query: line += " \(link)"
     default: if link != 0 { line += " \(link >> 63 == 1 ? "in" : "out")#\(link & ~(1 << 63))" }
     }
     if stream != 0 { line += "/\(stream & 0x8000_0000 == 0 ? "in" : "out")\(stream & 0x7fff_ffff)" }

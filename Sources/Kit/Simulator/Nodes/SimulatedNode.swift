@@ -30,6 +30,8 @@ final class SimulatedNode {
   /// Counts the process's lives, so that what belongs to an earlier one is dropped.
   var life: UInt32 = 0
   var disk = Disk()
+  /// Its pools are full half of the time.
+  var refusesWork = false
   /// The machine is gone, so that nothing is answered, not even refused.
   var isOff = false
 

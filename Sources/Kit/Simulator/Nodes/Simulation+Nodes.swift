@@ -102,6 +102,8 @@ extension Simulation {
   func perform(_ output: Core.Output, of node: SimulatedNode) {
     switch output {
     case .host(let output): if let output = masked(output, of: node) { perform(output, of: node) }
+    case .work(let id, _) where isRefused(by: node): post(node.index, .workRefused(id))
+    case .store(let id, _) where isRefused(by: node): post(node.index, .commitRefused(id))
     case .work(let id, let work):
       // A node has one worker.
       let result = work.run(crypto: crypto)
@@ -116,6 +118,9 @@ extension Simulation {
     case .event(let event): observe(event, node)
     }
   }
+
+  /// Whether a pool of the node takes no more just now.
+  private func isRefused(by node: SimulatedNode) -> Bool { node.refusesWork && generator.unit() < 0.5 }
 
   /// The store has done, or failed, what it was asked for.
   func stored(_ node: SimulatedNode) {

@@ -66,6 +66,10 @@ extension Scenario {
       scenario.liars.append(LiarGroup(draw(Behaviour.allCases), share: draw([0.05, 0.1])))
     }
     scenario.nat = draw([0, 0, 0.2])
+    if draw([true, false, false]) {
+      scenario.faults.append(
+        Fault(.refusals(share: draw([0.1, 0.5])), from: .seconds(15), every: .seconds(20), lasting: .seconds(1)...(.seconds(20))))
+    }
     if scenario.faults.contains(where: { if case .flood = $0.kind { true } else { false } }) {
       // 400 kB/s of transactions come to 6 MB/s of gossip: a flood needs lines that can carry it to the mempool's bounds.
       scenario.uploadBytes = 12.5e6

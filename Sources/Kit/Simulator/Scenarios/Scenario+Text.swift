@@ -193,6 +193,7 @@ extension Fault {
     case "suspend": kind = .suspend(share: share)
     case "clock": kind = .clock(share: share, by: by)
     case "disk-errors": kind = .diskErrors(share: share)
+    case "refusals": kind = .refusals(share: share)
     case "seeds-down": kind = .seedsDown
     case "flood": kind = .flood(times: times)
     default: return nil
@@ -206,7 +207,7 @@ extension Fault {
     switch kind {
     case .partition(let share, let isOneWay): words += ["share \(share)"] + (isOneWay ? ["one-way"] : [])
     case .crash(let share, let isSilent), .cut(let share, let isSilent): words += ["share \(share)"] + (isSilent ? ["silent"] : [])
-    case .restart(let share), .suspend(let share), .diskErrors(let share): words.append("share \(share)")
+    case .restart(let share), .suspend(let share), .diskErrors(let share), .refusals(let share): words.append("share \(share)")
     case .clock(let share, let by): words.append("share \(share) by \(ScenarioWords.show(by))")
     case .seedsDown: break
     case .flood(let times): words.append("times \(times)")

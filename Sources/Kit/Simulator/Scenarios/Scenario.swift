@@ -109,6 +109,8 @@ public struct Fault: Hashable, Sendable {
     case clock(share: Double, by: Duration)
     /// Stores fail to write for the time.
     case diskErrors(share: Double)
+    /// Pools are full half of the time: pieces of work and batches for the store are refused by lot.
+    case refusals(share: Double)
     /// The seeds are killed.
     case seedsDown
     /// So many times the load, all at one node at a time.
@@ -132,6 +134,7 @@ public struct Fault: Hashable, Sendable {
       case .suspend: "suspend"
       case .clock: "clock"
       case .diskErrors: "disk-errors"
+      case .refusals: "refusals"
       case .seedsDown: "seeds-down"
       case .flood: "flood"
       }

@@ -11,6 +11,7 @@ extension Simulation {
     case start(Int)
     case resume(Int)
     case disk(Int)
+    case pools(Int)
     case clock(Int)
     case load
   }
@@ -65,6 +66,12 @@ extension Simulation {
         node.disk.isFailing = true
         queue.schedule(.mend(.disk(node.index)), at: mend)
       }
+    case .refusals(let share):
+      for node in pick(share, where: { $0.isUp && !$0.refusesWork }) {
+        trace.note(now, node.index, .refuses)
+        node.refusesWork = true
+        queue.schedule(.mend(.pools(node.index)), at: mend)
+      }
     case .seedsDown:
       for node in nodes where node.isSeed && node.isUp {
         crash(node, isSilent: false)
@@ -89,6 +96,9 @@ extension Simulation {
     case .disk(let index):
       trace.note(now, index, .diskWorks)
       nodes[index].disk.isFailing = false
+    case .pools(let index):
+      trace.note(now, index, .accepts)
+      nodes[index].refusesWork = false
     case .clock(let index): setClock(nodes[index], nodes[index].homeOffset)
     case .load:
       load.times = 1

@@ -1,0 +1,126 @@
+import Foundation
+import Identity
+import NodeCore
+import Testing
+import Threads
+import Wire
+
+@testable import Node
+
+/// A node whose pools, or whose core's queue, are full.
+@Suite(.serialized) struct RefusalTests {
+  /// Half of all work and of all batches for the store is refused: blocks go on all the same, and every transaction is answered and
+  /// confirmed.
+  @Test func refusedJobsAreDoneLater() async throws { try await onOwnThread { try Self.refusedBody() } }
+
+  private static func refusedBody() throws {
+    let network = try Network(authorities: 1)
+    defer { network.stop() }
+    let dice = Dice(seed: 7)
+    let node = try network.start(network.configuration(0), rig: .init(refusesJob: { dice.falls() }))
+    let other = try network.start(network.configuration(1, seed: node))
+    try waitUntil("it takes transactions") { try node.information().head.height >= 1 }
+    let genesis = try other.chainInformation().genesis
+    var hashes: [Hash256] = []
+    for nonce in 0..<20 as Range<UInt64> {
+      let bytes = network.transfer(of: 1, nonce: nonce, on: genesis).encoded
+      try waitUntil("transaction \(nonce) is taken") {
+        guard case .submitted(let hash) = try node.askAndWait(.submit(bytes)) else { return false }
+        hashes.append(hash)
+        return true
+      }
+    }
+    try waitUntil("all are confirmed, there and at its peer") {
+      try [node, other].allSatisfy { node in
+        try hashes.allSatisfy { if case .transaction(_, .confirmed) = try node.askAndWait(.transaction($0)) { true } else { false } }
+      }
+    }
+    #expect(hashes.count == 20 && dice.fallen >= 20)
+  }
+
+  /// What comes of work is taken although the core's queue is full, and the chain goes on.
+  @Test func resultsFindRoom() async throws { try await onOwnThread { try Self.fullBody() } }
+
+  private static func fullBody() throws {
+    let network = try Network(authorities: 1)
+    defer { network.stop() }
+    let (jobs, hold) = (Gate(), Gate())
+    let maximum = 1_024
+    let node = try network.start(network.configuration(0), rig: .init(inputsMaximum: maximum, willRunJob: { jobs.pass() }))
+    let genesis = try node.chainInformation().genesis
+    let answered = DispatchSemaphore(value: 0)
+    try waitUntil("it takes transactions") { try node.information().head.height >= 1 }
+    jobs.close()
+    node.ask(.submit(network.transfer(of: 1, nonce: 0, on: genesis).encoded)) { if case .submitted = $0 { answered.signal() } }
+    // Asked behind it, so that the transaction is with the pool.
+    _ = try node.information()
+    try waitUntil("work is under way") { jobs.waiting > 0 }
+    hold.close()
+    let core = try #require(node.core)
+    core.execute { _, _, _ in hold.pass() }
+    try waitUntil("the core is held") { hold.waiting == 1 }
+    let refused = Counter()
+    for _ in 0..<2 * maximum { node.ask(.info) { if case .unavailable = $0 { refused.add() } } }
+    #expect(refused.value == maximum)
+    jobs.open()
+    try waitUntil("the results are there") { jobs.passed > 0 && jobs.waiting == 0 && core.depth > maximum }
+    hold.open()
+    #expect(answered.wait(timeout: .now() + .seconds(40)) == .success)
+    try waitUntil("it goes on") { try node.information().head.height >= 3 }
+  }
+
+  /// Lets nobody pass while it is closed.
+  private final class Gate: @unchecked Sendable {
+    private let lock = Lock()
+    private let opened: Condition
+    private var isClosed = false
+    private var counts = (waiting: 0, passed: 0)
+
+    init() { opened = Condition(lock) }
+
+    var waiting: Int { lock.withLock { counts.waiting } }
+    var passed: Int { lock.withLock { counts.passed } }
+
+    func close() { lock.withLock { isClosed = true } }
+    func open() {
+      lock.withLock {
+        isClosed = false
+        opened.broadcast()
+      }
+    }
+    func pass() {
+      lock.withLock {
+        counts.waiting += 1
+        while isClosed { opened.wait() }
+        counts.waiting -= 1
+        counts.passed += 1
+      }
+    }
+  }
+
+  private final class Counter: @unchecked Sendable {
+    private let lock = Lock()
+    private var count = 0
+    var value: Int { lock.withLock { count } }
+    func add() { lock.withLock { count += 1 } }
+  }
+
+  /// Decides by lot, from any thread.
+  private final class Dice: @unchecked Sendable {
+    private let lock = Lock()
+    private var generator: SeededGenerator
+    private var count = 0
+
+    init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
+
+    var fallen: Int { lock.withLock { count } }
+
+    func falls() -> Bool {
+      lock.withLock {
+        guard generator.unit() < 0.5 else { return false }
+        count += 1
+        return true
+      }
+    }
+  }
+}
