@@ -34,7 +34,8 @@ import Wire
     var outputs: [Gossip.Output] = []
     for number in 0..<12 { outputs += bench.input(.received(peer(1), rpc { $0.ihave(blocks, [hash([UInt8(number)])]) })) }
     #expect(outputs.sent(to: peer(1)) == Array(repeating: "iwant 1", count: 4))
-    #expect(outputs.offences == [.excessiveIHave])
+    // Whose heartbeat is quicker is not to blame.
+    #expect(outputs.offences == [] && bench.gossip.statistics.ignoredElements == 2)
     bench.run(to: 1)
     #expect(bench.input(.received(peer(1), rpc { $0.ihave(blocks, [hash([20])]) })).sent(to: peer(1)) == ["iwant 1"])
     #expect(bench.input(.received(peer(1), rpc { $0.ihave("other", [hash([21])]) })) == [])

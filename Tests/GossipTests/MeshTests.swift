@@ -245,21 +245,6 @@ import Wire
     #expect(bench.broken == [])
   }
 
-  @Test func subscriptionsOfAPeerAreBounded() {
-    var configuration = Gossip.Configuration()
-    configuration.maximumTopicsPerPeer = 4
-    let bench = Bench(configuration)
-    bench.join(peer(1), topic: nil)
-    let outputs = bench.input(.received(peer(1), rpc { writer in for number in 0..<6 { writer.subscribe(Topic("t\(number)")) } }))
-    #expect(outputs.offences == [.excessiveSubscriptions, .excessiveSubscriptions])
-    #expect(bench.gossip.topics.count == 4)
-    bench.input(.received(peer(1), rpc { $0.subscribe("t0", false) }))
-    #expect(bench.gossip.topics.count == 3)
-    bench.input(.peerDisconnected(peer(1)))
-    #expect(bench.gossip.topics.isEmpty)
-    #expect(bench.broken == [])
-  }
-
   @Test func aPeerThatLeavesIsForgottenButNotItsBackoff() {
     let bench = Bench()
     bench.input(.subscribe(blocks, .init()))

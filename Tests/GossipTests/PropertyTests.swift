@@ -13,7 +13,7 @@ import Wire
       configuration.maximumCached = 20
       configuration.maximumSeen = 50
       configuration.maximumPendingValidations = 5
-      configuration.maximumTopicsPerPeer = 3
+      configuration.maximumSubscriptionBytes = 3 * (Gossip.Configuration.subscriptionOverhead + 1)
       configuration.maximumBackoffs = 6
       configuration.burstBytes = 100
       configuration.floodsOwnMessages = seed % 2 == 0
@@ -35,7 +35,7 @@ import Wire
         let data = [UInt8](repeating: UInt8(generator.index(below: 100)), count: 1 + generator.index(below: 40))
         let id = crypto.sha256(data).bytes
         let input: Gossip.Input
-        switch generator.index(below: 22) {
+        switch generator.index(below: 26) {
         case 0: input = .peerConnected(one, GossipProtocol.allCases[generator.index(below: 4)], number % 2 == 0 ? .inbound : .outbound)
         case 1: input = .peerDisconnected(one)
         case 2, 3: input = .writable(one)
@@ -59,6 +59,10 @@ import Wire
         case 17: input = .received(one, rpc { $0.ihave(topic, [id]) })
         case 18: input = .received(one, rpc { $0.iwant([id]) })
         case 19: input = .received(one, rpc { $0.dontWant([id]) })
+        case 20: input = .outboundLost(one)
+        case 21: input = .outboundOpened(one, number % 2 == 0 ? .inbound : .outbound)
+        case 22: input = .inboundOpened(one)
+        case 23: input = .inboundEnded(one)
         default:
           bench.now += .milliseconds(generator.index(below: 1_500))
           input = .timer

@@ -64,8 +64,8 @@ import Wire
     #expect(old.outputs.admitted == [old.id])
     bench.run(to: 300)
     let new = bench.enter(9, from: "/ip4/20.0.0.1/tcp/50001")
-    #expect(new.outputs.closed.map(\.id) == [old.id])
-    #expect(new.outputs.closed.map(\.code) == [.replaced])
+    #expect(new.outputs.retired.map(\.id) == [old.id])
+    #expect(new.outputs.retired.map(\.code) == [.replaced])
     #expect(new.outputs.admitted == [new.id])
     // News of the old link come late and change nothing.
     #expect(bench.send(.closed(old.id, .remoteClosed)).isEmpty)
@@ -89,10 +89,49 @@ import Wire
         #expect(bench.send(.closed(first.id, .remoteClosed)).admitted == [second.id])
       default:
         let outputs = bench.run(to: 7).outputs
-        #expect(outputs.closed.map(\.id) == [first.id])
+        #expect(outputs.retired.map(\.id) == [first.id] && outputs.closed.isEmpty)
         #expect(outputs.admitted == [second.id])
       }
     }
+  }
+
+  /// A link that gave way keeps its slot until it is closed, by either end. There is one for each peer.
+  @Test func aLosingLinkDrains() throws {
+    var bench = Bench(local: 5) { $0.totalMaximum = 3 }
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .bootstrap)).dials[0]
+    bench.prove(dial, 9)
+    let losers = (0..<2).map { bench.enter(9, from: "/ip4/20.0.0.1/tcp/5000\($0)") }
+    #expect(losers.map { $0.outputs.retired.map(\.id) } == losers.map { [$0.id] })
+    #expect(losers[1].outputs.closed.map(\.id) == [losers[0].id], "the second takes the first one's place")
+    #expect(bench.machine.counts.draining == 1 && bench.machine.counts.active == 1 && bench.machine.counts.outbound == 1)
+    #expect(bench.machine.link(of: peer(9)) == dial.id)
+    let told = bench.machine.recentEvents.count { if case .linkClosed = $0.event { true } else { false } }
+    #expect(told == 2)
+    // Its time is over.
+    #expect(bench.run(to: 11).outputs.closed.map(\.id) == [losers[1].id])
+    #expect(bench.machine.counts.draining == 0)
+    #expect(bench.send(.closed(losers[1].id, .remoteClosed)).isEmpty)
+    #expect(bench.machine.recentEvents.count { if case .linkClosed = $0.event { true } else { false } } == told, "its end is told once")
+    // The remote ends it.
+    let third = bench.enter(9, from: "/ip4/20.0.0.1/tcp/50003")
+    #expect(bench.send(.closed(third.id, .goodbye(Reason(.duplicate)))).isEmpty && bench.machine.counts.draining == 0)
+    #expect(bench.machine.isActive(peer(9)))
+  }
+
+  /// Nobody is refused for a link that is not needed any more.
+  @Test func drainingLinksMakeRoom() {
+    var bench = Bench(local: 5) {
+      $0.totalMaximum = 3
+      $0.outboundMinimum = 1
+    }
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .bootstrap)).dials[0]
+    bench.prove(dial, 9)
+    let loser = bench.enter(9, from: "/ip4/20.0.0.1/tcp/50000")
+    _ = bench.enter(10, from: "/ip4/30.0.0.1/tcp/50000")
+    let newcomer = bench.enter(11, from: "/ip4/40.0.0.1/tcp/50000")
+    #expect(newcomer.outputs.admitted == [newcomer.id] && bench.machine.counts.draining == 0)
+    #expect(bench.send(.closed(loser.id, .remoteClosed)).isEmpty)
+    #expect(bench.machine.activePeers == [peer(9), peer(10), peer(11)])
   }
 
   /// A second link that breaks while the first is in use is no failure of the peer's.

@@ -98,6 +98,9 @@ extension [PeeringMachine.Output] {
   var closed: [(id: ConnectionID, code: Reason.Code)] {
     compactMap { if case .close(let id, let reason) = $0 { (id, reason.code) } else { nil } }
   }
+  var retired: [(id: ConnectionID, code: Reason.Code)] {
+    compactMap { if case .retire(let id, let reason) = $0 { (id, reason.code) } else { nil } }
+  }
   var cancelled: [ConnectionID] { compactMap { if case .cancelDial(let id) = $0 { id } else { nil } } }
   var pings: [(id: ConnectionID, nonce: UInt64)] { compactMap { if case .ping(let id, let nonce) = $0 { (id, nonce) } else { nil } } }
   var book: [BookChange] { compactMap { if case .book(let change) = $0 { change } else { nil } } }

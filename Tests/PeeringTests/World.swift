@@ -144,6 +144,11 @@ final class World {
       var cause = LinkEnd.transport("cancelled")
       if case .close(_, let reason) = output { cause = end.pipe.isProven[end.side] ? .goodbye(reason) : .remoteClosed }
       tellEnd(end.pipe, 1 - end.side, cause)
+    case .retire(let id, let reason):
+      guard let end = node.pipes[id] else { return }
+      if let (peer, _) = node.admitted.first(where: { $0.value == id }) { node.admitted[peer] = nil }
+      // The other end closes at this word.
+      tellEnd(end.pipe, 1 - end.side, .goodbye(reason))
     case .admit(let id): admit(index, id)
     case .ping(let id, let nonce):
       guard let end = node.pipes[id] else { return violations.append("ping on a link that is gone") }
@@ -230,6 +235,7 @@ final class World {
       node.pipes[id] = nil
       if let (peer, _) = node.admitted.first(where: { $0.value == id }) { node.admitted[peer] = nil }
       send(pipe.nodes[side], .closed(id, cause))
+      if pipe.isOpen[1 - side] { tellEnd(pipe, 1 - side, .remoteClosed) }
     }
   }
 

@@ -62,7 +62,8 @@ extension Gossip {
     public var maximumControlBytes = 65_000
     /// The most ids read of one IHAVE, and asked of one peer in a heartbeat.
     public var maximumIHaveIDs = 5_000
-    /// The most IHAVE messages heeded from one peer in a heartbeat; further ones are ignored and reported once.
+    /// The most RPCs with IHAVE heeded from one peer in a heartbeat; further ones are ignored. A peer sends one in each of its own heartbeats,
+    /// which may be shorter than this side's.
     public var maximumIHaveMessages = 10
     /// How often one peer gets the same message by asking.
     public var retransmissionLimit = 3
@@ -72,8 +73,16 @@ extension Gossip {
     public var dontWantBytes = 1_024
     /// The same for topics without validation, where the message itself follows at once: worth it only when sending takes longer.
     public var dontWantBytesWithoutValidation = 16_384
-    /// The most topics that a peer may subscribe to; further ones are ignored and reported.
-    public var maximumTopicsPerPeer = 128
+    /// The most bytes of topics that are kept of one peer, and that this side subscribes to. Each topic counts with its name and
+    /// ``subscriptionOverhead``. Default 512 KiB: some 780 topics of 70 bytes, where the largest networks have 162 of them.
+    ///
+    /// A peer's topics beyond it are ignored, and nobody is blamed; those that this side is subscribed to are always kept. This side's own
+    /// are refused: other ends of the same settings would not hear of them.
+    public var maximumSubscriptionBytes = 512 << 10
+    /// What a topic costs beside its name: about what is kept of one that a single peer has named.
+    public static let subscriptionOverhead = 600
+    /// The most subscriptions heeded from one peer in a heartbeat; further ones are ignored.
+    public var maximumSubscriptionChanges = 8_192
     /// The most peers of exchange read from a PRUNE.
     public var maximumExchangedPeers = 16
     /// The most ids remembered as seen for a topic, about 64 bytes each; the oldest half goes first.

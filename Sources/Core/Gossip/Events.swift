@@ -7,18 +7,12 @@ public enum GossipOffence: Hashable, Sendable {
   case malformedRPC
   /// An RPC above the configured maximum, in bytes.
   case oversizedRPC(Int)
-  /// An RPC with more elements than are read.
-  case excessiveRPC
   /// A message that broke a rule; it was not forwarded.
   case invalidMessage(Topic, RejectionReason)
   /// GRAFT before the backoff was over.
   case graftDuringBackoff(Topic)
   /// This many messages that the peer announced and was asked for did not come in time.
   case brokenPromises(Int)
-  /// More IHAVE messages in a heartbeat than are heeded.
-  case excessiveIHave
-  /// More subscriptions than are kept.
-  case excessiveSubscriptions
   /// The peer reads too slowly: this many frames for it were dropped since the last heartbeat.
   case slow(dropped: Int)
 }
@@ -53,6 +47,8 @@ public enum PruneReason: String, Hashable, Sendable, CaseIterable {
   case unsubscribed
   /// The connection ended.
   case disconnected
+  /// One of the two streams with the peer ended; the mesh is joined again with the next one.
+  case streamEnded
 }
 
 /// Something worth showing or counting; no reaction is needed.
@@ -69,6 +65,9 @@ public enum GossipEvent: Hashable, Sendable {
   case duplicate(MessageID, Topic, from: PeerID)
   /// The application took too long over a message; it may come again.
   case validationExpired(MessageID, Topic)
+  /// The stream to a peer ended, and why: nothing goes to it until the stream is opened again after `retryIn`. `nil`: it is given up until
+  /// the peer says anew that it speaks gossip. What comes from the peer is heard all the same.
+  case streamLost(PeerID, String, retryIn: Duration?)
 }
 
 /// The application's word on a message.
@@ -97,6 +96,13 @@ public enum PublishError: Error, Hashable, Sendable {
   case noKey
   /// A message with this id was seen already.
   case duplicate(MessageID)
+}
+
+/// Why a topic could not be subscribed to.
+public enum SubscribeError: Error, Hashable, Sendable {
+  /// Peers would not take note of so many topics: their bytes with this one, and the maximum
+  /// (``Gossip/Configuration/maximumSubscriptionBytes``).
+  case tooManyTopics(bytes: Int, maximum: Int)
 }
 
 /// Counters since the start; they only grow.
@@ -145,6 +151,8 @@ public struct GossipStatistics: Hashable, Sendable {
   public internal(set) var graylisted = 0
   /// Offences reported.
   public internal(set) var offences = 0
+  /// Elements of RPCs beyond what is read or heeded: topics, announcements, ids, grafts.
+  public internal(set) var ignoredElements = 0
 }
 
 /// One peer's counters since it connected.

@@ -12,7 +12,7 @@ extension Gossip {
       counters.dontWantReceived += 1
       peer.dontWant.insert(id)
     }
-    for have in rpc.ihave { receiveIHave(have, in: bytes, from: peer, now: now, into: &outputs) }
+    if !rpc.ihave.isEmpty { receiveIHave(rpc.ihave, in: bytes, from: peer, now: now) }
     if !rpc.iwant.isEmpty { receiveIWant(rpc.iwant, from: peer, into: &outputs) }
     for range in rpc.grafts {
       guard let name = Topic(bytes.rawSpan.extracting(range)) else { continue }
@@ -21,13 +21,17 @@ extension Gossip {
     for entry in rpc.prunes { receivePrune(entry, in: bytes, from: peer, now: now, into: &outputs) }
   }
 
-  private func receiveIHave(_ have: RPC.IHave, in bytes: [UInt8], from peer: GossipPeer, now: Instant, into outputs: inout [Output]) {
+  private func receiveIHave(_ announced: [RPC.IHave], in bytes: [UInt8], from peer: GossipPeer, now: Instant) {
     if peer.score < configuration.thresholds.gossip { return }
     peer.ihaveMessages += 1
     guard peer.ihaveMessages <= configuration.maximumIHaveMessages else {
-      if peer.ihaveMessages == configuration.maximumIHaveMessages + 1 { report(peer.id, .excessiveIHave, into: &outputs) }
+      counters.ignoredElements += announced.count
       return
     }
+    for have in announced { receiveIHave(have, in: bytes, from: peer, now: now) }
+  }
+
+  private func receiveIHave(_ have: RPC.IHave, in bytes: [UInt8], from peer: GossipPeer, now: Instant) {
     guard let range = have.topic, let name = Topic(bytes.rawSpan.extracting(range)), let topic = topics[name], topic.isSubscribed
     else { return }
     counters.idsAnnounced += have.ids.count
@@ -62,6 +66,11 @@ extension Gossip {
   private func receiveGraft(_ name: Topic, from peer: GossipPeer, now: Instant, into outputs: inout [Output]) {
     guard let topic = topics[name], topic.isSubscribed else { return }
     if topic.mesh.hasPeer(peer.id) { return }
+    guard peer.isReachable else {
+      // Nothing can be answered now. The peer is grafted, or told otherwise, once there is a stream to it.
+      peer.lostMeshes.insert(name)
+      return
+    }
     func refuse() {
       setBackoff(peer.id, topic, until: now + configuration.pruneBackoff, now: now)
       peer.prunes.append((name, backoffToTell(peer, configuration.pruneBackoff)))
@@ -83,6 +92,7 @@ extension Gossip {
   private func receivePrune(_ entry: RPC.Prune, in bytes: [UInt8], from peer: GossipPeer, now: Instant, into outputs: inout [Output]) {
     guard let name = Topic(bytes.rawSpan.extracting(entry.topic)), let topic = topics[name], topic.isSubscribed else { return }
     if topic.mesh.removePeer(peer.id) { outputs.append(.event(.pruned(peer.id, name, .byPeer))) }
+    peer.lostMeshes.remove(name)
     var backoff = configuration.pruneBackoff
     if let seconds = entry.backoff, seconds > 0 {
       backoff = min(configuration.backoffMaximum, .seconds(Int64(clamping: min(seconds, 1 << 32))))

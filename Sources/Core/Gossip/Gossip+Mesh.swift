@@ -66,6 +66,7 @@ extension Gossip {
       peer.ihaveMessages = 0
       peer.idsAsked = 0
       peer.dontWantIDs = 0
+      peer.subscriptionChanges = 0
       // What a peer does not want is kept for one to two histories' time.
       if counters.heartbeats % max(1, configuration.historyLength) == 0 { peer.dontWant.rotate() }
     }
@@ -82,7 +83,7 @@ extension Gossip {
           topic.fanoutExpiry = expiry
         }
       }
-      emitGossip(topic, into: &outputs)
+      emitGossip(topic)
       topic.cache.shift(history: configuration.historyLength)
       topic.recent = RecentData()
       clearBackoffs(topic, now: now)
@@ -150,7 +151,7 @@ extension Gossip {
   }
 
   /// Announces recent messages to some of the peers outside the mesh (v1.1 "Adaptive Gossip Dissemination").
-  private func emitGossip(_ topic: TopicState, into outputs: inout [Output]) {
+  private func emitGossip(_ topic: TopicState) {
     if topic.cache.count == 0 { return }
     let chosen = topic.isSubscribed ? topic.mesh : topic.fanout
     let candidates = topic.peers.filter {
@@ -161,14 +162,16 @@ extension Gossip {
     if ids.isEmpty { return }
     let count = max(configuration.lazyDegree, Int(configuration.gossipFactor * Double(candidates.count)))
     let limit = configuration.maximumIHaveIDs
-    var frames = RPCEncoder.ihave(Array(ids.prefix(limit)), topic: topic.topic, maximum: configuration.maximumControlBytes)
+    var entries = RPCEncoder.announcements(Array(ids.prefix(limit)), topic: topic.topic, maximum: configuration.maximumControlBytes)
     for peer in choose(count, of: candidates) {
       if ids.count > limit {
         // Each peer hears of another part, so that together they know of everything.
         generator.draw(limit, toFrontOf: &ids)
-        frames = RPCEncoder.ihave(Array(ids.prefix(limit)), topic: topic.topic, maximum: configuration.maximumControlBytes)
+        entries = RPCEncoder.announcements(Array(ids.prefix(limit)), topic: topic.topic, maximum: configuration.maximumControlBytes)
       }
-      for frame in frames { send(frame, to: peer, lane: .gossip, into: &outputs) }
+      // All topics of a heartbeat go to a peer together: others heed ten RPCs with announcements in a heartbeat.
+      peer.haves += entries
+      markDirty(peer)
     }
   }
 

@@ -9,6 +9,10 @@ extension Gossip {
       id: id, version: version, direction: direction, isDirect: configuration.directPeers.contains(id),
       dontWantCapacity: 2 * configuration.maximumDontWantIDs)
     peers[id] = peer
+    tellSubscriptions(to: peer, into: &outputs)
+  }
+
+  private func tellSubscriptions(to peer: GossipPeer, into outputs: inout [Output]) {
     let frames = RPCEncoder.subscriptions(subscribed.map(\.topic), subscribes: true, maximum: configuration.maximumControlBytes)
     for frame in frames { send(frame, to: peer, lane: .control, into: &outputs) }
   }
@@ -18,11 +22,88 @@ extension Gossip {
     peer.isWritable = false
     for name in peer.topics.sorted() { leave(peer, name, reason: .disconnected, into: &outputs) }
     peer.topics = []
-    if peer.isDraining { draining.removeAll { $0 === peer } }
-    if peer.isDirty { dirty.removeAll { $0 === peer } }
+    stopSending(to: peer)
   }
 
-  func subscribe(to name: Topic, _ configuration: TopicConfiguration, now: Instant, into outputs: inout [Output]) {
+  private func stopSending(to peer: GossipPeer) {
+    if peer.isDraining { draining.removeAll { $0 === peer } }
+    if peer.isDirty { dirty.removeAll { $0 === peer } }
+    peer.isDraining = false
+    peer.isDirty = false
+  }
+
+  // MARK: The two streams of a peer
+
+  func loseOutbound(_ id: PeerID, into outputs: inout [Output]) {
+    guard let peer = peers[id], peer.isReachable else { return }
+    stopSending(to: peer)
+    counters.framesDropped += peer.queue.count
+    peer.queue = OutboundQueue()
+    (peer.grafts, peer.prunes, peer.wants, peer.haves) = ([], [], [], [])
+    peer.isWritable = false
+    peer.isReachable = false
+    // What it was told last may not have arrived.
+    peer.backoffsKnown = []
+    for name in peer.topics.sorted() {
+      guard let topic = topics[name] else { continue }
+      topic.fanout.removePeer(id)
+      leaveMesh(peer, topic, into: &outputs)
+    }
+  }
+
+  func openOutbound(_ id: PeerID, _ direction: Direction, now: Instant, into outputs: inout [Output]) {
+    guard let peer = peers[id], !peer.isReachable else { return }
+    peer.direction = direction
+    peer.isReachable = true
+    tellSubscriptions(to: peer, into: &outputs)
+    for name in peer.lostMeshes.sorted() where peer.topics.contains(name) {
+      if let topic = topics[name] { rejoinMesh(peer, topic, now: now, into: &outputs) }
+    }
+  }
+
+  func openInbound(_ id: PeerID, into outputs: inout [Output]) {
+    guard let peer = peers[id] else { return }
+    defer { peer.hasSpoken = true }
+    guard peer.hasSpoken else { return }
+    forgetSubscriptions(peer, into: &outputs)
+    tellSubscriptions(to: peer, into: &outputs)
+  }
+
+  func endInbound(_ id: PeerID, into outputs: inout [Output]) {
+    if let peer = peers[id] { forgetSubscriptions(peer, into: &outputs) }
+  }
+
+  private func forgetSubscriptions(_ peer: GossipPeer, into outputs: inout [Output]) {
+    for name in peer.topics.sorted() {
+      if let topic = topics[name] { leaveMesh(peer, topic, into: &outputs) }
+      peerUnsubscribes(peer, name, into: &outputs)
+    }
+  }
+
+  /// Takes a peer out of a mesh that it is to come back into, for neither side has pruned the other.
+  private func leaveMesh(_ peer: GossipPeer, _ topic: TopicState, into outputs: inout [Output]) {
+    guard topic.mesh.removePeer(peer.id) else { return }
+    peer.lostMeshes.insert(topic.topic)
+    outputs.append(.event(.pruned(peer.id, topic.topic, .streamEnded)))
+  }
+
+  /// Grafts a peer of ``leaveMesh(_:_:into:)`` again.
+  private func rejoinMesh(_ peer: GossipPeer, _ topic: TopicState, now: Instant, into outputs: inout [Output]) {
+    guard topic.isSubscribed, peer.lostMeshes.remove(topic.topic) != nil, isGraftable(peer, topic, now: now) else { return }
+    graft(peer, topic, into: &outputs)
+  }
+
+  // MARK: Subscriptions
+
+  /// What a topic counts among a peer's, or this side's.
+  func bytes(of name: Topic) -> Int { name.name.utf8.count + Configuration.subscriptionOverhead }
+
+  func subscribe(to name: Topic, _ configuration: TopicConfiguration, now: Instant, into outputs: inout [Output]) throws(SubscribeError) {
+    if topics[name]?.isSubscribed != true {
+      let total = subscribed.reduce(bytes(of: name)) { $0 + bytes(of: $1.topic) }
+      let maximum = self.configuration.maximumSubscriptionBytes
+      guard total <= maximum else { throw .tooManyTopics(bytes: total, maximum: maximum) }
+    }
     configure(name, configuration)
     let topic = state(of: name, now: now)
     if topic.isSubscribed { return }
@@ -49,6 +130,7 @@ extension Gossip {
     for peer in topic.mesh {
       prune(peer, topic, backoff: configuration.unsubscribeBackoff, reason: .unsubscribed, now: now, into: &outputs)
     }
+    for peer in peers.values { peer.lostMeshes.remove(name) }
     for pending in topic.pending.values { forget(pending) }
     topic.pending = [:]
     topic.cache = MessageCache()
@@ -68,15 +150,19 @@ extension Gossip {
   /// A peer's announcement.
   func peerSubscribes(_ peer: GossipPeer, _ name: Topic, now: Instant, into outputs: inout [Output]) {
     guard !peer.topics.contains(name) else { return }
-    guard peer.topics.count < configuration.maximumTopicsPerPeer else {
-      report(peer.id, .excessiveSubscriptions, into: &outputs)
+    let bytes = bytes(of: name)
+    // What this side takes part in is bounded by its own subscriptions.
+    guard topics[name]?.isSubscribed == true || peer.topicBytes + bytes <= configuration.maximumSubscriptionBytes else {
+      counters.ignoredElements += 1
       return
     }
-    peer.topics.append(name)
+    peer.topics.insert(name)
+    peer.topicBytes += bytes
     let topic = state(of: name, now: now)
     topic.peers.insertPeer(peer)
     if peer.isAlwaysSentTo { topic.always.insertPeer(peer) }
     outputs.append(.event(.peerSubscribed(peer.id, name)))
+    rejoinMesh(peer, topic, now: now, into: &outputs)
     // Waiting for the heartbeat would leave a small mesh without the newcomer for up to a second.
     if topic.isSubscribed, topic.mesh.count < configuration.meshDegreeLow, isGraftable(peer, topic, now: now) {
       graft(peer, topic, into: &outputs)
@@ -85,8 +171,8 @@ extension Gossip {
 
   /// A peer's farewell.
   func peerUnsubscribes(_ peer: GossipPeer, _ name: Topic, into outputs: inout [Output]) {
-    guard let place = peer.topics.firstIndex(of: name) else { return }
-    peer.topics.remove(at: place)
+    guard peer.topics.remove(name) != nil else { return }
+    peer.topicBytes -= bytes(of: name)
     leave(peer, name, reason: .peerUnsubscribed, into: &outputs)
     outputs.append(.event(.peerUnsubscribed(peer.id, name)))
   }

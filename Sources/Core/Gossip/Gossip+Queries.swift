@@ -49,6 +49,9 @@ extension Gossip {
     }
     for peer in peers.values {
       for name in peer.topics where topics[name]?.peers.hasPeer(peer.id) != true { return "a topic does not know its peer" }
+      if peer.topicBytes != peer.topics.reduce(0, { $0 + bytes(of: $1) }) { return "a peer's topics count wrong" }
+      for name in peer.lostMeshes where topics[name]?.isSubscribed != true { return "a mesh is to be joined again without a subscription" }
+      if !peer.isReachable && (peer.isWritable || !peer.queue.isEmpty) { return "something waits for a peer without a stream" }
       if peer.queue.count > configuration.maximumQueuedFrames { return "a queue is too long" }
       if peer.queue.count > 1 && peer.queue.bytes > configuration.maximumQueuedBytes { return "a queue is too large" }
       if peer.isWritable && !peer.queue.isEmpty && !peer.isDraining { return "a queue waits for nothing" }

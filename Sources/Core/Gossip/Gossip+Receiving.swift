@@ -25,8 +25,13 @@ extension Gossip {
       report(id, .malformedRPC, into: &outputs)
       return
     }
-    if rpc.isTruncated { report(id, .excessiveRPC, into: &outputs) }
+    counters.ignoredElements += rpc.ignored
     for entry in rpc.subscriptions {
+      peer.subscriptionChanges += 1
+      guard peer.subscriptionChanges <= configuration.maximumSubscriptionChanges else {
+        counters.ignoredElements += 1
+        continue
+      }
       guard let name = Topic(bytes.rawSpan.extracting(entry.topic)) else { continue }
       if entry.subscribes {
         peerSubscribes(peer, name, now: now, into: &outputs)

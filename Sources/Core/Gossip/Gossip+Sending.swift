@@ -5,6 +5,7 @@ import Wire
 extension Gossip {
   /// Sends a frame that is no message.
   func send(_ frame: [UInt8], to peer: GossipPeer, lane: OutboundQueue.Lane, into outputs: inout [Output]) {
+    guard peer.isReachable else { return }
     if peer.isWritable && peer.queue.isEmpty {
       emit(frame, to: peer, into: &outputs)
     } else {
@@ -14,6 +15,7 @@ extension Gossip {
 
   /// Sends a message unless the peer has it.
   func send(_ message: GossipMessage, to peer: GossipPeer, lane: OutboundQueue.Lane, into outputs: inout [Output]) {
+    guard peer.isReachable else { return }
     if !peer.dontWant.isEmpty && peer.dontWant.contains(message.id) {
       counters.copiesSuppressed += 1
       return
@@ -44,7 +46,7 @@ extension Gossip {
   }
 
   func becomeWritable(_ id: PeerID, into outputs: inout [Output]) {
-    guard let peer = peers[id] else { return }
+    guard let peer = peers[id], peer.isReachable else { return }
     peer.isWritable = true
     drain(peer, into: &outputs)
   }
@@ -102,6 +104,11 @@ extension Gossip {
       if !peer.wants.isEmpty {
         let frames = RPCEncoder.iwant(peer.wants, maximum: configuration.maximumControlBytes)
         peer.wants = []
+        for frame in frames { send(frame, to: peer, lane: .gossip, into: &outputs) }
+      }
+      if !peer.haves.isEmpty {
+        let frames = RPCEncoder.ihave(peer.haves, maximum: configuration.maximumControlBytes)
+        peer.haves = []
         for frame in frames { send(frame, to: peer, lane: .gossip, into: &outputs) }
       }
     }

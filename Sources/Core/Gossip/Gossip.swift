@@ -11,17 +11,28 @@ import Wire
 public final class Gossip {
   /// What the router is told.
   public enum Input: Sendable {
-    /// A peer that speaks pubsub is connected; `direction` says who dialled. A second time for one peer starts it afresh.
+    /// A peer that speaks pubsub is connected, and a stream to it is opened; `direction` says who dialled. A second time for one peer starts
+    /// it afresh.
     case peerConnected(PeerID, GossipProtocol, Direction)
     /// The last connection to the peer ended.
     case peerDisconnected(PeerID)
+    /// The stream to the peer is gone, and what waited for it. The peer's own stream is another one: its subscriptions and messages count.
+    case outboundLost(PeerID)
+    /// There is a stream to the peer again, perhaps on another connection: the peer hears everything from the beginning.
+    case outboundOpened(PeerID, Direction)
+    /// The peer opened the stream that it writes to. If it is not the first one, everything starts from the beginning: the peer says anew
+    /// what it subscribes to, and may have forgotten what this side does.
+    case inboundOpened(PeerID)
+    /// The stream that the peer wrote to ended, and with it what the peer had said of its subscriptions.
+    case inboundEnded(PeerID)
     /// One RPC from the peer, without its length prefix.
     case received(PeerID, [UInt8])
     /// The outbound stream to the peer can take more.
     case writable(PeerID)
     /// The outbound stream to the peer should not be given more for now.
     case blocked(PeerID)
-    /// This side wants the topic's messages. A second time replaces the configuration.
+    /// This side wants the topic's messages. A second time replaces the configuration. ``Output/subscribeFailed(_:_:)`` comes when it is one
+    /// topic too many.
     case subscribe(Topic, TopicConfiguration)
     /// This side no longer wants the topic's messages.
     case unsubscribe(Topic)
@@ -51,6 +62,8 @@ public final class Gossip {
     case published(Topic, MessageID)
     /// The message did not go out.
     case publishFailed(Topic, PublishError)
+    /// The topic is not subscribed to.
+    case subscribeFailed(Topic, SubscribeError)
     /// A well-scored peer suggests others for the topic.
     case suggested(Topic, [SuggestedPeer], by: PeerID)
     /// For people and counters.
@@ -138,7 +151,16 @@ public final class Gossip {
     case .validated(let id, let topic, let verdict): settle(id, topic: topic, verdict, now: now, into: &outputs)
     case .peerConnected(let peer, let version, let direction): connect(peer, version, direction, now: now, into: &outputs)
     case .peerDisconnected(let peer): disconnect(peer, into: &outputs)
-    case .subscribe(let topic, let configuration): subscribe(to: topic, configuration, now: now, into: &outputs)
+    case .outboundLost(let peer): loseOutbound(peer, into: &outputs)
+    case .outboundOpened(let peer, let direction): openOutbound(peer, direction, now: now, into: &outputs)
+    case .inboundOpened(let peer): openInbound(peer, into: &outputs)
+    case .inboundEnded(let peer): endInbound(peer, into: &outputs)
+    case .subscribe(let topic, let configuration):
+      do throws(SubscribeError) {
+        try subscribe(to: topic, configuration, now: now, into: &outputs)
+      } catch {
+        outputs.append(.subscribeFailed(topic, error))
+      }
     case .unsubscribe(let topic): unsubscribe(from: topic, now: now, into: &outputs)
     case .configure(let topic, let configuration): configure(topic, configuration)
     case .score(let peer, let score): peers[peer]?.score = score

@@ -5,14 +5,22 @@ import Wire
 final class GossipPeer {
   let id: PeerID
   let version: GossipProtocol
-  let direction: Direction
+  var direction: Direction
   /// Whether there is a standing agreement with the peer.
   let isDirect: Bool
 
   var score = 0.0
-  /// What the peer subscribed to.
-  var topics: [Topic] = []
+  /// What the peer subscribed to, on the stream that it writes to.
+  var topics: Set<Topic> = []
+  /// What that counts: see ``Gossip/Configuration/maximumSubscriptionBytes``.
+  var topicBytes = 0
+  /// Whether the peer has opened its stream before on this connection.
+  var hasSpoken = false
 
+  /// Whether there is a stream to the peer. What it sends is heard without one too.
+  var isReachable = true
+  /// Topics of this side whose mesh the peer left for the end of a stream alone: it is grafted again with the next one.
+  var lostMeshes: Set<Topic> = []
   var queue = OutboundQueue()
   var isWritable = false
   /// Whether a part of the queue was sent and the rest waits for the next timer.
@@ -25,6 +33,8 @@ final class GossipPeer {
   var grafts: [Topic] = []
   var prunes: [(topic: Topic, backoff: Duration?)] = []
   var wants: [MessageID] = []
+  /// IHAVE messages, encoded: peers share them.
+  var haves: [[UInt8]] = []
   var isDirty = false
 
   /// Topics with a backoff that came about on this connection: the peer knows of it. One that restarted has forgotten earlier ones.
@@ -34,6 +44,7 @@ final class GossipPeer {
   var ihaveMessages = 0
   var idsAsked = 0
   var dontWantIDs = 0
+  var subscriptionChanges = 0
   var droppedSinceReport = 0
 
   var statistics = GossipPeerStatistics()
@@ -46,8 +57,8 @@ final class GossipPeer {
     dontWant = IDWindow(capacity: dontWantCapacity)
   }
 
-  /// Whether the peer can be in a mesh at all.
-  var canMesh: Bool { version != .floodsub && !isDirect }
+  /// Whether the peer can be in a mesh now.
+  var canMesh: Bool { version != .floodsub && !isDirect && isReachable }
 
   /// Whether messages go to the peer outside the mesh.
   var isAlwaysSentTo: Bool { version == .floodsub || isDirect }

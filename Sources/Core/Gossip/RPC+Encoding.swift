@@ -73,41 +73,56 @@ enum RPCEncoder {
     return splitter.finish()
   }
 
-  /// RPCs with one IHAVE each.
-  static func ihave(_ ids: [MessageID], topic: Topic, maximum: Int) -> [[UInt8]] {
+  /// IHAVE messages, each at most `maximum` bytes with what stands round it in an RPC.
+  static func announcements(_ ids: [MessageID], topic: Topic, maximum: Int) -> [[UInt8]] {
     var prefix: [UInt8] = []
     append(1, topic.name.utf8, to: &prefix)
-    return idLists(1, prefix: prefix, idField: 2, ids, maximum: maximum)
+    return idLists(prefix: prefix, idField: 2, ids, maximum: maximum)
+  }
+
+  /// As few RPCs as the IHAVE messages of ``announcements(_:topic:maximum:)`` fit in.
+  static func ihave(_ announcements: [[UInt8]], maximum: Int) -> [[UInt8]] {
+    var splitter = Splitter(maximum: maximum, isControl: true)
+    for entry in announcements { splitter.add(1, entry) }
+    return splitter.finish()
   }
 
   /// RPCs with one IWANT each.
-  static func iwant(_ ids: [MessageID], maximum: Int) -> [[UInt8]] { idLists(2, prefix: [], idField: 1, ids, maximum: maximum) }
+  static func iwant(_ ids: [MessageID], maximum: Int) -> [[UInt8]] { controls(2, idLists(prefix: [], idField: 1, ids, maximum: maximum)) }
 
   /// RPCs with one IDONTWANT each.
-  static func dontWant(_ ids: [MessageID], maximum: Int) -> [[UInt8]] { idLists(5, prefix: [], idField: 1, ids, maximum: maximum) }
+  static func dontWant(_ ids: [MessageID], maximum: Int) -> [[UInt8]] {
+    controls(5, idLists(prefix: [], idField: 1, ids, maximum: maximum))
+  }
 
-  private static func idLists(_ kind: Int, prefix: [UInt8], idField: Int, _ ids: [MessageID], maximum: Int) -> [[UInt8]] {
-    var frames: [[UInt8]] = []
-    var entry = prefix
-    func flush() {
+  /// An RPC for each control message.
+  private static func controls(_ kind: Int, _ entries: [[UInt8]]) -> [[UInt8]] {
+    entries.map { entry in
       var control: [UInt8] = []
       control.reserveCapacity(entry.count + 8)
       append(kind, entry, to: &control)
       var frame: [UInt8] = []
       frame.reserveCapacity(control.count + 8)
       append(3, control, to: &frame)
-      frames.append(frame)
-      entry = prefix
+      return frame
     }
+  }
+
+  private static func idLists(prefix: [UInt8], idField: Int, _ ids: [MessageID], maximum: Int) -> [[UInt8]] {
+    var entries: [[UInt8]] = []
+    var entry = prefix
     for id in ids {
       // Two tags and lengths stand round the list.
-      if entry.count > prefix.count && entry.count + id.byteCount + 2 + 12 > maximum { flush() }
+      if entry.count > prefix.count && entry.count + id.byteCount + 2 + 12 > maximum {
+        entries.append(entry)
+        entry = prefix
+      }
       entry.append(UInt8(idField << 3 | 2))
       entry.append(UInt8(id.byteCount))
       id.append(to: &entry)
     }
-    if entry.count > prefix.count { flush() }
-    return frames
+    if entry.count > prefix.count { entries.append(entry) }
+    return entries
   }
 
   private static func append(_ field: Int, _ value: some Collection<UInt8>, to bytes: inout [UInt8]) {

@@ -3,9 +3,9 @@ import Wire
 /// A received RPC (pubsub "The RPC", gossipsub v1.0 to v1.2 "Control messages"), as positions in the bytes that it was read from:
 /// nothing of a message is copied.
 struct RPC {
-  /// How many elements of each kind are kept; those behind are passed over and ``RPC/isTruncated`` is set.
+  /// How many elements of each kind are kept; those behind are passed over and counted in ``RPC/ignored``.
   struct Limits {
-    var subscriptions = 1_024
+    var subscriptions = 8_192
     var messages = 8_192
     var idsPerIHave = 5_000
     var ids = 20_000
@@ -57,7 +57,8 @@ struct RPC {
   var prunes: [Prune] = []
   var dontWant: [MessageID] = []
   var hasControl = false
-  var isTruncated = false
+  /// Elements that were passed over.
+  var ignored = 0
   private var idCount = 0
 
   /// Reads an RPC. Unknown fields are passed over. Memory is bounded by `limits`, about 80 bytes an element.
@@ -67,13 +68,13 @@ struct RPC {
       switch field.number {
       case 1:
         guard subscriptions.count < limits.subscriptions else {
-          isTruncated = true
+          ignored += 1
           continue
         }
         subscriptions.append(try RPC.subscription(source, field.bytes()))
       case 2:
         guard messages.count < limits.messages else {
-          isTruncated = true
+          ignored += 1
           continue
         }
         messages.append(try RPC.message(source, field.bytes()))
@@ -143,7 +144,7 @@ struct RPC {
             if have.ids.count < limits.idsPerIHave {
               if let id = readID(source, try field.bytes(), limits) { have.ids.append(id) }
             } else {
-              isTruncated = true
+              ignored += 1
             }
           default: break
           }
@@ -158,11 +159,11 @@ struct RPC {
         var inner = FieldCursor(try field.bytes())
         while let field = try inner.next(source) {
           guard field.number == 1 else { continue }
-          if grafts.count < limits.grafts { grafts.append(try field.bytes()) } else { isTruncated = true }
+          if grafts.count < limits.grafts { grafts.append(try field.bytes()) } else { ignored += 1 }
         }
       case 4:
         guard prunes.count < limits.prunes else {
-          isTruncated = true
+          ignored += 1
           continue
         }
         prunes.append(try RPC.prune(source, field.bytes(), limits))
@@ -204,7 +205,7 @@ struct RPC {
   /// Ids that are empty or too long are passed over: no message of this side has such an id.
   private mutating func readID(_ source: RawSpan, _ range: Range<Int>, _ limits: Limits) -> MessageID? {
     guard idCount < limits.ids else {
-      isTruncated = true
+      ignored += 1
       return nil
     }
     idCount += 1

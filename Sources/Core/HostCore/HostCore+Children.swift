@@ -18,15 +18,16 @@ extension HostCore {
       case .cancelDial(let connection): outputs.append(.close(connection, Reason(.unspecified, "the dial is not needed any more")))
       case .admit(let connection): admit(connection, now, &outputs)
       case .close(let connection, let reason): close(connection, reason, now, &outputs)
+      case .retire(let connection, let reason): retire(connection, reason, now, &outputs)
       case .ping(let connection, let nonce):
         ping(connection, nonce, now, &outputs)
-        if let link = links[connection] { tellScore(of: link, now, &outputs) }
+        if let link = links[connection] { tellScore(of: link.peer, now, &outputs) }
       case .book(.put(let key, let value)): book.put(Self.bookTable, key, value)
       case .book(.remove(let key)): book.remove(Self.bookTable, key)
       case .operated(let id, let answer): outputs.append(.event(.operated(id, answer)))
       case .event(let event):
         if case .peerActive(_, let peer, _) = event { activate(peer, now, &outputs) }
-        if case .offence(let peer, _, _) = event, let link = admitted[peer].flatMap({ links[$0] }) { tellScore(of: link, now, &outputs) }
+        if case .offence(let peer, _, _) = event { tellScore(of: peer, now, &outputs) }
         outputs.append(.event(.peering(event)))
       }
     }
@@ -46,13 +47,13 @@ extension HostCore {
     for output in wanted {
       switch output {
       case .send(let peer, let bytes):
-        guard let connection = admitted[peer], let stream = links[connection]?.gossipOut else { continue }
-        outputs.append(.send(StreamRef(connection: connection, stream: stream), bytes))
+        if let stream = gossipStreams[peer]?.out { outputs.append(.send(stream, bytes)) }
       case .deliver(let message): outputs.append(.event(.gossip(message)))
       case .validate(let message): outputs.append(.event(.validate(message)))
       case .report(let peer, let offence): if let offence = Offence(offence) { run(peering: .report(peer, offence), now, &outputs) }
       case .published(let topic, let id): outputs.append(.event(.published(topic, id)))
       case .publishFailed(let topic, let error): outputs.append(.event(.publishFailed(topic, error)))
+      case .subscribeFailed(let topic, let error): outputs.append(.event(.subscribeFailed(topic, error)))
       case .suggested: break
       case .event(let event): outputs.append(.event(.mesh(event)))
       }
@@ -60,11 +61,11 @@ extension HostCore {
   }
 
   /// Offences cost a peer its place in the meshes, then its hearing, before they cost it the link; each ping looks whether they are forgotten.
-  func tellScore(of link: Link, _ now: Instant, _ outputs: inout [Output]) {
-    let score = min(0, Self.gossipGrace - peering.score(of: link.peer, now: now))
-    guard score != link.gossipScore else { return }
-    link.gossipScore = score
-    run(gossip: .score(link.peer, score), now, &outputs)
+  func tellScore(of peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
+    let score = min(0, Self.gossipGrace - peering.score(of: peer, now: now))
+    guard let streams = gossipStreams[peer], score != streams.score else { return }
+    gossipStreams[peer]?.score = score
+    run(gossip: .score(peer, score), now, &outputs)
   }
 
   /// The points of offences that gossip does not hear of: as many as being late costs at most, which may be the network's fault.
@@ -181,7 +182,7 @@ extension Offence {
     switch offence {
     case .malformedRPC: self = .malformedMessage
     case .oversizedRPC: self = .oversizedMessage
-    case .excessiveRPC, .excessiveIHave, .excessiveSubscriptions, .graftDuringBackoff: self = .rateExceeded
+    case .graftDuringBackoff: self = .rateExceeded
     case .invalidMessage(_, .badSignature), .invalidMessage(_, .wrongKey): self = .invalidSignature
     case .invalidMessage(_, .refusedByApplication): return nil
     case .invalidMessage: self = .malformedMessage

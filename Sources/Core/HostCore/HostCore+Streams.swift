@@ -18,22 +18,22 @@ extension HostCore {
       outputs.append(.send(stream, description(for: link).encoded))
       outputs.append(.finish(stream))
     case HostProtocols.identifyPush:
-      // One at a time, so that what is kept of unfinished ones is bounded by one.
-      guard !link.streams.values.contains(where: { if case .identifyPush = $0 { true } else { false } }) else {
-        return outputs.append(.reset(stream, code: .resourceLimit))
-      }
       guard mayAsk(stream, name, now, &outputs) else { return }
+      // The newest wins: what is kept of unfinished ones is bounded by one.
+      for (id, role) in link.streams {
+        if case .identifyPush = role { outputs.append(.reset(StreamRef(connection: stream.connection, stream: id))) }
+      }
       set(.identifyPush(collected: [], messages: 0))
     case HostProtocols.goodbye: if mayAsk(stream, name, now, &outputs) { set(.goodbye) }
     default:
-      guard link.isActive || configuration.introductionProtocols.contains(name) else {
+      guard link.isActive || link.isDraining && isActive(link.peer) || configuration.introductionProtocols.contains(name) else {
         // Nothing but the introduction is served before the introduction.
         return outputs.append(.reset(stream, code: .gated))
       }
       if let version = GossipProtocol(name: name.name), configuration.gossip != nil {
         guard mayAsk(stream, name, now, &outputs) else { return }
         set(.gossipIn)
-        connectGossip(stream.connection, speaking: version, now, &outputs)
+        gossipOpened(stream, link.peer, version, now, &outputs)
       } else if name == kademliaState?.name {
         if openedKademlia(stream, now, &outputs) { set(.kademlia) }
       } else if mayAsk(stream, name, now, &outputs), requests.opened(stream, name, now: now, into: &outputs) {
@@ -51,7 +51,7 @@ extension HostCore {
         streamRefusals[.rateLimited, default: 0] += 1
         return
       }
-      run(gossip: .received(link.peer, bytes), now, &outputs)
+      if isActive(link.peer) { run(gossip: .received(link.peer, bytes), now, &outputs) }
     case .pingAnswerer:
       if mayPing(stream, link, now, &outputs) { outputs.append(.send(stream, bytes)) }
     case .keepAlive(let nonce):
@@ -62,7 +62,13 @@ extension HostCore {
       guard messages < IdentifyInfo.maximumMessages else { return outputs.append(.reset(stream, code: .protocolViolation)) }
       collected.append(contentsOf: bytes)
       links[stream.connection]?.streams[stream.stream] = .identifyPush(collected: collected, messages: messages + 1)
-    case .goodbye: links[stream.connection]?.farewell = try? Reason(encoded: bytes.rawSpan)
+    case .goodbye:
+      links[stream.connection]?.farewell = try? Reason(encoded: bytes.rawSpan)
+      // The other end keeps another link and waits for the end of this one.
+      if let reason = links[stream.connection]?.farewell, reason.code == .duplicate || reason.code == .replaced {
+        outputs.append(.close(stream.connection, reason))
+        closed(stream.connection, .endOfFile, now, &outputs)
+      }
     case .kademlia: serveKademlia(stream, link.peer, bytes, now, &outputs)
     case .request:
       switch requests.message(stream, bytes, memory: link.memory, now: now, into: &outputs) {
@@ -73,7 +79,7 @@ extension HostCore {
         answered(id, .success(payload), now, &outputs)
       case .nothing, nil: break
       }
-    case .identifyAnswerer, .gossipOut, .oneWay: break
+    case .identifyAnswerer, .gossipOut, .identifyPusher, .oneWay: break
     }
   }
 
@@ -122,7 +128,7 @@ extension HostCore {
     case .pingAnswerer, .goodbye, .kademlia: outputs.append(.finish(stream))
     case .identifyPush(let collected, _):
       outputs.append(.finish(stream))
-      guard let push = try? IdentifyInfo(encoded: collected.rawSpan), let link = links[stream.connection] else {
+      guard let push = try? IdentifyInfo(encoded: collected.rawSpan, speaks: speaks), let link = links[stream.connection] else {
         return malformed(stream.connection, now, &outputs)
       }
       var info = link.identity ?? IdentifyInfo()
@@ -131,7 +137,7 @@ extension HostCore {
     case .request:
       if let (id, result) = requests.finished(stream) { answered(id, result, now, &outputs) }
     case .gossipIn: outputs.append(.finish(stream))
-    case .identifyAnswerer, .gossipOut, .keepAlive, .oneWay: break
+    case .identifyAnswerer, .gossipOut, .keepAlive, .identifyPusher, .oneWay: break
     }
   }
 
@@ -149,14 +155,16 @@ extension HostCore {
       links[stream.connection]?.keepAlive = nil
       // A peer without ping answers by refusing the stream: it lives.
       if case .negotiationFailed = error { run(peering: .pong(stream.connection, nonce: nonce), now, &outputs) }
-    case .gossipOut: gossipStreamLost(stream.connection, now, &outputs)
+    case .gossipOut: gossipStreamLost(stream, link.peer, error, now, &outputs)
+    case .gossipIn: gossipEnded(stream, link.peer, now, &outputs)
+    case .identifyPusher: pushEnded(stream, error, now, &outputs)
     case .kademlia: kademliaState?.served.remove(stream)
-    case .pingAnswerer, .identifyAnswerer, .identifyPush, .gossipIn, .goodbye, .oneWay: break
+    case .pingAnswerer, .identifyAnswerer, .identifyPush, .goodbye, .oneWay: break
     }
   }
 
   func flow(_ stream: StreamRef, isWritable: Bool, _ now: Instant, _ outputs: inout [Output]) {
-    guard let link = links[stream.connection], link.gossipOut == stream.stream else { return }
+    guard let link = links[stream.connection], gossipStreams[link.peer]?.out == stream else { return }
     run(gossip: isWritable ? .writable(link.peer) : .blocked(link.peer), now, &outputs)
   }
 
@@ -182,85 +190,5 @@ extension HostCore {
     bytes.appendBigEndian(nonce)
     var filler = SeededGenerator(seed: nonce)
     return bytes + filler.bytes(24)
-  }
-
-  // MARK: Identify
-
-  /// What this host says of itself to the other end of a link.
-  func description(for link: Link?) -> IdentifyInfo {
-    IdentifyInfo(
-      publicKey: key.publicKey.encoded, listenAddresses: advertisedAddresses, protocols: table.names, observedAddress: link?.remote,
-      protocolVersion: configuration.protocolVersion, agent: configuration.agent)
-  }
-
-  func identified(_ connection: ConnectionID, _ info: IdentifyInfo, _ now: Instant, _ outputs: inout [Output]) {
-    guard let link = links[connection] else { return }
-    links[connection]!.identity = info
-    let addresses = info.listenAddresses.map { PeerAddress(peer: link.peer, address: $0.withoutPeerID) }
-    run(peering: .learned(addresses, .identify(link.peer)), now, &outputs)
-    outputs.append(.event(.identified(link.peer, info)))
-    tellReach(link, info, now, &outputs)
-    connectGossip(connection, now, &outputs)
-    exchangePeers(connection, now, &outputs)
-    noteServer(connection, now, &outputs)
-  }
-
-  /// What a peer says of itself cannot be read.
-  func malformed(_ connection: ConnectionID, _ now: Instant, _ outputs: inout [Output]) {
-    if let link = links[connection] { run(peering: .report(link.peer, .malformedMessage), now, &outputs) }
-  }
-
-  /// Tells every active peer that speaks identify push what has changed.
-  func pushIdentity(_ now: Instant, _ outputs: inout [Output]) {
-    for peer in connectedPeers {
-      guard let connection = admitted[peer], let link = links[connection], link.isActive,
-        link.identity?.protocols.contains(HostProtocols.identifyPush) == true
-      else { continue }
-      let stream = links[connection]!.makeStream(connection, .oneWay)
-      outputs.append(.open(stream, [HostProtocols.identifyPush]))
-      outputs.append(.send(stream, description(for: link).encoded))
-      outputs.append(.finish(stream))
-    }
-  }
-
-  // MARK: Gossip streams
-
-  /// Joins a peer to the mesh as soon as it is active and known to speak gossip.
-  func connectGossip(_ connection: ConnectionID, speaking heard: GossipProtocol? = nil, _ now: Instant, _ outputs: inout [Output]) {
-    guard configuration.gossip != nil, let link = links[connection], link.isActive, link.gossipProtocol == nil, !link.isClosing else {
-      return
-    }
-    let offered = link.identity?.protocols ?? []
-    guard let version = configuration.gossipProtocols.first(where: { offered.contains(ProtocolID($0.name)) }) ?? heard else { return }
-    links[connection]!.gossipProtocol = version
-    joinMesh(connection, version, now, &outputs)
-  }
-
-  private func joinMesh(_ connection: ConnectionID, _ version: GossipProtocol, _ now: Instant, _ outputs: inout [Output]) {
-    guard let link = links[connection] else { return }
-    openGossipStream(connection, version, &outputs)
-    run(gossip: .peerConnected(link.peer, version, link.direction), now, &outputs)
-    link.gossipScore = 0
-    tellScore(of: link, now, &outputs)
-    // Negotiation is lazy, so the stream takes messages at once.
-    run(gossip: .writable(link.peer), now, &outputs)
-  }
-
-  private func openGossipStream(_ connection: ConnectionID, _ version: GossipProtocol, _ outputs: inout [Output]) {
-    let stream = links[connection]!.makeStream(connection, .gossipOut)
-    links[connection]!.gossipOut = stream.stream
-    outputs.append(.open(stream, [ProtocolID(version.name)]))
-  }
-
-  /// The remote closed the stream that this side gossips on: try again a few times, then leave the peer out of the mesh.
-  private func gossipStreamLost(_ connection: ConnectionID, _ now: Instant, _ outputs: inout [Output]) {
-    guard let link = links[connection], let version = link.gossipProtocol else { return }
-    links[connection]!.gossipOut = nil
-    links[connection]!.gossipFailures += 1
-    run(gossip: .peerDisconnected(link.peer), now, &outputs)
-    links[connection]!.gossipProtocol = nil
-    guard link.gossipFailures <= 3, link.isActive, !link.isClosing else { return }
-    links[connection]!.gossipProtocol = version
-    joinMesh(connection, version, now, &outputs)
   }
 }

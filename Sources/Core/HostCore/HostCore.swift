@@ -42,6 +42,12 @@ public final class HostCore {
   /// Requests that the host itself sent, by their IDs (top bit set).
   var ownRequests: [RequestID: OwnRequest] = [:]
   private var nextOwnRequest: UInt64 = 1
+  /// The gossip streams of each peer that takes part.
+  var gossipStreams: [PeerID: GossipStreams] = [:]
+  /// When the stream to a peer is opened again.
+  var gossipRetries = DeadlineQueue<PeerID>()
+  /// When a push of identify on a link is given up, or tried again.
+  var pushDeadlines = DeadlineQueue<ConnectionID>()
   var kademliaState: KademliaState?
 
   enum OwnRequest {
@@ -114,6 +120,8 @@ public final class HostCore {
     consider(discoverer.nextDeadline)
     consider(requests.nextDeadline)
     consider(kademliaState?.nextDeadline)
+    consider(gossipRetries.next)
+    consider(pushDeadlines.next)
     return deadline
   }
 
@@ -195,6 +203,8 @@ public final class HostCore {
     if let deadline = exchange.nextDeadline, deadline <= now { run(exchange: .timerFired, now, &outputs) }
     if let deadline = kademliaState?.nextDeadline, deadline <= now { kademliaTimer(now, &outputs) }
     if let deadline = discoverer.nextDeadline, deadline <= now { run(discoverer: .timerFired, now, &outputs) }
+    while let peer = gossipRetries.popExpired(now) { openGossip(peer, now, &outputs) }
+    while let connection = pushDeadlines.popExpired(now) { pushIsDue(connection, now, &outputs) }
   }
 
   // MARK: Links
@@ -224,13 +234,15 @@ public final class HostCore {
     guard let connection = admitted[peer], links[connection]?.isActive == false else { return }
     links[connection]!.isActive = true
     outputs.append(.event(.peerActive(peer)))
-    connectGossip(connection, now, &outputs)
+    joinGossip(peer, now, &outputs)
     exchangePeers(connection, now, &outputs)
     noteServer(connection, now, &outputs)
   }
 
-  private func closed(_ connection: ConnectionID, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
+  /// The remote has ended the link, or said that it will not use it.
+  func closed(_ connection: ConnectionID, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
     let end = links[connection]?.farewell.map { LinkEnd.goodbye($0) } ?? Self.linkEnd(error)
+    links[connection]?.isClosing = true
     detach(connection, end.reason, error, now, &outputs)
     links[connection] = nil
     run(peering: .closed(connection, end), now, &outputs)
@@ -239,29 +251,45 @@ public final class HostCore {
   /// Ends everything that runs over a link. Does nothing the second time.
   private func detach(_ connection: ConnectionID, _ reason: Reason, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
     guard let link = links[connection] else { return }
-    links[connection]?.streams = [:]
+    // What the remote has opened is served on a link that drains.
+    link.streams = link.isDraining && !link.isClosing ? link.streams.filter { !$0.key.isOutbound } : [:]
+    pushDeadlines.remove(connection)
+    detachGossip(connection, link, now, &outputs)
     if admitted[link.peer] == connection {
       admitted[link.peer] = nil
       if link.isActive {
         links[connection]?.isActive = false
-        if link.gossipProtocol != nil { run(gossip: .peerDisconnected(link.peer), now, &outputs) }
         if link.exchangesPeers { run(exchange: .peerGone(link.peer), now, &outputs) }
       }
       outputs.append(.event(.peerGone(link.peer, reason)))
       run(discoverer: .peerGone(link.peer), now, &outputs)
     }
     // Only now, so that whoever asks again knows that the peer is gone.
-    for (id, result) in requests.linkClosed(connection, error) { answered(id, result, now, &outputs) }
+    let keepsInbound = link.isDraining && !link.isClosing
+    for (id, result) in requests.linkClosed(connection, error, keepsInbound: keepsInbound) { answered(id, result, now, &outputs) }
+  }
+
+  /// Another link to the peer is kept: says so, and serves what the remote has opened on this one until it closes, or its time is over.
+  func retire(_ connection: ConnectionID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
+    guard let link = links[connection], !link.isClosing, !link.isDraining else { return }
+    link.isDraining = true
+    detach(connection, reason, .closedLocally(reason.description), now, &outputs)
+    sayGoodbye(connection, link, reason, &outputs)
+    outputs.append(.drain(connection))
+  }
+
+  private func sayGoodbye(_ connection: ConnectionID, _ link: Link, _ reason: Reason, _ outputs: inout [Output]) {
+    let stream = link.makeStream(connection, .oneWay)
+    outputs.append(.open(stream, [HostProtocols.goodbye]))
+    outputs.append(.send(stream, reason.encoded))
+    outputs.append(.finish(stream))
   }
 
   /// Says why, then closes.
   func close(_ connection: ConnectionID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
-    if links[connection] != nil && links[connection]?.isClosing == false {
-      links[connection]!.isClosing = true
-      let stream = links[connection]!.makeStream(connection, .oneWay)
-      outputs.append(.open(stream, [HostProtocols.goodbye]))
-      outputs.append(.send(stream, reason.encoded))
-      outputs.append(.finish(stream))
+    if let link = links[connection], !link.isClosing {
+      link.isClosing = true
+      if !link.isDraining { sayGoodbye(connection, link, reason, &outputs) }
     }
     outputs.append(.close(connection, reason))
     detach(connection, reason, .closedLocally(reason.description), now, &outputs)
@@ -345,7 +373,7 @@ public final class HostCore {
     case nil: outputs.append(.event(.response(id, result)))
     case .identify(let connection):
       guard case .success(let bytes) = result else { return }
-      guard let info = try? IdentifyInfo(encoded: bytes.rawSpan) else { return malformed(connection, now, &outputs) }
+      guard let info = try? IdentifyInfo(encoded: bytes.rawSpan, speaks: speaks) else { return malformed(connection, now, &outputs) }
       identified(connection, info, now, &outputs)
     case .kademlia(let request): answered(kademlia: request, result, now, &outputs)
     case .dialBack(let peer, let address):

@@ -125,6 +125,9 @@ extension HostCore {
     case accept(ConnectionID)
     /// The link may be used: deliver its streams.
     case admit(ConnectionID)
+    /// The link gives way to another one of the same peer: this side opens no more on it, but deliver what the remote does there. `close`
+    /// follows.
+    case drain(ConnectionID)
     /// Send what is queued, at most for a second, then close the link or give up the dial. `closed` or `failed` follows.
     case close(ConnectionID, Reason)
     /// Open a stream under the given name; framing is the first protocol's entry in the table.
@@ -233,6 +236,8 @@ extension HostCore {
     case published(Topic, MessageID)
     /// A message of this side was not published.
     case publishFailed(Topic, PublishError)
+    /// A topic was not subscribed to.
+    case subscribeFailed(Topic, SubscribeError)
     /// What happened in the mesh.
     case mesh(GossipEvent)
     /// Connections could not be taken; how many, and why.

@@ -57,9 +57,10 @@ public struct IdentifyInfo: Hashable, Sendable {
   /// Reads a description; several messages of one exchange are read as one, put end to end, as protobuf merges them.
   ///
   /// Malformed addresses are passed over, as newer peers may know more kinds than this side; of addresses beyond 64 and
-  /// protocols beyond 256 the rest is dropped.
-  public init(encoded message: RawSpan) throws(ProtobufError) {
+  /// protocols beyond 256 the rest is dropped, but none of the protocols that this side `speaks`.
+  public init(encoded message: RawSpan, speaks: (ProtocolID) -> Bool = { _ in false }) throws(ProtobufError) {
     self.init()
+    var names: Set<ProtocolID> = []
     var reader = ProtobufReader(message)
     while let field = try reader.nextField() {
       switch field {
@@ -69,7 +70,7 @@ public struct IdentifyInfo: Hashable, Sendable {
         if listenAddresses.count < Self.maximumAddresses, let address = try? Multiaddr(bytes: bytes) { listenAddresses.append(address) }
       case 3:
         let name = try reader.string()
-        if protocols.count < Self.maximumProtocols, name.utf8.count <= 200 { protocols.append(ProtocolID(name)) }
+        if name.utf8.count <= 200 { keep(ProtocolID(name), &names, speaks) }
       case 4: observedAddress = try? Multiaddr(bytes: try reader.span())
       case 5: protocolVersion = String(try reader.string().prefix(Self.maximumTextBytes))
       case 6: agent = String(try reader.string().prefix(Self.maximumTextBytes))
@@ -77,6 +78,14 @@ public struct IdentifyInfo: Hashable, Sendable {
       default: try reader.skip()
       }
     }
+  }
+
+  /// Keeps a name once, if there is room for it. One that this side speaks takes the last other one's place.
+  private mutating func keep(_ name: ProtocolID, _ names: inout Set<ProtocolID>, _ speaks: (ProtocolID) -> Bool) {
+    guard names.count < Self.maximumProtocols || speaks(name), names.insert(name).inserted else { return }
+    protocols.append(name)
+    guard protocols.count > Self.maximumProtocols, let other = protocols.lastIndex(where: { !speaks($0) }) else { return }
+    names.remove(protocols.remove(at: other))
   }
 
   /// Takes over what a push names; what it leaves out stays as it was (identify/push may be partial).

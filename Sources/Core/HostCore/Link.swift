@@ -1,4 +1,3 @@
-import Gossip
 import Identity
 import Peering
 import SecureChannel
@@ -12,6 +11,8 @@ final class Link {
     case keepAlive(lastNonce: UInt64)
     case identifyAnswerer
     case identifyPush(collected: [UInt8], messages: Int)
+    /// This side tells the peer of a change.
+    case identifyPusher
     case gossipIn
     case gossipOut
     case goodbye
@@ -33,12 +34,9 @@ final class Link {
   var nextStream: UInt32 = 1
   var identity: IdentifyInfo?
   var isActive = false
-  /// The gossip stream that this side writes to, and what it speaks.
-  var gossipOut: StreamID?
-  var gossipProtocol: GossipProtocol?
-  var gossipFailures = 0
-  /// What gossip was last told of the peer's score.
-  var gossipScore = 0.0
+  /// Whether the link gave way to another one of the same peer: this side opens nothing on it any more.
+  var isDraining = false
+  var push = IdentifyPush.none
   /// Whether the peer takes part in the peer exchange.
   var exchangesPeers = false
   var keepAlive: StreamID?

@@ -203,11 +203,13 @@ struct Requests {
     return true
   }
 
-  /// A link ended: every request on it ends, in the order of their streams.
-  mutating func linkClosed(_ connection: ConnectionID, _ error: ChannelError) -> [(RequestID, Result<[UInt8], RequestError>)] {
+  /// A link ended: every request on it ends, in the order of their streams. `keepsInbound`: the peer's go on, for the link only drains.
+  mutating func linkClosed(
+    _ connection: ConnectionID, _ error: ChannelError, keepsInbound: Bool = false
+  ) -> [(RequestID, Result<[UInt8], RequestError>)] {
     rates[connection] = nil
     guard outboundCount[connection] != nil || inboundCount[connection] != nil else { return [] }
-    for stream in inbound.keys.filter({ $0.connection == connection }) { endInbound(stream) }
+    if !keepsInbound { for stream in inbound.keys.filter({ $0.connection == connection }) { endInbound(stream) } }
     return outbound.keys.filter { $0.connection == connection }.sorted().compactMap { ended($0, error) }
   }
 

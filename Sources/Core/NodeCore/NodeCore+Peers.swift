@@ -28,9 +28,10 @@ extension NodeCore {
     case .identified(let peer, _): refuseStranger(peer, now, &outputs)
     case .lookUp(let id, let progress): searches.note(id, progress)
     case .lookedUp(let id, let outcome): searched(id, outcome, &outputs)
-    case .gossip, .published, .publishFailed, .mesh, .peering, .notAccepted: break
+    case .gossip, .published, .publishFailed, .subscribeFailed, .mesh, .peering, .notAccepted: break
     }
     switch event {
+    case .mesh(.streamLost): outputs.append(.event(.host(event)))
     case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp, .operated: break
     default: outputs.append(.event(.host(event)))
     }

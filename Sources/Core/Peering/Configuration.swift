@@ -65,6 +65,9 @@ public struct PeeringConfiguration: Sendable {
   public var simultaneousWindow = Duration.seconds(25)
   /// How long a proven link may wait for the decision which of two is kept. Default 5 s.
   public var holdMaximum = Duration.seconds(5)
+  /// How long a link goes on that gave way to another one of the same peer. Default 10 s: by then a peer that had begun to use it has opened
+  /// its streams, so that their end is no failure to it. Starling closes it at the other end's word, much earlier.
+  public var drainTime = Duration.seconds(10)
   /// How long the side with the higher PeerID waits to be dialled by a heard-of peer before it dials itself. Default 180 s (S3).
   public var passiveWait = Duration.seconds(180)
   /// A node with fewer active peers dials without that wait. Default 4; 0 gives S3's rule literally.

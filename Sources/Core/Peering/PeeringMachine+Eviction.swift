@@ -15,6 +15,11 @@ extension PeeringMachine {
   /// Makes room for an accepted link from this address, if somebody should go for it: for a trusted peer always. Trusted peers, must-keep
   /// ones and those of a private network's list stay.
   mutating func evict(for ip: IPAddress?, isTrusted: Bool = false, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+    // The links that nobody needs any more go first.
+    if let id = drainingOfPeer.values.min() {
+      close(id, Reason(.duplicate, "another link is kept"), now, &outputs)
+      return true
+    }
     guard let ip else { return false }
     let detail = "all \(configuration.totalMaximum) slots are taken and another network wants in"
     return evict(.inbound, for: isTrusted ? nil : crowd(of: ip), detail, now, &outputs)

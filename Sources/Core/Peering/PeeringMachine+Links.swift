@@ -144,7 +144,7 @@ extension PeeringMachine {
   private mutating func decide(_ new: Link, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
     if let heldID = heldOfPeer[peer], heldID != new.id {
       // Our own dial, which the held link waited for, has come; or a third link takes the second one's place.
-      close(heldID, Reason(.duplicate), now, &outputs)
+      retire(heldID, Reason(.duplicate), now, &outputs)
     }
     guard let existingID = linkOfPeer[peer], let existing = links[existingID] else {
       if rounds[.peer(peer)] != nil {
@@ -162,9 +162,9 @@ extension PeeringMachine {
       existing: existing.direction, age: now - existing.provenAt, new: new.direction, isLower: localPeer < peer,
       window: configuration.simultaneousWindow, margin: configuration.holdMaximum)
     {
-    case .keepExisting: close(new.id, Reason(.duplicate), now, &outputs)
+    case .keepExisting: retire(new.id, Reason(.duplicate), now, &outputs)
     case .takeNew:
-      close(existingID, Reason(.replaced), now, &outputs)
+      retire(existingID, Reason(.replaced), now, &outputs)
       if links[new.id]?.state == .held { admit(new.id, now, &outputs) }
     case .wait: heldOfPeer[peer] = new.id
     }
@@ -175,7 +175,7 @@ extension PeeringMachine {
     guard let peer = link.peer else { return }
     endRound(.peer(peer), Reason(.duplicate, "\(link.id) is kept"), now, &outputs)
     heldOfPeer[peer] = nil
-    if let existing = linkOfPeer[peer] { close(existing, Reason(.replaced), now, &outputs) }
+    if let existing = linkOfPeer[peer] { retire(existing, Reason(.replaced), now, &outputs) }
     if links[link.id]?.state == .held { admit(link.id, now, &outputs) }
   }
 
@@ -245,8 +245,24 @@ extension PeeringMachine {
     if case .protocolViolation = end, let peer = link.peer { report(peer, .protocolViolation, now, &outputs) }
   }
 
-  /// Closes the admitted link and a held one.
+  /// Another link to the peer is kept. The remote may have begun to use this one before it knew: it drains. One link of a peer does so at a
+  /// time, in a slot of its own.
+  private mutating func retire(_ id: ConnectionID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
+    guard var link = links[id], let peer = link.peer else { return }
+    if let older = drainingOfPeer[peer] { close(older, reason, now, &outputs) }
+    outputs.append(.retire(id, reason))
+    ended(id, reason, local: true, now, &outputs)
+    link.state = .draining
+    link.isFeeler = false
+    link.since = now
+    link.deadline = now + configuration.drainTime
+    set(link)
+    drainingOfPeer[peer] = id
+  }
+
+  /// Closes the admitted link, a held and a draining one.
   mutating func disconnect(_ peer: PeerID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
+    if let id = drainingOfPeer[peer] { close(id, reason, now, &outputs) }
     if let id = heldOfPeer[peer] { close(id, reason, now, &outputs) }
     if let id = linkOfPeer[peer] { close(id, reason, now, &outputs) }
     guard reason.code == .operatorRequest || reason.code == .banned, rounds[.peer(peer)] != nil else { return }
@@ -267,6 +283,11 @@ extension PeeringMachine {
     guard let link = takeOut(id) else { return }
     guard let peer = link.peer else {
       emit(.refused(id, link.address, reason), now, &outputs)
+      return
+    }
+    if link.state == .draining {
+      // Its end was told when it gave way.
+      drainingOfPeer[peer] = nil
       return
     }
     let wasAdmitted = linkOfPeer[peer] == id

@@ -58,6 +58,7 @@ extension PeeringMachine {
       case .held: counts.held += 1
       case .introducing: counts.introducing += 1
       case .active: counts.active += 1
+      case .draining: counts.draining += 1
       }
     }
     counts.dialling = slots.dialling
@@ -161,12 +162,14 @@ extension PeeringMachine {
             "\(entry.failures) failures of old dials, \(entry.streak) in a row, count against a peer that is linked")
         }
       case .held: precondition(link.peer.map { heldOfPeer[$0] == id } ?? false, "a held link is lost")
+      case .draining: precondition(link.peer.map { drainingOfPeer[$0] == id } ?? false, "a draining link is lost")
       case .dialling:
         precondition(link.target.map { rounds[$0]?.attempts.contains(id) ?? false } ?? false, "an attempt does not belong to a round")
       case .accepted: precondition(link.peer == nil, "an accepted link has a peer")
       }
     }
     for (peer, id) in linkOfPeer { precondition(links[id]?.peer == peer, "the admitted link of a peer is gone") }
+    for (peer, id) in drainingOfPeer { precondition(links[id]?.peer == peer, "the draining link of a peer is gone") }
     for (peer, id) in heldOfPeer { precondition(links[id]?.peer == peer, "the held link of a peer is gone") }
     for (target, round) in rounds {
       precondition(!round.attempts.isEmpty && target == round.target, "a round without an attempt")

@@ -64,10 +64,13 @@ public struct PeeringMachine: Sendable {
     case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
     /// Give up a dial; its slot is free already and news of it are ignored.
     case cancelDial(ConnectionID)
-    /// The link may be used. At most one link per peer is admitted at a time; the former one is closed before.
+    /// The link may be used. At most one link per peer is admitted at a time; the former one is closed or retired before.
     case admit(ConnectionID)
     /// Say goodbye if the link is proven, then close it; its slot is free already and news of it are ignored.
     case close(ConnectionID, Reason)
+    /// Another link to the peer is kept: tell the remote so, open nothing on this one any more, but serve what the remote has opened there and
+    /// opens. `close` follows unless the remote ends the link before. Of one peer one link at a time is in this state.
+    case retire(ConnectionID, Reason)
     /// Send a ping that echoes this nonce.
     case ping(ConnectionID, nonce: UInt64)
     /// Persist a change.
@@ -108,6 +111,8 @@ public struct PeeringMachine: Sendable {
   var linkOfPeer: [PeerID: ConnectionID] = [:]
   /// The proven link of each peer that waits for a decision.
   var heldOfPeer: [PeerID: ConnectionID] = [:]
+  /// The link of each peer that gave way to another one, until it is closed.
+  var drainingOfPeer: [PeerID: ConnectionID] = [:]
   var slots = SlotLedger()
   var bans: BanList
   var history: History
@@ -306,6 +311,7 @@ public struct PeeringMachine: Sendable {
       case .held: holdExpired(link, now, &outputs)
       case .introducing: close(id, Reason(.introductionTimeout), now, &outputs)
       case .active: keepAlive(link, now, &outputs)
+      case .draining: close(id, Reason(.duplicate, "another link is kept"), now, &outputs)
       }
     }
     linkDeadline = links.values.map(\.deadline).min() ?? .distantFuture

@@ -11,13 +11,15 @@ struct SlotLedger: Hashable {
   private(set) var lastingDials = 0
   /// Test links, which count as outbound too.
   private(set) var feelers = 0
+  /// Links that gave way to another one of the same peer.
+  private(set) var draining = 0
   private(set) var byIP: [IPAddress: Int] = [:]
   private(set) var bySubnet: [IPNetwork: Int] = [:]
   /// Of ``unproven``, by address and by network.
   private(set) var unprovenByIP: [IPAddress: Int] = [:]
   private(set) var unprovenBySubnet: [IPNetwork: Int] = [:]
 
-  var total: Int { outbound + inbound }
+  var total: Int { outbound + inbound + draining }
   /// Outbound links that are to stay.
   var lasting: Int { outbound - feelers }
 
@@ -35,7 +37,10 @@ struct SlotLedger: Hashable {
 
   /// An attempt has no slot of its own: its round has one.
   private mutating func count(_ link: Link, _ change: Int) {
-    if link.state != .dialling {
+    switch link.state {
+    case .dialling: break
+    case .draining: draining += change
+    case .accepted, .held, .introducing, .active:
       if link.direction == .outbound { outbound += change } else { inbound += change }
       if link.isFeeler { feelers += change }
     }

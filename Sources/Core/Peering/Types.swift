@@ -163,6 +163,9 @@ public enum LinkState: String, Hashable, Sendable, CaseIterable {
   case introducing
   /// In use.
   case active
+  /// Another link to the peer is kept. This side opens nothing on it any more; what the remote has opened is served for a while, or until the
+  /// remote closes. Next: gone.
+  case draining
 }
 
 /// What an operator sees of a link.
@@ -215,7 +218,7 @@ public enum PeeringEvent: Hashable, Sendable {
   case peerActive(ConnectionID, PeerID, Direction)
   /// The peer may no longer be used.
   case peerInactive(ConnectionID, PeerID, Reason)
-  /// A proven link ended. `local` tells whether this side closed it.
+  /// A proven link ended, or gave way to another one of the same peer. `local` tells whether this side decided so.
   case linkClosed(ConnectionID, PeerID, Reason, local: Bool)
   /// An accepted link was refused, or ended, before it was proven.
   case refused(ConnectionID, Multiaddr, Reason)
@@ -269,6 +272,8 @@ public struct PeeringCounts: Hashable, Sendable {
   public var introducing = 0
   /// Links in use.
   public var active = 0
+  /// Links beside the one that is kept, about to be closed.
+  public var draining = 0
   /// Links and dials that this side opened.
   public var outbound = 0
   /// Links that the remote opened.

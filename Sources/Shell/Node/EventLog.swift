@@ -70,6 +70,15 @@ struct EventLog: Sendable {
     case .notAccepted(let count, let reason):
       logger.warning("net", "connections were not accepted", ["count": .init(count), "why": .text(reason.description)])
     case .peerGone(let peer, let reason): logger.info("peers", "gone", ["peer": .text(peer.short), "why": .text(reason.description)])
+    case .mesh(.streamLost(let peer, let why, let wait)):
+      if let wait {
+        logger.info(
+          "gossip", "the stream to a peer ended and is opened again",
+          ["peer": .text(peer.short), "why": .text(why), "in_s": .init(Int(wait.seconds))])
+      } else {
+        logger.warning(
+          "gossip", "nothing is sent to a peer any more: it refuses the stream", ["peer": .text(peer.short), "why": .text(why)])
+      }
     default: break
     }
   }

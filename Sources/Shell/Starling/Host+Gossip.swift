@@ -26,7 +26,8 @@ extension Host {
 
   /// Takes part in a topic. Several subscriptions to one topic each get every message; the latest configuration holds for all.
   ///
-  /// - Throws: ``HostError`` `gossipDisabled` or `closed`.
+  /// - Throws: ``HostError`` `subscribeFailed` (more topics than peers take note of: the cause is a `SubscribeError`), `gossipDisabled` or
+  ///   `closed`.
   public func subscribe(_ topic: Topic, _ configuration: SubscriptionConfiguration = .init()) async throws -> Subscription {
     try await engine.subscribe(topic, configuration)
   }

@@ -134,7 +134,7 @@ extension HostEngine {
           return true
         }
         // Another of the peer's addresses may be tried by now, or a link of its own be on its way in.
-        if core.machine.peering.links(now: core.loop.now).contains(where: { $0.peer == peer }) {
+        if core.machine.peering.links(now: core.loop.now).contains(where: { $0.peer == peer && $0.state != .draining }) {
           attempt.failure = nil
           return false
         }

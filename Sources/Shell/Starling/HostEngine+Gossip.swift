@@ -35,6 +35,9 @@ extension HostEngine {
       of: GossipMessage.self, bufferingPolicy: .bufferingNewest(max(1, settings.bufferMaximum)))
     try await run { [rules] machine, now, outputs in
       if self.isClosing { throw HostError(.closed, "the host is closed") }
+      let before = outputs.count
+      machine.handle(.command(.subscribe(topic, rules)), now: now, into: &outputs)
+      for case .event(.subscribeFailed(topic, let error)) in outputs[before...] { throw HostError.wrap(error) }
       let readers = self.topics[topic] ?? TopicReaders()
       self.topics[topic] = readers
       readers.validator = settings.validator
@@ -42,7 +45,6 @@ extension HostEngine {
       let number = Int(self.nextRequest)
       readers.add(number, continuation, counter)
       continuation.onTermination = { [weak self] _ in self?.core.execute { _, _, _ in readers.remove(number) } }
-      machine.handle(.command(.subscribe(topic, rules)), now: now, into: &outputs)
     }
     return Subscription(topic: topic, stream: stream, counter: counter)
   }

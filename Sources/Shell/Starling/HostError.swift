@@ -58,6 +58,8 @@ public struct HostError: Error, Sendable, CustomStringConvertible {
     public static let noAnswer = Code("no-answer")
     /// The message cannot be published.
     public static let publishFailed = Code("publish-failed")
+    /// The topic is one too many: peers would not take note of it.
+    public static let subscribeFailed = Code("subscribe-failed")
     /// The host could not start to listen.
     public static let listenFailed = Code("listen-failed")
     /// The peer book could not be read.
@@ -171,6 +173,7 @@ extension HostError {
     case let error as TransportError:
       HostError(error.code == .canceled ? .closed : .transportFailed, error.description, cause: error)
     case let error as PublishError: HostError(.publishFailed, "\(error)", cause: error)
+    case let error as SubscribeError: HostError(.subscribeFailed, "\(error)", cause: error)
     default: error
     }
   }

@@ -166,7 +166,8 @@ public final class Swarm: @unchecked Sendable {
       switch output {
       case .dial(let id, let address, let expecting, let timeout): add(id, .dial(id, address, expecting: expecting, timeout: timeout))
       case .accept(let id): if let socket = acceptor.take(id) { add(id, .adopt(id, socket)) }
-      case .admit(let id): add(id, .admit(id))
+      // A shard does the same for both: it delivers what the remote does.
+      case .admit(let id), .drain(let id): add(id, .admit(id))
       case .close(let id, let reason):
         // A connection that is refused never becomes a link, and costs no more than its socket.
         if let socket = acceptor.take(id) { socket.close() } else { add(id, .close(id, reason)) }

@@ -77,7 +77,7 @@ struct MachineVictim: EclipseVictim {
       case .close(let id, _), .cancelDial(let id): return .close(id)
       case .book(.put(let key, let value)): rows[key] = value
       case .book(.remove(let key)): rows[key] = nil
-      case .admit, .ping, .operated, .event: break
+      case .admit, .retire, .ping, .operated, .event: break
       }
       return nil
     }

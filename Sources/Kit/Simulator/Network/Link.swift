@@ -78,6 +78,8 @@ final class LinkEnd {
   var isAwaited = false
   /// Whether the core was told to use the link, and has not closed it.
   var isAdmitted = false
+  /// Whether the core opens nothing on the link any more, because it uses another one.
+  var isDraining = false
   var isEstablished = false
 
   init(link: Link, side: Side, node: Int, connection: ConnectionID, remote: Multiaddr) {

@@ -132,6 +132,9 @@ extension Simulation {
     switch output {
     case .dial(let id, let address, let expecting, let timeout): dial(node, id, address, expecting, timeout)
     case .admit(let id): admit(node, id)
+    case .drain(let id):
+      node.ends[id]?.isDraining = true
+      onLink(node, id) { $0.admit(now) }
     case .close(let id, let reason): onLink(node, id) { $0.close(reason, now) }
     case .open(let stream, let names): onLink(node, stream.connection) { $0.open(stream.stream, names, now) }
     case .send(let stream, let bytes): onLink(node, stream.connection) { $0.send(stream.stream, bytes, now) }
@@ -152,7 +155,7 @@ extension Simulation {
   private func admit(_ node: SimulatedNode, _ id: ConnectionID) {
     guard let end = node.ends[id] else { return }
     if let far = end.other?.node {
-      for other in node.ends.values where other !== end && other.isAdmitted && other.other?.node == far {
+      for other in node.ends.values where other !== end && other.isAdmitted && !other.isDraining && other.other?.node == far {
         oracle.violate(.oneLink, node.index, "links \(other.connection) and \(id) to n\(far) are both in use")
       }
     }
