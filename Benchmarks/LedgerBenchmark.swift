@@ -161,7 +161,7 @@ enum LedgerBenchmark {
     var pool = Mempool()
     measure("mempool insert of 10,000", operations: infos.count, unit: "transaction") {
       pool = Mempool()
-      for info in infos { _ = try? pool.insert(info, nextNonce: 0, now: .zero) }
+      for info in infos { _ = try? pool.insert(info, nextNonce: 0, spendable: 1_000, now: .zero) }
     }
     measure("mempool select of 1,000 from 10,000", operations: 1000, unit: "transaction") {
       precondition(pool.select(maximumCount: 1000, maximumBytes: 1 << 20) { _ in 0 }.count == 1000, "the pool is full enough")
@@ -173,7 +173,7 @@ enum LedgerBenchmark {
       for index in 0..<1000 {
         let info = TransactionInfo(
           id: Hash256(random.bytes(32)) ?? .zero, sender: senders[index], nonce: 5, fee: dear.fee, cost: 1, bytes: dear.bytes)
-        _ = try? full.insert(info, nextNonce: 0, now: .zero)
+        _ = try? full.insert(info, nextNonce: 0, spendable: 1_000, now: .zero)
       }
     }
   }

@@ -25,9 +25,13 @@ import Testing
     #expect(
       text(AccountResponse(address: "ab", balance: .max, nonce: 1, nextNonce: 3))
         == #"{"address":"ab","balance":18446744073709551615,"next_nonce":3,"nonce":1}"#)
-    let chain = ChainInfoResponse(height: 1, head: "h", genesisHash: "g", stateRoot: "s", authorities: ["a"], blockTimeMilliseconds: 5_000)
+    let chain = ChainInfoResponse(
+      height: 1, head: "h", genesisHash: "g", stateRoot: "s", authorities: ["a"], blockTimeMilliseconds: 5_000, minimumFee: 1,
+      stateByteFee: 2)
     #expect(
-      text(chain) == #"{"authorities":["a"],"block_time_ms":5000,"genesis_hash":"g","head":"h","height":1,"state_root":"s"}"#)
+      text(chain)
+        == #"{"authorities":["a"],"block_time_ms":5000,"genesis_hash":"g","head":"h","height":1,"minimum_fee":1,"state_byte_fee":2,"state_root":"s"}"#
+    )
     let transaction = TransactionResponse(
       hash: "t", status: .pending, sender: "s", nonce: 1, fee: 2, payload: .init(kind: "transfer", to: "r", amount: 3))
     let block = BlockResponse(
@@ -40,7 +44,9 @@ import Testing
   }
 
   @Test func roundTrip() throws {
-    let info = ChainInfoResponse(height: 1, head: "h", genesisHash: "g", stateRoot: "s", authorities: [], blockTimeMilliseconds: 1)
+    let info = ChainInfoResponse(
+      height: 1, head: "h", genesisHash: "g", stateRoot: "s", authorities: [], blockTimeMilliseconds: 1, minimumFee: 1,
+      stateByteFee: 1)
     let body = HTTPResponse.success(info).body
     #expect(try JSONDecoder().decode(SuccessEnvelope<ChainInfoResponse>.self, from: Data(body)).data == info)
   }

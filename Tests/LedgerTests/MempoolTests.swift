@@ -4,6 +4,8 @@ import Wire
 @testable import Ledger
 
 @Suite struct MempoolTests {
+  private let rich = Amount(1_000_000)
+
   private func info(_ sender: UInt8, _ nonce: UInt64, fee: UInt64, bytes: Int = 100, tag: UInt8 = 0) -> TransactionInfo {
     let address = Address([UInt8](repeating: sender, count: 32))!
     let content = [sender, UInt8(nonce & 255), UInt8(fee & 255), tag] + [UInt8](repeating: 0, count: max(0, bytes - 4))
@@ -16,7 +18,7 @@ import Wire
     var pool = Mempool()
     for item in [info(1, 0, fee: 5), info(1, 1, fee: 50), info(2, 0, fee: 9), info(2, 2, fee: 99), info(3, 1, fee: 70), info(4, 0, fee: 9)]
     {
-      try pool.insert(item, nextNonce: 0, now: .zero)
+      try pool.insert(item, nextNonce: 0, spendable: rich, now: .zero)
     }
     let all = pool.select(maximumCount: 10, maximumBytes: 10_000) { _ in 0 }
     #expect(names(all) == ["2:0", "4:0", "1:0", "1:1"])
@@ -28,10 +30,12 @@ import Wire
 
   @Test func replacementNeedsTenPercent() throws {
     var pool = Mempool()
-    try pool.insert(info(1, 0, fee: 100), nextNonce: 0, now: .zero)
-    #expect(throws: MempoolError.known) { try pool.insert(info(1, 0, fee: 100), nextNonce: 0, now: .zero) }
-    #expect(throws: MempoolError.underpriced(fee: 109, needed: 110)) { try pool.insert(info(1, 0, fee: 109), nextNonce: 0, now: .zero) }
-    let replaced = try pool.insert(info(1, 0, fee: 110), nextNonce: 0, now: .zero)
+    try pool.insert(info(1, 0, fee: 100), nextNonce: 0, spendable: rich, now: .zero)
+    #expect(throws: MempoolError.known) { try pool.insert(info(1, 0, fee: 100), nextNonce: 0, spendable: rich, now: .zero) }
+    #expect(throws: MempoolError.underpriced(fee: 109, needed: 110)) {
+      try pool.insert(info(1, 0, fee: 109), nextNonce: 0, spendable: rich, now: .zero)
+    }
+    let replaced = try pool.insert(info(1, 0, fee: 110), nextNonce: 0, spendable: rich, now: .zero)
     #expect(replaced == [info(1, 0, fee: 100).id])
     #expect(pool.count == 1)
     pool.checkInvariants()
@@ -43,22 +47,24 @@ import Wire
     configuration.transactionsPerSender = 3
     var pool = Mempool(configuration)
     for item in [info(1, 0, fee: 10), info(1, 1, fee: 2), info(2, 0, fee: 5), info(3, 0, fee: 7)] {
-      try pool.insert(item, nextNonce: 0, now: .zero)
+      try pool.insert(item, nextNonce: 0, spendable: rich, now: .zero)
     }
-    #expect(throws: MempoolError.full(fee: 2)) { try pool.insert(info(4, 0, fee: 2), nextNonce: 0, now: .zero) }
-    var evicted = try pool.insert(info(4, 0, fee: 6), nextNonce: 0, now: .zero)
+    #expect(throws: MempoolError.full(fee: 2)) { try pool.insert(info(4, 0, fee: 2), nextNonce: 0, spendable: rich, now: .zero) }
+    var evicted = try pool.insert(info(4, 0, fee: 6), nextNonce: 0, spendable: rich, now: .zero)
     #expect(evicted == [info(1, 1, fee: 2).id])
-    evicted = try pool.insert(info(5, 0, fee: 6), nextNonce: 0, now: .zero)
+    evicted = try pool.insert(info(5, 0, fee: 6), nextNonce: 0, spendable: rich, now: .zero)
     #expect(evicted == [info(2, 0, fee: 5).id])
     // The cheapest tail is what the newcomer builds on.
-    #expect(throws: MempoolError.full(fee: 6)) { try pool.insert(info(5, 1, fee: 60), nextNonce: 0, now: .zero) }
-    #expect(throws: MempoolError.nonceTooFar(nonce: 3, limit: 2)) { try pool.insert(info(1, 3, fee: 60), nextNonce: 0, now: .zero) }
+    #expect(throws: MempoolError.full(fee: 6)) { try pool.insert(info(5, 1, fee: 60), nextNonce: 0, spendable: rich, now: .zero) }
+    #expect(throws: MempoolError.nonceTooFar(nonce: 3, limit: 2)) {
+      try pool.insert(info(1, 3, fee: 60), nextNonce: 0, spendable: rich, now: .zero)
+    }
     pool.checkInvariants()
   }
 
   @Test func removalLeavesNoTrailOfArrivals() throws {
     var pool = Mempool()
-    for sender in UInt8(0)..<100 { try pool.insert(info(sender, 0, fee: 1), nextNonce: 0, now: .zero) }
+    for sender in UInt8(0)..<100 { try pool.insert(info(sender, 0, fee: 1), nextNonce: 0, spendable: rich, now: .zero) }
     // From both ends, so that what is gone stands before and behind what is left.
     for sender in Array(UInt8(0)..<49) + Array(51..<100) {
       pool.remove(info(sender, 0, fee: 1).id)
@@ -72,18 +78,18 @@ import Wire
 
   @Test func expiryAndSettling() throws {
     var pool = Mempool()
-    try pool.insert(info(1, 0, fee: 1), nextNonce: 0, now: .zero)
-    try pool.insert(info(1, 1, fee: 1), nextNonce: 0, now: .zero + .seconds(10))
+    try pool.insert(info(1, 0, fee: 1), nextNonce: 0, spendable: rich, now: .zero)
+    try pool.insert(info(1, 1, fee: 1), nextNonce: 0, spendable: rich, now: .zero + .seconds(10))
     #expect(pool.nextExpiry == .zero + .seconds(3600))
     var left = pool.expire(now: .zero + .seconds(3599))
     #expect(left.isEmpty)
     left = pool.expire(now: .zero + .seconds(3600))
     #expect(left == [info(1, 0, fee: 1).id])
     #expect(pool.nextExpiry == .zero + .seconds(3610))
-    try pool.insert(info(1, 2, fee: 1), nextNonce: 1, now: .zero)
-    left = pool.settle(info(1, 0, fee: 1).sender, nextNonce: 2) { _ in true }
+    try pool.insert(info(1, 2, fee: 1), nextNonce: 1, spendable: rich, now: .zero)
+    left = pool.settle(info(1, 0, fee: 1).sender, nextNonce: 2, spendable: rich) { _ in true }
     #expect(left == [info(1, 1, fee: 1).id])
-    left = pool.settle(info(1, 0, fee: 1).sender, nextNonce: 2) { _ in false }
+    left = pool.settle(info(1, 0, fee: 1).sender, nextNonce: 2, spendable: rich) { _ in false }
     #expect(left == [info(1, 2, fee: 1).id])
     #expect(pool.count == 0 && pool.bytes == 0 && pool.nextExpiry == nil)
     pool.checkInvariants()
@@ -115,7 +121,7 @@ import Wire
         let item = info(
           sender, next + UInt64(random.index(below: 8)), fee: UInt64(random.index(below: 50)), bytes: 50 + random.index(below: 300),
           tag: UInt8(random.index(below: 256)))
-        _ = try? pool.insert(item, nextNonce: next, now: now)
+        _ = try? pool.insert(item, nextNonce: next, spendable: rich, now: now)
       }
       pool.checkInvariants()
     }

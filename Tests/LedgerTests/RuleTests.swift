@@ -130,7 +130,7 @@ import Wire
       ),
       (
         "no account", Transaction(chain: world.hash, nonce: 0, fee: 1, payload: good.payload, key: poor, crypto: crypto).encoded,
-        .refused(.ledger(.insufficientBalance(balance: 0, cost: 11)))
+        .refused(.ledger(.noAccount(World.address(poor))))
       ),
       ("far nonce", world.transfer(0, 1, nonce: 64).encoded, .refused(.pool(.nonceTooFar(nonce: 64, limit: 63)))),
     ]

@@ -71,7 +71,7 @@ import Wire
     // Nobody answers, so that it goes on alone.
     for second in 1...10 { send(.timer, .zero + .seconds(second)) }
     let transaction = Transaction(
-      chain: genesis.hash(crypto: crypto), nonce: 0, fee: 1, payload: .transfer(to: address, amount: 1), key: user, crypto: crypto)
+      chain: genesis.hash(crypto: crypto), nonce: 0, fee: 100, payload: .transfer(to: address, amount: 1), key: user, crypto: crypto)
     for output in core.handle(.query(QueryID(rawValue: 1), .submit(transaction.encoded)), now: .zero + .seconds(10)) {
       if case .work(let id, let work) = output { send(.workDone(id, work.run(crypto: crypto)), .zero + .seconds(10)) }
     }

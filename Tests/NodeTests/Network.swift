@@ -56,8 +56,9 @@ final class Network {
 
   /// What the user signs to give somebody so much.
   func transfer(of amount: Amount, nonce: UInt64, on genesis: Hash256) -> Transaction {
-    Transaction(
-      chain: genesis, nonce: nonce, fee: 1, payload: .transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: amount), key: user,
+    let payload = Transaction.Payload.transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: amount)
+    return Transaction(
+      chain: genesis, nonce: nonce, fee: GenesisConfiguration.Limits().sufficientFee(for: payload), payload: payload, key: user,
       crypto: Self.crypto)
   }
 

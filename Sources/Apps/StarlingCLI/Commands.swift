@@ -54,6 +54,8 @@ enum Commands {
       CommandOption("balance", value: "ADDRESS=AMOUNT", repeats: true, help: "What an account owns at the start."),
       CommandOption("block-time", value: "TIME", help: "The time between blocks, such as 500ms or 5s. [5s]"),
       CommandOption("time", value: "now|MS", help: "When the chain begins, in milliseconds since 1970. [now]"),
+      CommandOption("minimum-fee", value: "N", help: "The smallest fee of a transaction. [1]"),
+      CommandOption("state-byte-fee", value: "N", help: "The fee for each byte by which a transaction makes the state larger. [1]"),
       CommandOption("out", value: "FILE", help: "Where to write it; never over a file. [genesis.json]"), json,
     ],
     details: """
@@ -70,7 +72,7 @@ enum Commands {
       CommandOption("amount", value: "N", help: "How much to transfer."),
       CommandOption("set", value: "KEY=VALUE", help: "Store a value in the sender's own data."),
       CommandOption("delete", value: "KEY", help: "Remove a key of the sender's own data."),
-      CommandOption("fee", value: "N", help: "What the producer of the block gets. [1]"),
+      CommandOption("fee", value: "N", help: "What the producer of the block gets. [as much as the chain asks at most]"),
       CommandOption("nonce", value: "N", help: "The sender's counter. [the next one, as the node says]"), api,
       CommandOption("wait", help: "Wait until the node has caught up and the transaction is in a block, a minute at most for each."), json,
     ], details: "Give one of --to, --set and --delete. Exit codes: 0 accepted (with --wait: in a block), 1 refused or not reachable.")

@@ -41,9 +41,13 @@ enum GenesisCommand {
       }
       time = value
     }
+    let fees = GenesisConfiguration.Limits()
+    let limits = GenesisFile.Limits(
+      minimumFee: try Parse.unsigned(call, "minimum-fee") ?? fees.minimumFee.units,
+      stateByteFee: try Parse.unsigned(call, "state-byte-fee") ?? fees.stateByteFee.units)
     let genesis = GenesisFile(
       chainID: chainID, genesisTimeMilliseconds: time, blockTimeMilliseconds: Int64(blockTime.milliseconds), authorities: authorities,
-      balances: balances)
+      balances: balances, limits: limits)
     let file = call["out"] ?? "genesis.json"
     do throws(ConfigurationError) { try genesis.write(path: file) } catch { throw Failure("the genesis was not written: \(error)") }
     let made = Made(file: file, genesisHash: genesis.configuration.hash(crypto: SystemCrypto.shared).hex)

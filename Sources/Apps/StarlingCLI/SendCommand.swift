@@ -23,13 +23,15 @@ enum SendCommand {
   static func run(_ call: ParsedCommand) throws -> Int32 {
     guard let file = call["key"] else { throw Failure.usage(call, "--key is missing") }
     let payload = try payload(call)
-    let fee = Amount(try Parse.unsigned(call, "fee") ?? 1)
+    let givenFee = try Parse.unsigned(call, "fee").map { Amount($0) }
     let nonce = try Parse.unsigned(call, "nonce")
     let api = try NodeAPI(call)
     let crypto = SystemCrypto.shared
     let key = try KeyFile.read(file, crypto: crypto)
-    guard let chain = Hash256(hex: try api.chain().genesisHash) else { throw Failure("\(api.url) tells no genesis hash") }
+    let info = try api.chain()
+    guard let chain = Hash256(hex: info.genesisHash) else { throw Failure("\(api.url) tells no genesis hash") }
     let next = try nonce ?? api.account(Base16.encode(key.publicKey.data)).nextNonce
+    let fee = givenFee ?? sufficientFee(for: payload, info)
     let transaction = Transaction(chain: chain, nonce: next, fee: fee, payload: payload, key: key, crypto: crypto)
     let hash = try submit(transaction.encoded, api, patiently: call.isOn("wait"))
     var status = "submitted"
@@ -69,6 +71,14 @@ enum SendCommand {
     let parts = (call["set"] ?? "").split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
     guard parts.count == 2, !parts[0].isEmpty else { throw Failure.usage(call, "--set needs KEY=VALUE") }
     return .setData(key: Array(parts[0].utf8), value: Array(parts[1].utf8))
+  }
+
+  /// What is enough whatever the chain's state is, by the fees that the node tells.
+  private static func sufficientFee(for payload: Transaction.Payload, _ chain: ChainInfoResponse) -> Amount {
+    var limits = GenesisConfiguration.Limits()
+    limits.minimumFee = Amount(chain.minimumFee)
+    limits.stateByteFee = Amount(chain.stateByteFee)
+    return limits.sufficientFee(for: payload)
   }
 
   /// Sends the transaction; `patiently` also while the node catches up.

@@ -25,7 +25,7 @@ extension NodeCore {
       case .chain:
         let info = ChainInfo(
           chainID: genesis.chainID, genesis: chain.genesis, head: chain.head, authorities: genesis.authorities,
-          blockTime: genesis.blockTime, finalHeight: chain.finalHeight)
+          blockTime: genesis.blockTime, finalHeight: chain.finalHeight, limits: genesis.limits)
         outputs.append(.answer(id, .chain(info)))
       case .latestBlock: outputs.append(.answer(id, found(try chain.block(at: chain.head.height))))
       case .block(let hash): outputs.append(.answer(id, found(try chain.block(hash))))

@@ -187,6 +187,8 @@ public struct ChainInfo: Sendable {
   public let blockTime: Duration
   /// The lowest height that can still be reorganised.
   public let finalHeight: UInt64
+  /// The sizes and fees that transactions keep to.
+  public let limits: GenesisConfiguration.Limits
 }
 
 /// Figures for monitoring. Counters only ever grow.

@@ -99,7 +99,7 @@ public final class Simulation {
     genesis = plan.genesis
     ledger = AccountLedger(genesis: plan.genesis, crypto: crypto)
     consensus = ProofOfAuthority(genesis: plan.genesis)
-    load = Load(scenario, accounts: plan.accounts, genesis: plan.genesis.hash(crypto: crypto), seed: generator.next())
+    load = Load(scenario, accounts: plan.accounts, genesis: plan.genesis, crypto: crypto, seed: generator.next())
     nodes = plan.nodes
     regionOf = plan.nodes.map(\.region)
     self.generator = generator

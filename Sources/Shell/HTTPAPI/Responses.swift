@@ -176,15 +176,24 @@ public struct ChainInfoResponse: Codable, Hashable, Sendable {
   public var authorities: [String]
   /// The time between blocks.
   public var blockTimeMilliseconds: UInt64
+  /// The smallest fee of a transaction.
+  public var minimumFee: UInt64
+  /// The fee on top of it for each byte by which a transaction makes the state larger.
+  public var stateByteFee: UInt64
 
   /// Makes the answer.
-  public init(height: UInt64, head: String, genesisHash: String, stateRoot: String, authorities: [String], blockTimeMilliseconds: UInt64) {
+  public init(
+    height: UInt64, head: String, genesisHash: String, stateRoot: String, authorities: [String], blockTimeMilliseconds: UInt64,
+    minimumFee: UInt64, stateByteFee: UInt64
+  ) {
     self.height = height
     self.head = head
     self.genesisHash = genesisHash
     self.stateRoot = stateRoot
     self.authorities = authorities
     self.blockTimeMilliseconds = blockTimeMilliseconds
+    self.minimumFee = minimumFee
+    self.stateByteFee = stateByteFee
   }
 
   enum CodingKeys: String, CodingKey {
@@ -192,6 +201,8 @@ public struct ChainInfoResponse: Codable, Hashable, Sendable {
     case genesisHash = "genesis_hash"
     case stateRoot = "state_root"
     case blockTimeMilliseconds = "block_time_ms"
+    case minimumFee = "minimum_fee"
+    case stateByteFee = "state_byte_fee"
   }
 }
 

@@ -129,6 +129,8 @@ extension GenesisFile {
     if let value = self.limits.transactionBytes { limits.transactionBytes = value }
     if let value = self.limits.keyBytes { limits.keyBytes = value }
     if let value = self.limits.valueBytes { limits.valueBytes = value }
+    if let value = self.limits.minimumFee { limits.minimumFee = Amount(value) }
+    if let value = self.limits.stateByteFee { limits.stateByteFee = Amount(value) }
     var balances: [Address: Amount] = [:]
     for (text, units) in self.balances {
       if let address = Address(hex: text) { balances[address] = Amount(units) }

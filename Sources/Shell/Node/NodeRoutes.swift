@@ -137,7 +137,8 @@ extension ChainInfoResponse {
   init(_ chain: ChainInfo) {
     self.init(
       height: chain.head.height, head: chain.head.hash.hex, genesisHash: chain.genesis.hex, stateRoot: chain.head.stateRoot.hex,
-      authorities: chain.authorities.map(\.hex), blockTimeMilliseconds: UInt64(max(0, chain.blockTime.milliseconds)))
+      authorities: chain.authorities.map(\.hex), blockTimeMilliseconds: UInt64(max(0, chain.blockTime.milliseconds)),
+      minimumFee: chain.limits.minimumFee.units, stateByteFee: chain.limits.stateByteFee.units)
   }
 }
 

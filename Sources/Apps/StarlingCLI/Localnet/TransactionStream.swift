@@ -127,6 +127,7 @@ final class TransactionStream: @unchecked Sendable {
     default: payload = .transfer(to: receivers[random.index(below: receivers.count)], amount: Amount(1 + random.next() % 100))
     }
     let account = accounts[index]
-    return Transaction(chain: chain, nonce: account.nonce, fee: 1, payload: payload, key: account.key, crypto: crypto).encoded
+    let fee = GenesisConfiguration.Limits().sufficientFee(for: payload)
+    return Transaction(chain: chain, nonce: account.nonce, fee: fee, payload: payload, key: account.key, crypto: crypto).encoded
   }
 }

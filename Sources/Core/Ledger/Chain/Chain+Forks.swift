@@ -117,7 +117,10 @@ extension Chain {
         senders.insert(transaction.sender)
         guard (try? ledger.admit(transaction, on: tipNode.state, crypto: crypto)) != nil else { continue }
         let next = ledger.nextNonce(of: transaction.sender, in: tipNode.state, crypto: crypto)
-        guard let removed = try? pool.insert(transaction, nextNonce: next, now: now, isReturning: true) else { continue }
+        let spendable = ledger.spendable(by: transaction.sender, in: tipNode.state, crypto: crypto)
+        guard let removed = try? pool.insert(transaction, nextNonce: next, spendable: spendable, now: now, isReturning: true) else {
+          continue
+        }
         displaced += removed
         gathered.batch.put(ChainTable.pool, transaction.id.bytes, transaction.bytes)
       }
@@ -128,7 +131,8 @@ extension Chain {
     let (ledger, state, crypto) = (ledger, tipNode.state, crypto)
     for sender in senders.sorted() {
       let next = ledger.nextNonce(of: sender, in: state, crypto: crypto)
-      outdated += pool.settle(sender, nextNonce: next) { (try? ledger.admit($0, on: state, crypto: crypto)) != nil }
+      let spendable = ledger.spendable(by: sender, in: state, crypto: crypto)
+      outdated += pool.settle(sender, nextNonce: next, spendable: spendable) { (try? ledger.admit($0, on: state, crypto: crypto)) != nil }
     }
     drop(outdated, .outdated, &outputs)
   }

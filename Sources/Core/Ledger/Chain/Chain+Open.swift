@@ -140,7 +140,9 @@ extension Chain {
       for (info, key) in stored.sorted(by: { ($0.info?.nonce ?? 0, $0.key) < ($1.info?.nonce ?? 0, $1.key) }) {
         // The durable head may lie behind the one that it was accepted on, so that only what is spent is sure to be useless.
         if let info, info.id == key, case let next = ledger.nextNonce(of: info.sender, in: chain.tipNode.state, crypto: crypto),
-          info.nonce >= next, let removed = try? chain.pool.insert(info, nextNonce: next, now: now, isReturning: true)
+          info.nonce >= next,
+          case let spendable = ledger.spendable(by: info.sender, in: chain.tipNode.state, crypto: crypto),
+          let removed = try? chain.pool.insert(info, nextNonce: next, spendable: spendable, now: now, isReturning: true)
         {
           chain.verified.insert(info.id, true)
           for id in removed { chain.gathered.batch.remove(ChainTable.pool, id.bytes) }

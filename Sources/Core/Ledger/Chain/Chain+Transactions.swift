@@ -42,7 +42,9 @@ extension Chain {
       return .refused(.ledger(error))
     }
     do throws(MempoolError) {
-      try pool.check(info, nextNonce: ledger.nextNonce(of: info.sender, in: tipNode.state, crypto: crypto))
+      try pool.check(
+        info, nextNonce: ledger.nextNonce(of: info.sender, in: tipNode.state, crypto: crypto),
+        spendable: ledger.spendable(by: info.sender, in: tipNode.state, crypto: crypto))
     } catch {
       return error == .known ? .known(info.id) : .refused(.pool(error))
     }
@@ -86,7 +88,8 @@ extension Chain {
       }
       do throws(MempoolError) {
         let next = ledger.nextNonce(of: info.sender, in: tipNode.state, crypto: crypto)
-        drop(try pool.insert(info, nextNonce: next, now: now), .displaced, &outputs)
+        let spendable = ledger.spendable(by: info.sender, in: tipNode.state, crypto: crypto)
+        drop(try pool.insert(info, nextNonce: next, spendable: spendable, now: now), .displaced, &outputs)
       } catch {
         outputs += verdicts(entry, .refused(.pool(error)))
         continue

@@ -12,6 +12,10 @@ public enum MempoolError: Error, Hashable, Sendable, CustomStringConvertible {
   case nonceTooFar(nonce: UInt64, limit: UInt64)
   /// Another transaction holds the nonce; replacing it needs at least `needed`.
   case underpriced(fee: Amount, needed: Amount)
+  /// The sender's pending transactions would cost more together than it owns.
+  case overspent(cost: Amount, spendable: Amount)
+  /// An earlier nonce is missing, and transactions like that have as much of the pool as they may; the one of `missing` would be taken.
+  case gapsFull(missing: UInt64)
 
   /// In words, with the number to keep to.
   public var description: String {
@@ -21,6 +25,8 @@ public enum MempoolError: Error, Hashable, Sendable, CustomStringConvertible {
     case .senderFull(let limit): "sender has \(limit) pending transactions, the limit"
     case .nonceTooFar(let nonce, let limit): "nonce \(nonce) is too far ahead; at most \(limit) is taken now"
     case .underpriced(let fee, let needed): "fee \(fee) does not replace the pending transaction of this nonce; \(needed) would"
+    case .overspent(let cost, let spendable): "the sender's pending transactions would cost \(cost) together; it owns \(spendable)"
+    case .gapsFull(let missing): "the mempool takes no more transactions ahead of their turn; send nonce \(missing) first"
     }
   }
 }
@@ -28,6 +34,8 @@ public enum MempoolError: Error, Hashable, Sendable, CustomStringConvertible {
 /// Verified transactions that wait for a block: bounded, in nonce order for each sender, by fee between senders.
 ///
 /// When full, the cheapest last transaction of any sender makes room for one with a higher fee; evicting last ones leaves no gaps.
+/// What a sender's transactions cost together may not exceed what it owns, and those behind a gap in the nonces, which no block can
+/// take, have a share of the pool: filling it costs an attacker what using it costs everybody.
 public struct Mempool: Sendable {
   /// Bounds.
   public struct Configuration: Hashable, Sendable {
@@ -37,6 +45,8 @@ public struct Mempool: Sendable {
     public var bytes = 32 << 20
     /// Transactions of one sender, and how far a nonce may lie ahead; 64 by default, so that one account cannot fill the pool.
     public var transactionsPerSender = 64
+    /// Transactions of all senders behind a gap in their nonces; 1,000 by default, so that those that can be executed have most of the pool.
+    public var transactionsBehindGaps = 1_000
     /// By how many percent a fee must rise to replace a pending transaction; 10 by default, so that replacing isn't a free flood.
     public var replacementPercent: UInt64 = 10
     /// How long a transaction waits; one hour by default.
@@ -71,10 +81,20 @@ public struct Mempool: Sendable {
     static func < (left: Front, right: Front) -> Bool { left.fee != right.fee ? left.fee > right.fee : left.sequence < right.sequence }
   }
 
+  private struct Queue: Sendable {
+    /// Ids in ascending order of nonces.
+    var ids: [Hash256] = []
+    /// The account's next nonce, as the pool was last told.
+    var next: UInt64
+    /// How many stand behind a gap.
+    var behindGap = 0
+  }
+
   private let configuration: Configuration
   private var entries: [Hash256: Entry] = [:]
-  /// Ids in ascending order of nonces.
-  private var senders: [Address: [Hash256]] = [:]
+  private var senders: [Address: Queue] = [:]
+  /// Transactions behind gaps, of all senders.
+  private var behindGaps = 0
   /// May hold outdated tails, which are passed over.
   private var tails = Heap<Tail>()
   /// In the order of arrival, which is that of expiry; may hold ids that have left.
@@ -98,7 +118,7 @@ public struct Mempool: Sendable {
   public var transactions: [TransactionInfo] { entries.values.sorted { $0.sequence < $1.sequence }.map(\.info) }
 
   /// A sender's pending transactions in nonce order.
-  public func transactions(of sender: Address) -> [TransactionInfo] { (senders[sender] ?? []).compactMap { entries[$0]?.info } }
+  public func transactions(of sender: Address) -> [TransactionInfo] { (senders[sender]?.ids ?? []).compactMap { entries[$0]?.info } }
 
   /// The nonce that a wallet should use next: behind the sender's unbroken pending ones. O(pending of the sender).
   public func nextNonce(of sender: Address, confirmed: UInt64) -> UInt64 {
@@ -107,30 +127,40 @@ public struct Mempool: Sendable {
     return next
   }
 
-  /// Whether ``insert(_:nextNonce:now:)`` would take the transaction, as far as can be said without changing anything.
-  public func check(_ info: TransactionInfo, nextNonce: UInt64) throws(MempoolError) {
+  /// Whether ``insert(_:nextNonce:spendable:now:isReturning:)`` would take the transaction, as far as can be said without changing
+  /// anything. O(pending of the sender).
+  public func check(_ info: TransactionInfo, nextNonce: UInt64, spendable: Amount) throws(MempoolError) {
     guard entries[info.id] == nil else { throw .known }
     let (limit, overflow) = nextNonce.addingReportingOverflow(UInt64(configuration.transactionsPerSender))
     guard overflow || info.nonce < limit else { throw .nonceTooFar(nonce: info.nonce, limit: limit - 1) }
     if let other = holder(of: info.nonce, info.sender) {
       let needed = replacementFee(other.fee)
       guard info.fee >= needed else { throw .underpriced(fee: info.fee, needed: needed) }
-    } else if let pending = senders[info.sender], pending.count >= configuration.transactionsPerSender {
+    } else if let pending = senders[info.sender], pending.ids.count >= configuration.transactionsPerSender {
       throw .senderFull(limit: configuration.transactionsPerSender)
     }
+    let pending = transactions(of: info.sender).filter { $0.nonce >= nextNonce && $0.nonce != info.nonce }
+    let cost = pending.reduce(info.cost) { $0.adding($1.cost) ?? Amount(.max) }
+    guard cost <= spendable else { throw .overspent(cost: cost, spendable: spendable) }
+    var missing = nextNonce
+    for other in pending where other.nonce == missing { missing += 1 }
+    guard info.nonce <= missing || behindGaps < configuration.transactionsBehindGaps else { throw .gapsFull(missing: missing) }
   }
 
-  /// Takes a verified transaction and returns the ids of those that made room. O(log n).
+  /// Takes a verified transaction and returns the ids of those that made room. O(pending of the sender + log n).
   ///
-  /// - Parameter isReturning: it was accepted before, and comes back from the store or from a block that was undone. The sender's own
-  ///   limits do not apply again: they were kept when it was accepted.
+  /// - Parameters:
+  ///   - nextNonce: the sender's next nonce in the head's state.
+  ///   - spendable: what the sender's pending transactions may cost together.
+  ///   - isReturning: it was accepted before, and comes back from the store or from a block that was undone. The sender's own
+  ///     limits do not apply again: they were kept when it was accepted.
   @discardableResult
   public mutating func insert(
-    _ info: TransactionInfo, nextNonce: UInt64, now: Instant, isReturning: Bool = false
+    _ info: TransactionInfo, nextNonce: UInt64, spendable: Amount, now: Instant, isReturning: Bool = false
   ) throws(MempoolError) -> [Hash256] {
-    do throws(MempoolError) { try check(info, nextNonce: nextNonce) } catch {
+    do throws(MempoolError) { try check(info, nextNonce: nextNonce, spendable: spendable) } catch {
       switch error {
-      case .nonceTooFar where isReturning, .senderFull where isReturning: break
+      case .nonceTooFar where isReturning, .senderFull where isReturning, .overspent where isReturning, .gapsFull where isReturning: break
       default: throw error
       }
     }
@@ -143,11 +173,13 @@ public struct Mempool: Sendable {
     sequence += 1
     entries[info.id] = Entry(info: info, sequence: sequence, expires: now + configuration.lifetime)
     bytes += info.bytes.count
-    var queue = senders[info.sender] ?? []
-    let position = queue.firstIndex { (entries[$0]?.info.nonce ?? 0) > info.nonce } ?? queue.count
-    queue.insert(info.id, at: position)
-    senders[info.sender] = queue
-    if position == queue.count - 1 { pushTail(info.sender) }
+    var queue = senders[info.sender] ?? Queue(next: nextNonce)
+    let position = queue.ids.firstIndex { (entries[$0]?.info.nonce ?? 0) > info.nonce } ?? queue.ids.count
+    queue.ids.insert(info.id, at: position)
+    queue.next = nextNonce
+    let isLast = position == queue.ids.count - 1
+    set(queue, of: info.sender)
+    if isLast { pushTail(info.sender) }
     arrivals.append((info.id, sequence))
     compact()
     return removed
@@ -163,17 +195,52 @@ public struct Mempool: Sendable {
     guard let entry = entries.removeValue(forKey: id) else { return }
     bytes -= entry.info.bytes.count
     let sender = entry.info.sender
-    guard var queue = senders[sender], let position = queue.firstIndex(of: id) else { return }
-    queue.remove(at: position)
-    senders[sender] = queue.isEmpty ? nil : queue
-    if queue.isEmpty { compactTails() } else if position == queue.count { pushTail(sender) }
+    guard var queue = senders[sender], let position = queue.ids.firstIndex(of: id) else { return }
+    queue.ids.remove(at: position)
+    let isEmpty = queue.ids.isEmpty
+    let wasLast = position == queue.ids.count
+    set(queue, of: sender)
+    if isEmpty { compactTails() } else if wasLast { pushTail(sender) }
   }
 
-  /// Drops a sender's transactions that a new head has outdated: nonces below `nextNonce`, and those that `isPossible` denies.
-  /// Returns their ids. O(pending of the sender).
-  public mutating func settle(_ sender: Address, nextNonce: UInt64, isPossible: (TransactionInfo) -> Bool) -> [Hash256] {
-    let outdated = transactions(of: sender).filter { $0.nonce < nextNonce || !isPossible($0) }.map(\.id)
+  /// Stores a sender's queue and counts what stands behind a gap in it.
+  private mutating func set(_ queue: Queue, of sender: Address) {
+    var queue = queue
+    behindGaps -= senders[sender]?.behindGap ?? 0
+    queue.behindGap = countBehindGap(queue)
+    behindGaps += queue.behindGap
+    senders[sender] = queue.ids.isEmpty ? nil : queue
+  }
+
+  private func countBehindGap(_ queue: Queue) -> Int {
+    var next = queue.next
+    for (position, id) in queue.ids.enumerated() {
+      guard let nonce = entries[id]?.info.nonce, nonce <= next else { return queue.ids.count - position }
+      if nonce == next { next += 1 }
+    }
+    return 0
+  }
+
+  /// Drops a sender's transactions that a new head has outdated: nonces below `nextNonce`, those that `isPossible` denies, and from the
+  /// first on that the sender cannot pay beside the earlier ones. Returns their ids. O(pending of the sender).
+  public mutating func settle(
+    _ sender: Address, nextNonce: UInt64, spendable: Amount, isPossible: (TransactionInfo) -> Bool
+  ) -> [Hash256] {
+    var outdated: [Hash256] = []
+    var rest: Amount? = spendable
+    for info in transactions(of: sender) {
+      guard info.nonce >= nextNonce, isPossible(info) else {
+        outdated.append(info.id)
+        continue
+      }
+      rest = rest?.subtracting(info.cost)
+      if rest == nil { outdated.append(info.id) }
+    }
     for id in outdated { remove(id) }
+    if var queue = senders[sender] {
+      queue.next = nextNonce
+      set(queue, of: sender)
+    }
     return outdated
   }
 
@@ -209,7 +276,7 @@ public struct Mempool: Sendable {
     var fronts: [Front] = []
     var next: [Address: UInt64] = [:]
     for (sender, queue) in senders {
-      guard let id = queue.first, let entry = entries[id], entry.info.nonce == nextNonce(sender) else { continue }
+      guard let id = queue.ids.first, let entry = entries[id], entry.info.nonce == nextNonce(sender) else { continue }
       fronts.append(Front(fee: entry.info.fee, sequence: entry.sequence, sender: sender, position: 0))
       next[sender] = entry.info.nonce
     }
@@ -217,7 +284,7 @@ public struct Mempool: Sendable {
     var selected: [TransactionInfo] = []
     var used = 0
     while selected.count < maximumCount, let front = heap.pop() {
-      guard let queue = senders[front.sender], let entry = entries[queue[front.position]] else { continue }
+      guard let queue = senders[front.sender]?.ids, let entry = entries[queue[front.position]] else { continue }
       // Tag and length of the block's repeated field. A sender whose next does not fit is out, for the sake of the nonce order.
       let cost = entry.info.bytes.count + 6
       guard used + cost <= maximumBytes else { continue }
@@ -235,18 +302,19 @@ public struct Mempool: Sendable {
     precondition(entries.count <= configuration.transactions, "\(entries.count) transactions")
     precondition(bytes <= configuration.bytes, "\(bytes) bytes")
     precondition(bytes == entries.values.reduce(0) { $0 + $1.info.bytes.count }, "byte count is off")
-    precondition(entries.count == senders.values.reduce(0) { $0 + $1.count }, "index is off")
+    precondition(entries.count == senders.values.reduce(0) { $0 + $1.ids.count }, "index is off")
+    precondition(behindGaps == senders.values.reduce(0) { $0 + countBehindGap($1) }, "gaps are off")
     for (sender, queue) in senders {
-      precondition(!queue.isEmpty, "an empty queue of \(sender.short)")
-      let nonces = queue.compactMap { entries[$0]?.info.nonce }
-      precondition(nonces.count == queue.count && zip(nonces, nonces.dropFirst()).allSatisfy { $0 < $1 }, "nonces \(nonces)")
+      precondition(!queue.ids.isEmpty, "an empty queue of \(sender.short)")
+      let nonces = queue.ids.compactMap { entries[$0]?.info.nonce }
+      precondition(nonces.count == queue.ids.count && zip(nonces, nonces.dropFirst()).allSatisfy { $0 < $1 }, "nonces \(nonces)")
     }
     precondition(arrivals.count - firstArrival <= 2 * configuration.transactions + 64, "\(arrivals.count) arrivals")
     precondition(tails.count <= 2 * configuration.transactions + 65, "\(tails.count) tails")
   }
 
   private func holder(of nonce: UInt64, _ sender: Address) -> TransactionInfo? {
-    for id in senders[sender] ?? [] {
+    for id in senders[sender]?.ids ?? [] {
       if let info = entries[id]?.info, info.nonce == nonce { return info }
     }
     return nil
@@ -270,7 +338,7 @@ public struct Mempool: Sendable {
         floor = info.fee
         break
       }
-      guard let entry = entries[tail.id], senders[entry.info.sender]?.last == tail.id, entry.sequence == tail.sequence else { continue }
+      guard let entry = entries[tail.id], senders[entry.info.sender]?.ids.last == tail.id, entry.sequence == tail.sequence else { continue }
       // One that became the last again is in the heap twice.
       guard chosen.insert(tail.id).inserted else { continue }
       victims.append(tail)
@@ -291,7 +359,7 @@ public struct Mempool: Sendable {
   }
 
   private mutating func pushTail(_ sender: Address) {
-    guard let id = senders[sender]?.last, let entry = entries[id] else { return }
+    guard let id = senders[sender]?.ids.last, let entry = entries[id] else { return }
     tails.push(Tail(fee: entry.info.fee, sequence: entry.sequence, id: id))
     compactTails()
   }
@@ -301,7 +369,7 @@ public struct Mempool: Sendable {
     guard tails.count > 2 * senders.count + 64 else { return }
     tails = Heap(
       senders.values.compactMap { queue in
-        queue.last.flatMap { entries[$0] }.map { Tail(fee: $0.info.fee, sequence: $0.sequence, id: $0.info.id) }
+        queue.ids.last.flatMap { entries[$0] }.map { Tail(fee: $0.info.fee, sequence: $0.sequence, id: $0.info.id) }
       })
   }
 

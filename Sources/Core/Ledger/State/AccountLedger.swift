@@ -5,7 +5,7 @@ import Wire
 public struct AccountLedger: Ledger {
   /// The genesis hash, which every transaction must name.
   public let chain: Hash256
-  /// The chain's sizes and smallest fee.
+  /// The chain's sizes and fees.
   public let limits: GenesisConfiguration.Limits
   private let blockReward: Amount
   private let balances: [Address: Amount]
@@ -41,11 +41,19 @@ public struct AccountLedger: Ledger {
     Transaction.hasValidSignature(transaction.bytes, sender: transaction.sender, crypto: crypto)
   }
 
-  /// The nonce must be unused and the balance must cover amount and fee.
+  /// The account must exist, the nonce be unused, the balance cover amount and fee, and the fee cover the bytes that are new in this state.
   public func admit(_ transaction: TransactionInfo, on state: AccountState, crypto: any CryptoSuite) throws(LedgerError) {
     let account = state.account(transaction.sender, crypto: crypto)
+    guard account != Account() else { throw .noAccount(transaction.sender) }
     guard transaction.nonce >= account.nonce else { throw .staleNonce(nonce: transaction.nonce, expected: account.nonce) }
     guard account.balance >= transaction.cost else { throw .insufficientBalance(balance: account.balance, cost: transaction.cost) }
+    var overlay = AccountOverlay(state, crypto: crypto)
+    try checkFee(try decode(transaction.bytes), on: &overlay)
+  }
+
+  /// The account's balance. O(log n).
+  public func spendable(by sender: Address, in state: AccountState, crypto: any CryptoSuite) -> Amount {
+    state.account(sender, crypto: crypto).balance
   }
 
   /// The account's nonce. O(log n).
@@ -120,13 +128,28 @@ public struct AccountLedger: Ledger {
     return transaction
   }
 
+  private func checkFee(_ transaction: Transaction, on overlay: inout AccountOverlay) throws(LedgerError) {
+    var receiverExists = true
+    var oldValueBytes: Int?
+    switch transaction.payload {
+    case .transfer(let to, _): receiverExists = overlay.account(to) != Account()
+    case .setData(let key, _): oldValueBytes = overlay.dataBytes(key, of: transaction.sender)
+    case .deleteData: break
+    }
+    let newBytes = transaction.payload.newStateBytes(receiverExists: receiverExists, oldValueBytes: oldValueBytes)
+    guard let needed = limits.fee(newStateBytes: newBytes) else { throw .amountOverflow }
+    guard transaction.fee >= needed else { throw .stateFeeTooLow(fee: transaction.fee, needed: needed, newBytes: newBytes) }
+  }
+
   /// Makes one transaction's changes, all of them or, when it throws, none.
   private func apply(_ transaction: Transaction, to overlay: inout AccountOverlay) throws(LedgerError) {
     var sender = overlay.account(transaction.sender)
+    guard sender != Account() else { throw .noAccount(transaction.sender) }
     guard transaction.nonce >= sender.nonce else { throw .staleNonce(nonce: transaction.nonce, expected: sender.nonce) }
     guard transaction.nonce == sender.nonce else { throw .nonceGap(nonce: transaction.nonce, expected: sender.nonce) }
     guard let cost = transaction.cost else { throw .amountOverflow }
     guard let rest = sender.balance.subtracting(cost) else { throw .insufficientBalance(balance: sender.balance, cost: cost) }
+    try checkFee(transaction, on: &overlay)
     sender.balance = rest
     sender.nonce += 1
     switch transaction.payload {
@@ -171,6 +194,13 @@ private struct AccountOverlay {
     var slot = slot(address)
     slot.account = account
     accounts[address] = slot
+  }
+
+  /// The length of the value under a key, `nil` when there is none.
+  func dataBytes(_ key: [UInt8], of address: Address) -> Int? {
+    let treeKey = AccountState.key(ofData: key, address, crypto: crypto)
+    if let changed = data[treeKey] { return changed.new?.count }
+    return base.tree.get(treeKey)?.count
   }
 
   mutating func setData(_ key: [UInt8], of address: Address, _ value: [UInt8]?) {

@@ -23,6 +23,9 @@ public struct Account: Hashable, Sendable {
     return writer.bytes
   }
 
+  /// Two tags and two numbers at their longest.
+  static let encodedBytesMaximum = 22
+
   init(encoded bytes: [UInt8]) {
     self.init()
     var reader = ProtobufReader(bytes.rawSpan)

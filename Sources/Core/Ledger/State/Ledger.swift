@@ -33,6 +33,9 @@ public protocol Ledger: Sendable {
   /// The next unused nonce of a sender.
   func nextNonce(of sender: Address, in state: State, crypto: any CryptoSuite) -> UInt64
 
+  /// What a sender's pending transactions may cost together: the mempool takes no more.
+  func spendable(by sender: Address, in state: State, crypto: any CryptoSuite) -> Amount
+
   /// What users are shown of an account; an unused one when nothing is stored.
   func account(_ address: Address, in state: State, crypto: any CryptoSuite) -> Account
 

@@ -20,6 +20,10 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
   case amountOverflow
   /// The fee is below the chain's smallest.
   case feeTooLow(fee: Amount, minimum: Amount)
+  /// The fee does not pay for the bytes by which the state would grow.
+  case stateFeeTooLow(fee: Amount, needed: Amount, newBytes: Int)
+  /// The sender has no account: it owns nothing and has never made a transaction.
+  case noAccount(Address)
   /// The data key is empty or longer than the chain allows.
   case badKey(bytes: Int, limit: Int)
   /// The data value is longer than the chain allows.
@@ -31,7 +35,7 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
   public var isIntrinsic: Bool {
     switch self {
     case .malformed, .tooLarge, .wrongChain, .badSignature, .badKey, .badValue, .feeTooLow: true
-    case .staleNonce, .nonceGap, .insufficientBalance, .amountOverflow, .rule: false
+    case .staleNonce, .nonceGap, .insufficientBalance, .amountOverflow, .stateFeeTooLow, .noAccount, .rule: false
     }
   }
 
@@ -47,6 +51,9 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
     case .insufficientBalance(let balance, let cost): "balance \(balance) does not cover \(cost)"
     case .amountOverflow: "amounts exceed 64 bits"
     case .feeTooLow(let fee, let minimum): "fee \(fee) is below the chain's minimum of \(minimum)"
+    case .stateFeeTooLow(let fee, let needed, let newBytes):
+      "fee \(fee) does not pay for \(newBytes) new bytes of state; \(needed) would"
+    case .noAccount(let address): "account \(address.short) does not exist; it must receive something first"
     case .badKey(let bytes, let limit): "data key of \(bytes) bytes; 1 to \(limit) are allowed"
     case .badValue(let bytes, let limit): "data value of \(bytes) bytes; at most \(limit) are allowed"
     case .rule(let why): why

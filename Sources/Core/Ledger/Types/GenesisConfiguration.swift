@@ -15,14 +15,29 @@ public struct GenesisConfiguration: Hashable, Sendable {
     public var keyBytes = 256
     /// Bytes of a data value; 4 KiB by default.
     public var valueBytes = 4 << 10
-    /// The smallest fee; 0 by default.
-    public var minimumFee: Amount = 0
+    /// The smallest fee of a transaction; 1 by default.
+    public var minimumFee: Amount = 1
+    /// The fee on top of it for each byte by which a transaction makes the state larger; 1 by default, because every node keeps the
+    /// state for ever. ``Transaction/Payload/newStateBytes(receiverExists:oldValueBytes:)`` counts the bytes.
+    public var stateByteFee: Amount = 1
 
     /// 8 MiB: a block must fit a message, and no message has more than 10 MiB (seed S4).
     public static let blockBytesMaximum = 8 << 20
 
     /// The defaults.
     public init() {}
+
+    /// The smallest fee of a transaction that adds so many bytes to the state; `nil` when 64 bits cannot hold it.
+    public func fee(newStateBytes bytes: Int) -> Amount? {
+      let (product, overflow) = stateByteFee.units.multipliedReportingOverflow(by: UInt64(clamping: bytes))
+      return overflow ? nil : minimumFee.adding(Amount(product))
+    }
+
+    /// A fee that is enough for a payload whatever the state is, at most the largest amount. What a wallet offers that has not looked at
+    /// the receiver's account or the data's old value.
+    public func sufficientFee(for payload: Transaction.Payload) -> Amount {
+      fee(newStateBytes: payload.newStateBytes(receiverExists: false, oldValueBytes: nil)) ?? Amount(.max)
+    }
   }
 
   /// How blocks are sealed; the number is the one in the canonical bytes.
@@ -94,6 +109,8 @@ public struct GenesisConfiguration: Hashable, Sendable {
       $0.int(4, max(0, limits.keyBytes))
       $0.int(5, max(0, limits.valueBytes))
       $0.uint64(6, limits.minimumFee.units)
+      // Left out when 0, so that chains from before this limit keep their hash.
+      if limits.stateByteFee > 0 { $0.uint64(7, limits.stateByteFee.units) }
     }
     if consensus == .proofOfWork { writer.uint64(9, UInt64(workTarget)) }
     return writer.bytes

@@ -24,6 +24,18 @@ public struct Transaction: Hashable, Sendable {
     case setData(key: [UInt8], value: [UInt8])
     /// Removes a key of the sender's own data.
     case deleteData(key: [UInt8])
+
+    /// By how many bytes this makes the state larger, as the fee counts them: a new account is 54 bytes (its key in the tree and its value
+    /// at its longest), a new datum 32 and its value, a changed one what its value grows by. Nothing is given back for what gets smaller.
+    public func newStateBytes(receiverExists: Bool, oldValueBytes: Int?) -> Int {
+      switch self {
+      case .transfer(_, let amount): receiverExists || amount == 0 ? 0 : Self.entryKeyBytes + Account.encodedBytesMaximum
+      case .setData(_, let value): max(0, value.count - (oldValueBytes ?? -Self.entryKeyBytes))
+      case .deleteData: 0
+      }
+    }
+
+    private static let entryKeyBytes = 32
   }
 
   /// The genesis hash of the chain that this is for.

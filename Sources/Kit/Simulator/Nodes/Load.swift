@@ -16,6 +16,7 @@ struct Load {
 
   var accounts: [Account]
   let genesis: Hash256
+  let limits: GenesisConfiguration.Limits
   let payloadBytes: Int
   var interval: Duration
   var generator: SeededGenerator
@@ -28,9 +29,10 @@ struct Load {
   var refused = 0
   private var turn = 0
 
-  init(_ scenario: Scenario, accounts: [NodeKey], genesis: Hash256, seed: UInt64) {
+  init(_ scenario: Scenario, accounts: [NodeKey], genesis: GenesisConfiguration, crypto: SimulatedCrypto, seed: UInt64) {
     self.accounts = accounts.map { Account(key: $0) }
-    self.genesis = genesis
+    self.genesis = genesis.hash(crypto: crypto)
+    limits = genesis.limits
     payloadBytes = scenario.transactionBytes
     interval = scenario.transactions > 0 ? .nanoseconds(Int64(1e9 / scenario.transactions)) : .seconds(1_000_000)
     generator = SeededGenerator(seed: seed)
@@ -49,9 +51,11 @@ struct Load {
       if let bytes = accounts[turn].pending { return (turn, bytes) }
       let account = accounts[turn]
       let key = Array("slot-\(account.nonce % 16)".utf8)
+      let payload = Transaction.Payload.setData(key: key, value: generator.bytes(payloadBytes))
+      let tip = Amount(UInt64(generator.index(below: 100)))
       let transaction = Transaction(
-        chain: genesis, nonce: account.nonce, fee: Amount(1 + UInt64(generator.index(below: 100))),
-        payload: .setData(key: key, value: generator.bytes(payloadBytes)), key: account.key, crypto: crypto)
+        chain: genesis, nonce: account.nonce, fee: limits.sufficientFee(for: payload).adding(tip) ?? tip, payload: payload,
+        key: account.key, crypto: crypto)
       accounts[turn].pending = transaction.encoded
       return (turn, transaction.encoded)
     }

@@ -17,16 +17,23 @@ public struct GenesisFile: Codable, Hashable, Sendable {
     public var keyBytes: Int?
     /// The longest value of a data change in bytes.
     public var valueBytes: Int?
+    /// The smallest fee of a transaction.
+    public var minimumFee: UInt64?
+    /// The fee for each byte by which a transaction makes the state larger.
+    public var stateByteFee: UInt64?
 
     /// Makes limits.
     public init(
-      blockBytes: Int? = nil, blockTransactions: Int? = nil, transactionBytes: Int? = nil, keyBytes: Int? = nil, valueBytes: Int? = nil
+      blockBytes: Int? = nil, blockTransactions: Int? = nil, transactionBytes: Int? = nil, keyBytes: Int? = nil, valueBytes: Int? = nil,
+      minimumFee: UInt64? = nil, stateByteFee: UInt64? = nil
     ) {
       self.blockBytes = blockBytes
       self.blockTransactions = blockTransactions
       self.transactionBytes = transactionBytes
       self.keyBytes = keyBytes
       self.valueBytes = valueBytes
+      self.minimumFee = minimumFee
+      self.stateByteFee = stateByteFee
     }
 
     enum CodingKeys: String, CodingKey, CaseIterable {
@@ -35,6 +42,8 @@ public struct GenesisFile: Codable, Hashable, Sendable {
       case transactionBytes = "transaction_bytes"
       case keyBytes = "key_bytes"
       case valueBytes = "value_bytes"
+      case minimumFee = "minimum_fee"
+      case stateByteFee = "state_byte_fee"
     }
   }
 
