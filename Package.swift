@@ -50,7 +50,7 @@ let package = Package(
     shellTarget("EventLoop", ["Wire", "Threads", "CUV"]),
     shellTarget("Store", ["Wire", "Threads", "CLMDB"]),
     shellTarget("Metrics", ["Wire", "Threads"]),
-    shellTarget("HTTPAPI", ["Wire", "CMicrohttpd"]),
+    shellTarget("HTTPAPI", ["Wire", "Identity", "CMicrohttpd"]),
     shellTarget("Dashboard", ["Wire"]),
     shellTarget("Scout", ["Wire", "Identity", "Threads", "Discovery", "EventLoop", "HTTPAPI", "CResolv", "CMiniUPnP", "CNATPMP"]),
     shellTarget("Swarm", ["Wire", "Threads", "Identity", "SecureChannel", "Peering", "Discovery", "HostCore", "EventLoop", "Crypto"]),

@@ -9,6 +9,8 @@ import Testing
       ("genesis --chain-id a --authority zz", "not an address"), ("keygen --seed 12", "64 hexadecimal digits"),
       ("send --key k --to 12 --amount 1", "not an address"), ("send --key k --set a=b --delete a", "exclude each other"),
       ("send --key k", "give one of --to, --set and --delete"), ("ping", "MULTIADDR is missing"), ("ping nonsense", "multiaddr"),
+      ("ping /ip4/127.0.0.1/tcp/1/ws", "/ws behind the TCP port is not supported"),
+      ("identify /ip4/127.0.0.1/udp/5", "/udp is not supported"),
       ("ping /ip4/127.0.0.1/tcp/1 --count 0", "whole number from 1"), ("status --api ftp://x", "not an address such as http://"),
       ("localnet --nodes 2", "from 3 to 20"), ("localnet --json", "--json is for --check"), ("localnet --block-time 5y", "is not a time"),
       ("torture --kills many", "whole number"), ("status extra", "unexpected argument"), ("--nodes 5", "options stand behind"),

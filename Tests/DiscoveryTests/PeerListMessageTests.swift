@@ -81,12 +81,4 @@ func item(_ number: UInt64, port: Int = 4001) -> PeerAddress {
       _ = try? PeerListMessage.decodeRequest(generator.bytes(generator.index(below: 70)).rawSpan)
     }
   }
-
-  @Test func seedList() throws {
-    let list = try SeedList(entries: ["10.0.0.1:7072", "/ip4/10.0.0.2/tcp/1", "example.org:9", "10.0.0.1:7072"])
-    #expect(list.addresses.map(\.address.description) == ["/ip4/10.0.0.1/tcp/7072", "/ip4/10.0.0.2/tcp/1", "/dns/example.org/tcp/9"])
-    #expect(try SeedList(entries: []).addresses.isEmpty)
-    let error = #expect(throws: SeedList.EntryError.self) { try SeedList(entries: ["10.0.0.1:7072", "nonsense"]) }
-    #expect(error?.position == 2)
-  }
 }

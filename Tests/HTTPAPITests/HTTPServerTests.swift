@@ -331,6 +331,28 @@ struct Payment: Codable {
     #expect(client.answer()?.status == status)
   }
 
+  /// Loopback is loopback however it is written, and so are names and origins.
+  @Test(arguments: ["::ffff:127.0.0.1", "0:0:0:0:0:ffff:7f00:1", "127.0.0.1"])
+  func loopbackInEachSpelling(bind: String) throws {
+    let server = try serve {
+      $0.bindAddress = bind
+      $0.allowedHosts = ["OK.example"]
+      $0.allowedOrigins = ["https://A.example/"]
+    }
+    for (host, status) in [("evil.example", 403), ("ok.example", 200), ("127.0.0.1", 200)] {
+      #expect(RawClient.exchange(server.port, "GET /twice HTTP/1.1\r\nHost: \(host)\r\n\r\n")?.status == status)
+    }
+    #expect(RawClient.get(server.port, "/who")?.json["data"] as? String == "127.0.0.1")
+    let origin = "Origin: https://a.example\r\n"
+    #expect(RawClient.get(server.port, "/twice", headers: origin)?.headers["access-control-allow-origin"] == "https://a.example")
+  }
+
+  /// A socket of both families tells IPv4 clients in IPv6 form.
+  @Test func clientsOfASocketOfBothFamilies() throws {
+    let server = try serve { $0.bindAddress = "::" }
+    #expect(RawClient.get(server.port, "/who")?.json["data"] as? String == "127.0.0.1")
+  }
+
   @Test func connectionLimitPerAddress() throws {
     let server = try serve { $0.connectionsPerAddressLimit = 3 }
     var held: [RawClient] = []

@@ -99,16 +99,15 @@ private let relay = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
     var tcp: UInt16?
     var udp: UInt16?
     var peer: String?
-    var isTCP = false
     var relayed = false
   }
 
   @Test(arguments: [
-    ("/ip4/1.2.3.4/tcp/80", Parts(host: "1.2.3.4", tcp: 80, isTCP: true)),
-    ("/ip4/1.2.3.4/tcp/80/p2p/\(peer)", Parts(host: "1.2.3.4", tcp: 80, peer: peer, isTCP: true)),
-    ("/ip6zone/eth0/ip6/fe80::1/tcp/80", Parts(host: "fe80::1", tcp: 80, isTCP: true)),
-    ("/dns/a.b/tcp/1", Parts(host: "a.b", tcp: 1, isTCP: true)),
-    ("/dns4/a/tcp/1/p2p/\(peer)", Parts(host: "a", tcp: 1, peer: peer, isTCP: true)),
+    ("/ip4/1.2.3.4/tcp/80", Parts(host: "1.2.3.4", tcp: 80)),
+    ("/ip4/1.2.3.4/tcp/80/p2p/\(peer)", Parts(host: "1.2.3.4", tcp: 80, peer: peer)),
+    ("/ip6zone/eth0/ip6/fe80::1/tcp/80", Parts(host: "fe80::1", tcp: 80)),
+    ("/dns/a.b/tcp/1", Parts(host: "a.b", tcp: 1)),
+    ("/dns4/a/tcp/1/p2p/\(peer)", Parts(host: "a", tcp: 1, peer: peer)),
     ("/dns6/a/udp/1/quic-v1", Parts(host: "a", udp: 1)), ("/ip4/1.2.3.4/tcp/80/ws", Parts(host: "1.2.3.4", tcp: 80)),
     ("/ip4/1.2.3.4/tcp/0", Parts(host: "1.2.3.4", tcp: 0)), ("/ip4/1.2.3.4", Parts(host: "1.2.3.4")), ("/tcp/80", Parts()),
     ("/dnsaddr/a/p2p/\(peer)", Parts(peer: peer)), ("/p2p/\(peer)", Parts(peer: peer)),
@@ -122,7 +121,6 @@ private let relay = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
     #expect(address.tcpPort == parts.tcp)
     #expect(address.udpPort == parts.udp)
     #expect(address.peerID?.description == parts.peer)
-    #expect(address.isTCP == parts.isTCP)
     #expect(address.isRelayed == parts.relayed)
   }
 
@@ -133,6 +131,8 @@ private let relay = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
     #expect(try Multiaddr("/ip4/1.2.3.4/tcp/1").dnsName == nil)
     #expect(try Multiaddr("/dnsaddr/a.b").dnsaddrDomain == "a.b")
     #expect(try Multiaddr("/dns/a.b").dnsaddrDomain == nil)
+    #expect(try Multiaddr("/dnsaddr/a.b/p2p/\(peer)").dnsaddrDomain == "a.b")
+    #expect(try Multiaddr("/dnsaddr/a.b/tcp/1").dnsaddrDomain == nil)
   }
 
   @Test func peerIDsArePutOnAndTakenOff() throws {
@@ -186,7 +186,10 @@ private let relay = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"
       let named = address.withPeerID(id)
       #expect(named.peerID == id, comment)
       #expect(try Multiaddr(bytes: named.bytes) == named, comment)
-      _ = (address.isTCP, address.host, address.tcpPort, address.udpPort, address.withoutPeerID, address.isRelayed)
+      _ = (
+        address.isDialable, try? address.listenable(), address.host, address.tcpPort, address.udpPort, address.withoutPeerID,
+        address.isRelayed
+      )
     }
     for round in 0..<20_000 {
       let bytes = round % 4 == 0 ? generator.bytes(generator.index(below: 60)) : mutated(forms[round % 5], &generator)

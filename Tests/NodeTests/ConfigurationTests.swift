@@ -95,12 +95,37 @@ import Testing
     ("listen = ['0.0.0.0:9000']", [#":1:1: listen: entry 1: "0.0.0.0:9000" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000"#]),
     ("seed_peers = [\n'a:1',\n7]", [":1:1: seed_peers: entry 2 must be a text, not a whole number"]),
     ("seed_peers = ['a:0']", [#":1:1: seed_peers: entry 1: "a:0" must be a multiaddr or host:port"#]),
-    ("listen = ['/dns4/a.b/tcp/1']", [#":1:1: listen: entry 1: "/dns4/a.b/tcp/1" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000"#]),
+    (
+      "listen = ['/ip4/0.0.0.0/tcp/1/ws']",
+      [
+        #":1:1: listen: entry 1: "/ip4/0.0.0.0/tcp/1/ws" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000: /ws behind the TCP port is not supported"#
+      ]
+    ),
+    (
+      "peers = ['/ip6zone/eth0/ip6/fe80::1/tcp/1']",
+      [
+        #":1:1: peers: entry 1: "/ip6zone/eth0/ip6/fe80::1/tcp/1" must be a multiaddr such as /ip4/192.0.2.1/tcp/9000: addresses of one interface only (/ip6zone) are not supported"#
+      ]
+    ),
+    (
+      "peers = ['/dnsaddr/a.b/tcp/1']",
+      [
+        #":1:1: peers: entry 1: "/dnsaddr/a.b/tcp/1" must be a multiaddr such as /dnsaddr/example.org"#
+      ]
+    ),
+    (
+      "allowed_networks = ['::ffff:10.0.0.0/95']",
+      [#":1:1: allowed_networks: entry 1: "::ffff:10.0.0.0/95" must be a network such as 10.0.0.0/8"#]
+    ),
+    (
+      "listen = ['/dns4/a.b/tcp/1']",
+      [#":1:1: listen: entry 1: "/dns4/a.b/tcp/1" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000: an IP address is needed, not a name"#]
+    ),
     (
       "network = 'a'\nannounce = ['/ip4/1.2.3.4/tpc/1']\nseed_peers = ['a:1', '/ip4/1.2.3.4/udp/1']",
       [
         #":2:1: announce: entry 1: "/ip4/1.2.3.4/tpc/1" must be a multiaddr such as /ip4/192.0.2.1/tcp/9000"#,
-        #":3:1: seed_peers: entry 2: "/ip4/1.2.3.4/udp/1" must be a multiaddr such as /ip4/192.0.2.1/tcp/9000"#,
+        #":3:1: seed_peers: entry 2: "/ip4/1.2.3.4/udp/1" must be a multiaddr such as /ip4/192.0.2.1/tcp/9000: /udp is not supported; a host is followed by /tcp and a port"#,
       ]
     ),
     (

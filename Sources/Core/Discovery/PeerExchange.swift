@@ -205,7 +205,7 @@ public struct PeerExchange: Sendable {
 
   /// Whether an address is of no use to anybody, on whatever network.
   static func isJunk(_ address: Multiaddr) -> Bool {
-    guard let ip = address.ipAddress?.unmapped, let port = address.tcpPort else {
+    guard let ip = address.ipAddress, let port = address.tcpPort else {
       return address.ipAddress == nil && address.dnsName != nil
     }
     return port == 0 || ip.isUnspecified || ip.isMulticast

@@ -37,7 +37,7 @@ extension HostCore {
   private var isLikelyReached: Bool {
     let reach = configuration.discovery.reach
     if reach.takesPrivate { return !advertisedAddresses.isEmpty }
-    return !reach.announced.isEmpty || advertisedAddresses.contains { $0.ipAddress?.unmapped.isRoutable == true }
+    return !reach.announced.isEmpty || advertisedAddresses.contains { $0.ipAddress?.isRoutable == true }
   }
 
   /// What a peer's own words tell about this host's addresses.

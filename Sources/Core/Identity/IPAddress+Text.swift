@@ -2,7 +2,7 @@ import Wire
 
 extension IPAddress: LosslessStringConvertible {
   /// Reads `1.2.3.4` (four decimal numbers without leading zeros) or an IPv6 address in any form of RFC 4291 section 2.2,
-  /// without brackets or zone; `nil` for anything else.
+  /// without brackets or zone; `nil` for anything else. `::ffff:1.2.3.4` is read as the IPv4 address.
   public init?(_ text: String) { self.init(text: text) }
 
   /// Reads an address from any kind of text.
@@ -20,10 +20,9 @@ extension IPAddress: LosslessStringConvertible {
 
   /// `1.2.3.4`, or the canonical IPv6 text of RFC 5952.
   public var description: String {
-    switch self {
+    switch value {
     case .v4(let number): return Self.dotted(number)
     case .v6(let high, let low):
-      if case .v4(let number) = unmapped { return "::ffff:" + Self.dotted(number) }
       let words = (0..<8).map { UInt16(truncatingIfNeeded: ($0 < 4 ? high : low) >> UInt64(48 - 16 * ($0 & 3))) }
       let zeros = Self.longestZeros(words)
       func text(_ range: Range<Int>) -> String { words[range].map { String($0, radix: 16) }.joined(separator: ":") }

@@ -1,11 +1,30 @@
 import Wire
 
 /// An IPv4 or IPv6 address, without zone.
-public enum IPAddress: Hashable, Sendable {
-  /// An IPv4 address, its first byte in the most significant bits.
-  case v4(UInt32)
-  /// An IPv6 address as its two halves.
-  case v6(high: UInt64, low: UInt64)
+///
+/// An address has one form: an IPv4 address that is written as an IPv6 one (`::ffff:1.2.3.4`, as sockets that serve both families report
+/// it) becomes the IPv4 address wherever it comes from, so that rules and limits for one spelling hold for the other.
+public struct IPAddress: Hashable, Sendable {
+  /// The address as a number, by its family.
+  public enum Value: Hashable, Sendable {
+    /// An IPv4 address, its first byte in the most significant bits.
+    case v4(UInt32)
+    /// An IPv6 address as its two halves; never an IPv4 address in IPv6 form.
+    case v6(high: UInt64, low: UInt64)
+  }
+
+  /// The address as a number.
+  public let value: Value
+
+  private init(_ value: Value) { self.value = value }
+
+  /// The IPv4 address of a number, its first byte in the most significant bits.
+  public static func v4(_ number: UInt32) -> IPAddress { IPAddress(.v4(number)) }
+
+  /// The IPv6 address of two halves, or the IPv4 address that they stand for.
+  public static func v6(high: UInt64, low: UInt64) -> IPAddress {
+    high == 0 && low >> 32 == 0xffff ? .v4(UInt32(truncatingIfNeeded: low)) : IPAddress(.v6(high: high, low: low))
+  }
 
   /// 127.0.0.1.
   public static let loopback = IPAddress.v4(0x7f00_0001)
@@ -26,7 +45,7 @@ public enum IPAddress: Hashable, Sendable {
   /// The 4 or 16 bytes.
   public var bytes: [UInt8] {
     var result: [UInt8] = []
-    switch self {
+    switch value {
     case .v4(let address): result.appendBigEndian(address)
     case .v6(let high, let low):
       result.appendBigEndian(high)
@@ -36,17 +55,10 @@ public enum IPAddress: Hashable, Sendable {
   }
 
   /// Whether this is an IPv6 address.
-  public var isV6: Bool { if case .v6 = self { true } else { false } }
+  public var isV6: Bool { if case .v6 = value { true } else { false } }
 
   /// The number of bits: 32 or 128.
   public var bitWidth: Int { isV6 ? 128 : 32 }
-
-  /// The IPv4 address inside an IPv4-mapped IPv6 one (`::ffff:1.2.3.4`), otherwise the address itself. Sockets that serve both
-  /// families report IPv4 peers in the mapped form; limits and bans compare this one.
-  public var unmapped: IPAddress {
-    if case .v6(0, let low) = self, low >> 32 == 0xffff { return .v4(UInt32(truncatingIfNeeded: low)) }
-    return self
-  }
 }
 
 extension IPAddress {
@@ -54,7 +66,7 @@ extension IPAddress {
   public var isLoopback: Bool { matches(Self.loopbackNetworks) }
 
   /// 0.0.0.0 or ::, which stand for all addresses of a machine.
-  public var isUnspecified: Bool { self == .v4(0) || self == .v6(high: 0, low: 0) || unmapped == .v4(0) }
+  public var isUnspecified: Bool { self == .v4(0) || self == .v6(high: 0, low: 0) }
 
   /// For use inside a site: 10/8, 172.16/12, 192.168/16 (RFC 1918), 100.64/10 (RFC 6598), fc00::/7 (RFC 4193).
   public var isPrivate: Bool { matches(Self.privateNetworks) }
@@ -68,16 +80,13 @@ extension IPAddress {
   /// Whether peers anywhere on the Internet may reach it: none of the above, and not reserved or for documentation (RFC 6890).
   public var isRoutable: Bool {
     if isUnspecified || isLoopback || isPrivate || isLinkLocal || isMulticast || matches(Self.reservedNetworks) { return false }
-    if case .v6(let high, _) = unmapped { return high >> 61 == 0b001 || high == 0x0064_ff9b_0000_0000 }
+    if case .v6(let high, _) = value { return high >> 61 == 0b001 || high == 0x0064_ff9b_0000_0000 }
     return true
   }
 
   /// The group of neighbours that one operator is likely to hold together, against which peers' numbers are limited:
   /// the /16 of an IPv4 address, the /32 of an IPv6 one.
-  public var netgroup: IPNetwork {
-    let address = unmapped
-    return IPNetwork(address, prefixLength: address.isV6 ? 32 : 16)
-  }
+  public var netgroup: IPNetwork { IPNetwork(self, prefixLength: isV6 ? 32 : 16) }
 
   private func matches(_ networks: [IPNetwork]) -> Bool { networks.contains { $0.contains(self) } }
 
@@ -99,7 +108,7 @@ extension IPAddress {
 extension IPAddress: Comparable {
   /// IPv4 before IPv6, then as numbers.
   public static func < (left: IPAddress, right: IPAddress) -> Bool {
-    switch (left, right) {
+    switch (left.value, right.value) {
     case (.v4(let a), .v4(let b)): a < b
     case (.v6(let high, let low), .v6(let otherHigh, let otherLow)): (high, low) < (otherHigh, otherLow)
     case (.v4, .v6): true

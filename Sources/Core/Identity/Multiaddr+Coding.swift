@@ -8,7 +8,7 @@ extension Multiaddr.Component {
   init(_ code: Multiaddr.Code, text: some StringProtocol) throws(IdentityError) {
     switch code {
     case .ip4, .ip6:
-      guard let address = IPAddress(text: text), address.isV6 == (code == .ip6) else {
+      guard let address = IPAddress(text: text), text.utf8.contains(UInt8(ascii: ":")) == (code == .ip6) else {
         throw .badMultiaddr("“\(text)” is not an address for /\(code.name)")
       }
       self = .ip(address)
@@ -36,6 +36,13 @@ extension Multiaddr.Component {
     case .unix: self = .unix(String(text))
     case .p2pCircuit, .tls, .noise, .quic, .quicV1, .webrtc, .webrtcDirect, .webtransport, .ws, .wss, .http: self = .plain(code)
     }
+  }
+
+  /// The component as it stands behind an IPv4 address that was written in IPv6 form: a prefix length counts 96 bits less.
+  func behindMapped() throws(IdentityError) -> Self {
+    guard case .ipcidr(let length) = self else { return self }
+    guard length >= 96 else { throw .badMultiaddr("/ipcidr/\(length) is wider than all IPv4 addresses") }
+    return .ipcidr(length - 96)
   }
 
   func append(to bytes: inout [UInt8]) {

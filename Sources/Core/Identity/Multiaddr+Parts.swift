@@ -15,13 +15,18 @@ extension Multiaddr {
     }
   }
 
-  /// The domain of a `/dnsaddr/…`, whose TXT records at `_dnsaddr.` hold the real addresses.
-  public var dnsaddrDomain: String? { if case .dnsaddr(let name)? = components.first { name } else { nil } }
+  /// The domain of a `/dnsaddr/…`, whose TXT records at `_dnsaddr.` hold the real addresses; `nil` when anything but a peer follows.
+  public var dnsaddrDomain: String? {
+    let components = components
+    guard case .dnsaddr(let name)? = components.first else { return nil }
+    return components.count == 1 || components.count == 2 && components[1].code == .p2p ? name : nil
+  }
 
   /// The text of the IP address or the DNS name; `nil` when the address begins with neither.
   public var host: String? { ipAddress?.description ?? dnsName }
 
-  /// The port behind an IP address or name, for `/tcp`.
+  /// The port behind an IP address or name, for `/tcp`. More may follow, as in `/tcp/443/wss`: whether the address can be dialled is what
+  /// ``dialable()`` says.
   public var tcpPort: UInt16? { if case .tcp(let port)? = transport { port } else { nil } }
 
   /// The port behind an IP address or name, for `/udp`.
@@ -29,15 +34,6 @@ extension Multiaddr {
 
   /// Whether it leads through a relay.
   public var isRelayed: Bool { components.contains(.plain(.p2pCircuit)) }
-
-  /// Whether a TCP connection can be opened to it as it stands: an IP address or a name, a TCP port other than 0, at most a PeerID
-  /// behind, and nothing else. A `/dnsaddr/…` has to be resolved first.
-  public var isTCP: Bool {
-    guard host != nil, let port = tcpPort, port != 0 else { return false }
-    var rest = components.drop { $0.code == .ip6zone }.dropFirst(2)
-    if rest.first?.code == .p2p { rest.removeFirst() }
-    return rest.isEmpty
-  }
 
   /// The address with another one behind it.
   /// - Throws: ``IdentityError/badMultiaddr(_:)`` when the result is too long.

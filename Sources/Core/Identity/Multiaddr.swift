@@ -2,7 +2,8 @@ import Wire
 
 /// A self-describing network address such as `/ip4/10.0.0.1/tcp/4001/p2p/12D3…` (multiformats/multiaddr).
 ///
-/// Always valid: every component is one that this library knows, with a value of the right form. Equal addresses have equal bytes.
+/// Always valid: every component is one that this library knows, with a value of the right form. Equal addresses have equal bytes, which may
+/// not be those that were read: `/ip6/::ffff:1.2.3.4` is `/ip4/1.2.3.4`.
 public struct Multiaddr: Hashable, Sendable {
   /// The most bytes that an address may have, not counting a PeerID at its end: 1 KiB.
   public static let maximumBytes = 1024
@@ -16,8 +17,12 @@ public struct Multiaddr: Hashable, Sendable {
   /// Reads the binary form and copies it.
   /// - Throws: ``IdentityError/badMultiaddr(_:)`` for an empty or long address, an unknown component, or a value of the wrong form.
   public init(bytes span: RawSpan) throws(IdentityError) {
-    _ = try Self.decode(span)
-    self.init(validated: [UInt8](span))
+    let (components, isCanonical) = try Self.decode(span)
+    if isCanonical {
+      self.init(validated: [UInt8](span))
+    } else {
+      try self.init(components: components)
+    }
   }
 
   /// Reads the binary form.
@@ -54,9 +59,9 @@ public struct Multiaddr: Hashable, Sendable {
       throw .badMultiaddr("the port of \(text) is not a number from 0 to 65535")
     }
     let tcp = Component.tcp(UInt16(port))
-    if host.hasPrefix("["), host.hasSuffix("]"), let address = IPAddress(text: host.dropFirst().dropLast()), address.isV6 {
+    if host.hasPrefix("["), host.hasSuffix("]"), host.contains(":"), let address = IPAddress(text: host.dropFirst().dropLast()) {
       try self.init(components: [.ip(address), tcp])
-    } else if let address = IPAddress(text: host), !address.isV6 {
+    } else if !host.contains(":"), let address = IPAddress(text: host) {
       try self.init(components: [.ip(address), tcp])
     } else {
       // A name whose last label is a number is a mistyped IPv4 address, never a host.
@@ -78,7 +83,7 @@ public struct Multiaddr: Hashable, Sendable {
 
 extension Multiaddr: CustomStringConvertible {
   /// The components in order. O(bytes).
-  public var components: [Component] { (try? Self.decode(bytes.rawSpan)) ?? [] }
+  public var components: [Component] { (try? Self.decode(bytes.rawSpan))?.components ?? [] }
 
   /// The text form.
   public var description: String { components.map(\.description).joined() }
@@ -90,20 +95,28 @@ extension Multiaddr: Comparable {
 }
 
 extension Multiaddr {
-  static func decode(_ span: RawSpan) throws(IdentityError) -> [Component] {
+  /// Reads the components, and whether the bytes are the form that this library writes. They are not where an IPv4 address stands in IPv6
+  /// form; a prefix length behind it is changed with it.
+  static func decode(_ span: RawSpan) throws(IdentityError) -> (components: [Component], isCanonical: Bool) {
     guard span.byteCount > 0 else { throw .badMultiaddr("it is empty") }
     guard span.byteCount <= maximumBytes + Component.maximumPeerIDBytes else { throw .badMultiaddr("\(span.byteCount) bytes are too many") }
     var components: [Component] = []
     var offset = 0
     var start = 0
+    var isCanonical = true
+    var isMapped = false
     while offset < span.byteCount {
       start = offset
-      components.append(try Component.read(span, &offset))
+      var component = try Component.read(span, &offset)
+      if isMapped { component = try component.behindMapped() }
+      isMapped = component.code == .ip4 && offset - start > 5
+      if isMapped { isCanonical = false }
+      components.append(component)
     }
     // Room for a PeerID is kept free, so that one can be put at the end of every address.
     if case .p2p? = components.last {} else { start = span.byteCount }
     guard start <= maximumBytes else { throw .badMultiaddr("\(span.byteCount) bytes are too many") }
-    return components
+    return (components, isCanonical)
   }
 
   private static func parse(_ text: some StringProtocol) throws(IdentityError) -> [Component] {
@@ -112,6 +125,7 @@ extension Multiaddr {
     var parts = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false)[...]
     while parts.last?.isEmpty == true { parts.removeLast() }
     var components: [Component] = []
+    var isMapped = false
     while let name = parts.popFirst() {
       guard let code = Code(name: name) else { throw .badMultiaddr("“\(name)” in \(text) is not a known protocol") }
       if code == .unix {
@@ -121,8 +135,10 @@ extension Multiaddr {
         components.append(try Component(code, text: ""))
       } else {
         guard let value = parts.popFirst() else { throw .badMultiaddr("/\(name) at the end of \(text) lacks its value") }
-        components.append(try Component(code, text: value))
+        let component = try Component(code, text: value)
+        components.append(isMapped ? try component.behindMapped() : component)
       }
+      isMapped = code == .ip6 && components.last?.code == .ip4
     }
     return components
   }

@@ -11,3 +11,13 @@ public struct PeerAddress: Hashable, Sendable {
     self.address = address
   }
 }
+
+extension PeerAddress {
+  /// Reads what an operator writes for a peer: `host:port`, or a multiaddr that can be dialled, with or without `/p2p/…` at its end.
+  /// - Throws: ``IdentityError/badMultiaddr(_:)``, which says what is wrong.
+  public init(dialling text: some StringProtocol) throws(IdentityError) {
+    let address = text.hasPrefix("/") ? try Multiaddr(text) : try Multiaddr(hostPort: text)
+    do throws(AddressFault) { _ = try address.dialable() } catch { throw .badMultiaddr("\(address) cannot be dialled: \(error)") }
+    self.init(peer: address.peerID, address: address.withoutPeerID)
+  }
+}

@@ -3,31 +3,23 @@ import Wire
 
 /// What peering needs to know of an address, taken out of it once.
 struct AddressFacts: Hashable, Sendable {
-  /// The IP address in its shortest family (`::ffff:1.2.3.4` is 1.2.3.4), or `nil` for a name.
+  /// The IP address, or `nil` for a name.
   var ip: IPAddress?
-  /// The transport's port.
-  var port: UInt16?
+  /// Why nobody here can dial it.
+  var dialFault: AddressFault?
 
   init(_ address: Multiaddr) {
-    // Most are plain; reading those by components would cost most of what taking in a list costs.
-    if case .plain(let ip, let port) = BookEndpoint(address) {
-      self.ip = ip.unmapped
-      self.port = port
-    } else {
-      ip = address.ipAddress?.unmapped
-      port = address.isRelayed ? nil : address.tcpPort
+    do throws(AddressFault) { ip = try address.dialable().ip } catch {
+      ip = address.ipAddress
+      dialFault = error
     }
   }
 
   /// Why nobody should dial this address, or `nil` when it is good.
   func fault(allowsPrivate: Bool) -> AddressRefusal? {
-    guard let port else { return .notDirect }
-    if port == 0 { return .portZero }
+    if let dialFault { return AddressRefusal(dialFault) }
     guard let ip else { return nil }
-    if ip.isUnspecified { return .unspecified }
-    if ip.isMulticast { return .multicast }
-    if !allowsPrivate && !ip.isRoutable { return .notRoutable }
-    return nil
+    return allowsPrivate || ip.isRoutable ? nil : .notRoutable
   }
 
   /// The network that ``PeeringConfiguration/perSubnetMaximum`` counts.
@@ -36,7 +28,7 @@ struct AddressFacts: Hashable, Sendable {
 
 /// Why an address that somebody told was not taken into the book.
 public enum AddressRefusal: String, Hashable, Sendable, CaseIterable {
-  /// Not TCP over an IP address or a name.
+  /// Not TCP over an IP address or a name, and nothing else.
   case notDirect = "not-direct"
   /// Nobody listens on port 0.
   case portZero = "port-0"
@@ -60,4 +52,14 @@ public enum AddressRefusal: String, Hashable, Sendable, CaseIterable {
   case noPlace = "no-place"
   /// Too many configured peers.
   case listFull = "list-full"
+
+  init(_ fault: AddressFault) {
+    self =
+      switch fault {
+      case .portZero: .portZero
+      case .unspecified: .unspecified
+      case .multicast: .multicast
+      default: .notDirect
+      }
+  }
 }

@@ -220,8 +220,8 @@ struct BanRow: Hashable {
       guard let peer = try? PeerID(bytes: [UInt8](key.dropFirst())) else { return nil }
       subject = .peer(peer)
     case UInt8(ascii: "n"):
-      guard key.count > 2, let ip = IPAddress(bytes: [UInt8](key.dropFirst(2))), Int(key[1]) <= ip.bitWidth else { return nil }
-      subject = .network(IPNetwork(ip, prefixLength: Int(key[1])))
+      guard key.count > 2, let network = IPNetwork(bytes: [UInt8](key.dropFirst(2)), prefixLength: Int(key[1])) else { return nil }
+      subject = .network(network)
     default: return nil
     }
     end = nil

@@ -52,7 +52,7 @@ extension PeeringMachine {
   /// How far an address of a peer with these addresses is away, as far as addresses tell.
   private func distance(to ip: IPAddress, beside hosts: Set<IPAddress>) -> RankedAddress.Distance {
     if ip.isRoutable { return .anywhere }
-    let own = ownAddresses.compactMap { $0.ipAddress?.unmapped }
+    let own = ownAddresses.compactMap(\.ipAddress)
     if ip.isLoopback {
       // On this machine, if all of this node or one of the peer's other addresses is.
       let isHere = (!own.isEmpty && own.allSatisfy(\.isLoopback)) || own.contains { !$0.isLoopback && hosts.contains($0) }

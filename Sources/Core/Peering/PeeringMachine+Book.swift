@@ -25,6 +25,9 @@ extension PeeringMachine {
         let end = row.end.map { clock.instant(of: WallTime(milliseconds: Int64(clamping: $0))) } ?? .distantFuture
         if end > now {
           _ = bans.add(row.subject, BanList.Ban(end: end, detail: row.detail, isOperators: row.isOperators))
+          // Its subject was written in another form; the ban could not be lifted for good.
+          let own = BanRow.key(row.subject)
+          if own != key { outputs += [.book(.remove(key: key)), .book(.put(key: own, value: value))] }
         } else {
           outputs.append(.book(.remove(key: key)))
         }
@@ -58,7 +61,7 @@ extension PeeringMachine {
     }
     if key == BookKeys.kept {
       guard let items = OperatorSettings.readKept(value) else { return false }
-      settings.kept = Array(items.prefix(configuration.configuredMaximum))
+      settings.kept = Array(items.filter(\.address.isDialable).prefix(configuration.configuredMaximum))
       return true
     }
     if key == BookKeys.scores {
@@ -77,7 +80,7 @@ extension PeeringMachine {
     var isReadable = false
     let seconds = BookSeconds(at: now)
     for stored in row.addresses.prefix(book.configuration.addressesPerPeerMaximum) {
-      guard let multiaddr = try? Multiaddr(bytes: stored.bytes) else { continue }
+      guard let multiaddr = try? Multiaddr(bytes: stored.bytes), multiaddr.isDialable else { continue }
       isReadable = true
       let item = BookItem(.peer(row.peer), multiaddr.withoutPeerID)
       if stored.lastSuccess > 0 || row.addresses.count == 1 {

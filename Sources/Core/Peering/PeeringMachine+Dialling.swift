@@ -89,7 +89,7 @@ extension PeeringMachine {
   func isFree(_ target: DialTarget, _ now: Instant) -> Bool {
     if known[target]?.link != nil || isAddressLinked(target) { return false }
     if let peer = target.peer, linkOfPeer[peer] != nil || heldOfPeer[peer] != nil { return false }
-    return book.ids(of: target).contains { !isBarred(target, book.endpoint(of: $0).ip?.unmapped, now) }
+    return book.ids(of: target).contains { !isBarred(target, book.endpoint(of: $0).ip, now) }
   }
 
   /// Whether an address must not be dialled: by a ban, because a private network would refuse who is expected there, or because there are
@@ -254,7 +254,7 @@ extension PeeringMachine {
     let facts = AddressFacts(address)
     var refusal: Reason?
     if isStopping { refusal = Reason(.shutdown) }
-    if let fault = facts.fault(allowsPrivate: true) { refusal = Reason(.unspecified, "the address is refused: \(fault.rawValue)") }
+    if let fault = facts.dialFault { refusal = Reason(.unspecified, "the address cannot be dialled: \(fault)") }
     if peer == localPeer || ownAddresses.contains(address) || selfAddresses.contains(address) { refusal = Reason(.selfConnection) }
     if let ban = bans.ban(peer: peer, ip: facts.ip, now: now) { refusal = Reason(.banned, ban.detail) }
     if let peer, !isAllowed(peer, facts.ip) { refusal = Reason(.notAllowed, "not on the list of a private network") }

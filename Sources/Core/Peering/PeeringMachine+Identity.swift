@@ -14,7 +14,7 @@ extension PeeringMachine {
   /// Whether an address is lower than this node's own, whichever of them the other side sees. Nobody elsewhere sees our loopback address,
   /// and nobody on the public Internet a private one.
   private func isBelowOwn(_ other: IPAddress) -> Bool {
-    let own = ownAddresses.compactMap { $0.ipAddress?.unmapped }.filter {
+    let own = ownAddresses.compactMap(\.ipAddress).filter {
       !$0.isUnspecified && $0.isV6 == other.isV6 && $0.isLoopback == other.isLoopback && ($0.isRoutable || !other.isRoutable)
     }
     return !own.isEmpty && own.allSatisfy { other < $0 }

@@ -1,7 +1,8 @@
 import CUV
 import Glibc
 
-/// An IP address with a port.
+/// An IP address with a port. An IPv4 address in IPv6 form (`::ffff:1.2.3.4`), as sockets of both families report it, is read as the IPv4
+/// address.
 public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
   /// The version of IP.
   public enum Family: UInt8, Hashable, Sendable {
@@ -46,11 +47,12 @@ public struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
   }
 
   private init(family: Family, high: UInt64, low: UInt64, port: UInt16, scope: UInt32 = 0) {
-    self.family = family
+    let isMapped = family == .ipv6 && high == 0 && low >> 32 == 0xffff
+    self.family = isMapped ? .ipv4 : family
     self.high = high
-    self.low = low
+    self.low = isMapped ? low & 0xffff_ffff : low
     self.port = port
-    self.scope = scope
+    self.scope = isMapped ? 0 : scope
   }
 
   private init(_ address: sockaddr_in) {

@@ -1,5 +1,6 @@
 import CMicrohttpd
 import Foundation
+import Identity
 import Wire
 
 /// The HTTP API's server, on libmicrohttpd's own event threads.
@@ -50,9 +51,15 @@ extension HTTPServer {
     private struct Weak { weak var exchange: Exchange? }
 
     init(configuration: Configuration, router: Router) {
+      // Hosts and origins come in lower case.
+      var configuration = configuration
+      configuration.allowedHosts = configuration.allowedHosts.map { $0.lowercased() }
+      configuration.allowedOrigins = configuration.allowedOrigins.map {
+        $0.lowercased().hasSuffix("/") ? String($0.lowercased().dropLast()) : $0.lowercased()
+      }
       self.configuration = configuration
       self.router = router
-      isLoopback = configuration.bindAddress.hasPrefix("127.") || configuration.bindAddress == "::1"
+      isLoopback = IPAddress(configuration.bindAddress)?.isLoopback ?? false
     }
 
     func start() throws(HTTPServerError) {

@@ -1,4 +1,5 @@
 import Foundation
+import Identity
 
 /// A listening TCP socket. The library would make its own, but tells no reason when it can't.
 struct Listener {
@@ -35,25 +36,27 @@ struct Listener {
     let length = address.pointee.sa_family == sa_family_t(AF_INET6) ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
     var host = [CChar](repeating: 0, count: Int(NI_MAXHOST))
     guard getnameinfo(address, socklen_t(length), &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST) == 0 else { return "" }
-    return String(decoding: host.prefix { $0 != 0 && $0 != 0x25 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let text = String(decoding: host.prefix { $0 != 0 && $0 != 0x25 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    // A socket of both families reports an IPv4 client in IPv6 form.
+    return IPAddress(text)?.description ?? text
   }
 
   private static func fill(_ storage: inout sockaddr_storage, _ address: String, _ port: UInt16) throws(HTTPServerError) -> socklen_t {
-    var four = sockaddr_in()
-    if inet_pton(AF_INET, address, &four.sin_addr) == 1 {
-      four.sin_family = sa_family_t(AF_INET)
-      four.sin_port = port.bigEndian
-      withUnsafeMutableBytes(of: &storage) { $0.storeBytes(of: four, as: sockaddr_in.self) }
-      return socklen_t(MemoryLayout<sockaddr_in>.size)
-    }
-    var six = sockaddr_in6()
-    if inet_pton(AF_INET6, address, &six.sin6_addr) == 1 {
+    guard let ip = IPAddress(address) else { throw HTTPServerError(message: "'\(address)' is not an IP address; change http_bind") }
+    if ip.isV6 {
+      var six = sockaddr_in6()
       six.sin6_family = sa_family_t(AF_INET6)
       six.sin6_port = port.bigEndian
+      withUnsafeMutableBytes(of: &six.sin6_addr) { $0.copyBytes(from: ip.bytes) }
       withUnsafeMutableBytes(of: &storage) { $0.storeBytes(of: six, as: sockaddr_in6.self) }
       return socklen_t(MemoryLayout<sockaddr_in6>.size)
     }
-    throw HTTPServerError(message: "'\(address)' is not an IP address; change http_bind")
+    var four = sockaddr_in()
+    four.sin_family = sa_family_t(AF_INET)
+    four.sin_port = port.bigEndian
+    withUnsafeMutableBytes(of: &four.sin_addr) { $0.copyBytes(from: ip.bytes) }
+    withUnsafeMutableBytes(of: &storage) { $0.storeBytes(of: four, as: sockaddr_in.self) }
+    return socklen_t(MemoryLayout<sockaddr_in>.size)
   }
 
   private static func error(_ code: Int32, _ place: String) -> HTTPServerError {

@@ -77,9 +77,9 @@ extension NodeConfiguration {
   /// What is dialled at the start, in the order of the seeds' documents: `--peer`, bootstrap peers, seeds; stored peers are in the book.
   func dials() throws -> [HostCore.Command] {
     var commands: [HostCore.Command] = []
-    for text in peers where !Self.isName(text) { commands.append(.dial(try Self.peerAddress(text), keep: true)) }
+    for text in peers where !Self.isName(text) { commands.append(.dial(try PeerAddress(dialling: text), keep: true)) }
     for (list, source) in [(bootstrapPeers, PeerSource.bootstrap), (seedPeers, .seed)] {
-      let addresses = try list.filter { !Self.isName($0) }.map(Self.peerAddress)
+      let addresses = try list.filter { !Self.isName($0) }.map { try PeerAddress(dialling: $0) }
       if !addresses.isEmpty { commands.append(.learned(addresses, source)) }
     }
     for text in (peers + bootstrapPeers).filter(Self.isName) { commands.append(.resolve(.dnsaddr(try Multiaddr(text)), .bootstrap)) }
@@ -111,12 +111,6 @@ extension NodeConfiguration {
       scout.nameServer = SocketAddress(String(parts[0]), port: parts.count > 1 ? UInt16(parts[1]) ?? 0 : 53)
     }
     return scout
-  }
-
-  /// Reads `host:port` or a multiaddr, with or without a PeerID.
-  static func peerAddress(_ text: String) throws(IdentityError) -> PeerAddress {
-    let address = text.hasPrefix("/") ? try Multiaddr(text) : try Multiaddr(hostPort: text)
-    return PeerAddress(peer: address.peerID, address: address.withoutPeerID)
   }
 }
 

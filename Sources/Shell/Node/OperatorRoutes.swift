@@ -50,7 +50,7 @@ enum OperatorRoutes {
     }
     command("DELETE", "/peers/{peer}") { request throws(HTTPError) in
       let text = request.parameters["peer"] ?? ""
-      if text.hasPrefix("/") { return .ready(.dropAddress(try address(text).address)) }
+      if text.hasPrefix("/") { return .ready(.dropAddress(try multiaddr(text))) }
       return .peer(text) { .drop($0) }
     }
     command("POST", "/bans", ban)
@@ -100,9 +100,13 @@ enum OperatorRoutes {
   // MARK: Bodies
 
   private static func address(_ text: String) throws(HTTPError) -> PeerAddress {
-    do throws(IdentityError) { return try NodeConfiguration.peerAddress(text) } catch {
+    do throws(IdentityError) { return try PeerAddress(dialling: text) } catch {
       throw HTTPError(400, "bad_address", error.description)
     }
+  }
+
+  private static func multiaddr(_ text: String) throws(HTTPError) -> Multiaddr {
+    do throws(IdentityError) { return try Multiaddr(text) } catch { throw HTTPError(400, "bad_address", error.description) }
   }
 
   private static func subject(

@@ -20,6 +20,7 @@ public final class Host: Sendable {
   ///   - key: what the host's PeerID is proven by; a fresh one when absent.
   /// - Throws: ``HostError`` `listenFailed`, `invalidAddress` or `bookFailed`; nothing is left running then.
   public init(configuration: Configuration = .init(), key: NodeKey? = nil) async throws {
+    for address in configuration.bootstrap { try HostError.check(address) }
     engine = try await HostEngine.start(configuration, key ?? .generate())
     do {
       if !configuration.listen.isEmpty { _ = try await engine.listen(on: configuration.listen) }

@@ -38,6 +38,7 @@ private final class AttemptTicket: @unchecked Sendable {
 
 extension HostEngine {
   func connect(_ address: Multiaddr) async throws -> PeerID {
+    try HostError.check(address)
     let ticket = AttemptTicket()
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in

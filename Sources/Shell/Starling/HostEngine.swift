@@ -87,9 +87,8 @@ final class HostEngine: @unchecked Sendable {
   }
 
   func listen(on addresses: [Multiaddr]) async throws -> [Multiaddr] {
-    let bare = addresses.map(\.withoutPeerID)
     let actual: [Multiaddr]
-    do { actual = try await swarm.startListening(on: bare) } catch let error as TransportError {
+    do { actual = try await swarm.startListening(on: addresses) } catch let error as TransportError {
       throw HostError(error.code == .invalidArgument ? .invalidAddress : .listenFailed, error.description, cause: error)
     }
     let all = lock.withLock {

@@ -105,6 +105,13 @@ public struct HostError: Error, Sendable, CustomStringConvertible {
 }
 
 extension HostError {
+  /// - Throws: `invalidAddress` for an address that cannot be dialled.
+  static func check(_ address: Multiaddr) throws(HostError) {
+    do throws(AddressFault) { _ = try address.dialable() } catch {
+      throw HostError(.invalidAddress, "\(address) cannot be dialled: \(error)", cause: error)
+    }
+  }
+
   init(_ failure: DialFailure, _ address: Multiaddr) {
     let text = "\(address): \(failure)"
     switch failure {

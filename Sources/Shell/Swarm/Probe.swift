@@ -27,7 +27,8 @@ final class Probe: TCPSocketDelegate {
 
   /// Begins; an address that cannot be dialled ends it at once.
   func start(_ address: Multiaddr, timeout: Duration) {
-    guard let target = SocketAddress(address) else { return end(false) }
+    guard let endpoint = try? address.dialable(), let ip = endpoint.ip else { return end(false) }
+    let target = SocketAddress(ip, port: endpoint.port)
     socket = TCPSocket.connect(
       to: target, from: shard.source(for: target), on: shard.loop, timeout: timeout, configuration: shard.configuration.socket,
       delegate: self)

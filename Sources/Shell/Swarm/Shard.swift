@@ -158,8 +158,7 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
 
   /// The address of this machine that a remote is dialled from; `nil` leaves it to the system.
   func source(for remote: SocketAddress) -> SocketAddress? {
-    guard !configuration.dialSources.isEmpty, let isV6 = remote.multiaddr.ipAddress?.isV6 else { return nil }
-    return configuration.dialSources.first { $0.isV6 == isV6 }.flatMap { SocketAddress(Multiaddr(ip: $0, port: 0)) }
+    configuration.dialSources.first { $0.isV6 == (remote.family == .ipv6) }.map { SocketAddress($0, port: 0) }
   }
 
   /// Grants room from within the shard's own turn.

@@ -53,22 +53,26 @@ final class ShardLink: TCPSocketDelegate {
   func dial(_ address: Multiaddr, expecting: PeerID?, timeout: Duration, _ resolver: Resolver?, _ now: Instant) {
     self.expecting = expecting
     dialDeadline = now + timeout
-    if let target = SocketAddress(address) {
-      candidates = [target]
+    let endpoint: Endpoint
+    do throws(AddressFault) { endpoint = try address.dialable() } catch {
+      return end(.transport("\(address) cannot be dialled: \(error)"))
+    }
+    switch endpoint.host {
+    case .ip(let ip):
+      candidates = [SocketAddress(ip, port: endpoint.port)]
       dialNext(nil, now)
-    } else if let name = address.dnsName, let port = address.tcpPort, let resolver {
-      resolver.resolve(name, port: port) { [self] answer in
+    case .name(let name, let family):
+      guard let resolver else { return end(.transport("\(address) cannot be dialled: names are not resolved here")) }
+      resolver.resolve(name, port: endpoint.port) { [self] answer in
         guard !isClosing else { return }
         switch answer {
         case .success(let addresses):
-          candidates = addresses
+          candidates = addresses.filter { family == .any || ($0.family == .ipv6) == (family == .v6) }
           dialNext(nil, shard.loop.now)
         case .failure(let error): end(.transport(error.description))
         }
         shard.endTurn(shard.loop.now)
       }
-    } else {
-      end(.transport("\(address) is not an address that this node can dial"))
     }
   }
 

@@ -55,6 +55,7 @@ public final class Swarm: @unchecked Sendable {
     public init() {}
   }
 
+  private let localPeer: PeerID
   private let configuration: Configuration
   private let shards: [Shard]
   private let sink: any SwarmSink
@@ -69,6 +70,7 @@ public final class Swarm: @unchecked Sendable {
     key: NodeKey, crypto: any CryptoSuite, configuration: Configuration = .init(), protocols: ProtocolTable, sink: any SwarmSink
   ) {
     precondition(configuration.shards > 0, "a swarm needs a shard")
+    localPeer = key.peerID
     self.configuration = configuration
     self.sink = sink
     let staticKey = NoiseStaticKey(key, crypto: crypto)
@@ -88,25 +90,31 @@ public final class Swarm: @unchecked Sendable {
 
   /// Listens on the addresses and returns the actual ones, with ports in place of 0 and interfaces in place of `0.0.0.0` and `::`.
   ///
-  /// - Throws: ``TransportError`` for the first address that cannot be listened on; those before it are closed again.
+  /// - Throws: ``TransportError`` for the first address that cannot be listened on (`invalidArgument` when it never can, as an `AddressFault`
+  ///   says); those before it are closed again.
   public func listen(on addresses: [Multiaddr]) throws -> [Multiaddr] {
-    let targets = try Self.targets(addresses)
+    let targets = try targets(addresses)
     return try shards[0].loop.runAndWait { [acceptor, loop = shards[0].loop] in try acceptor.listen(on: targets, loop: loop) }
   }
 
   /// The same without blocking the caller's thread.
   public func startListening(on addresses: [Multiaddr]) async throws -> [Multiaddr] {
-    let targets = try Self.targets(addresses)
+    let targets = try targets(addresses)
     return try await shards[0].loop.perform { [acceptor, loop = shards[0].loop] in try acceptor.listen(on: targets, loop: loop) }
   }
 
-  private static func targets(_ addresses: [Multiaddr]) throws -> [SocketAddress] {
-    try addresses.map { address in
-      guard let target = SocketAddress(address) else {
-        throw TransportError(.invalidArgument, context: "\(address) is not an /ip4 or /ip6 address with a TCP port")
+  private func targets(_ addresses: [Multiaddr]) throws(TransportError) -> [SocketAddress] {
+    var targets: [SocketAddress] = []
+    for address in addresses {
+      do throws(AddressFault) {
+        let endpoint = try address.listenable(by: localPeer)
+        guard let ip = endpoint.ip else { throw .name }
+        targets.append(SocketAddress(ip, port: endpoint.port))
+      } catch {
+        throw TransportError(.invalidArgument, context: "listen on \(address): \(error)")
       }
-      return target
     }
+    return targets
   }
 
   /// Stops listening: the ports are free when it returns.

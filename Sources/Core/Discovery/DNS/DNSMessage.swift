@@ -217,7 +217,7 @@ extension DNSMessage {
     let data: Data
     switch Kind(rawValue: kind) {
     case .a, .aaaa:
-      guard let address = IPAddress(bytes: (start..<end).map { span.byte($0) }), address.isV6 == (kind == Kind.aaaa.rawValue) else {
+      guard end - start == (kind == Kind.a.rawValue ? 4 : 16), let address = IPAddress(bytes: (start..<end).map { span.byte($0) }) else {
         throw .badRecord
       }
       data = .address(address)

@@ -232,7 +232,7 @@ public struct NameFinder: Sendable {
         if let wanted = name.peerID, address.peerID != wanted, address.peerID != nil || address.dnsaddrDomain == nil { continue }
         if let question = Self.question(address) {
           ask(question, depth: asked.depth + 1, index, &outputs)
-        } else if address.isTCP {
+        } else if address.isDialable {
           keep(PeerAddress(peer: address.peerID, address: address.withoutPeerID), index)
         } else {
           unusable += 1

@@ -14,7 +14,7 @@ extension Kademlia {
   mutating func heardOf(_ peer: PeerID, _ addresses: [Multiaddr], _ remote: IPAddress?, _ now: Instant, _ outputs: inout [Output]) {
     guard peer != localPeer else { return }
     let wasEmpty = table.count == 0
-    let group = remote.flatMap { $0.unmapped.isRoutable ? $0.netgroup : nil }
+    let group = remote.flatMap { $0.isRoutable ? $0.netgroup : nil }
     switch table.insert(peer, place(peer.bytes), Array(addresses.prefix(KademliaMessage.addressesMaximum)), group, now) {
     case .taken, .refused: break
     case .check(let oldest): check(oldest, now, &outputs)

@@ -32,7 +32,7 @@ enum LocalMessage {
   /// of 0 takes it back. `nil` without an address that can be told.
   static func answer(name: String, peer: PeerID, addresses: [Multiaddr], lifetimeSeconds: UInt32) -> [UInt8]? {
     guard let host = DNSName(name + ".local"), let instance = DNSName(labels: [Array(name.utf8)] + service.labels) else { return nil }
-    let told = addresses.filter { $0.isTCP && $0.ipAddress != nil && text($0, peer).count <= 255 }
+    let told = addresses.filter { $0.isDialable && $0.ipAddress != nil && text($0, peer).count <= 255 }
     guard let port = told.first?.tcpPort else { return nil }
     var message = DNSMessage()
     message.isResponse = true
@@ -73,7 +73,7 @@ enum LocalMessage {
         // py-libp2p numbers them from the second on: dnsaddr2=…
         let parts = text.split(separator: UInt8(ascii: "="), maxSplits: 1)
         guard parts.count == 2, parts[0].starts(with: Array("dnsaddr".utf8)),
-          let address = try? Multiaddr(String(decoding: parts[1], as: UTF8.self)), address.isTCP, address.ipAddress != nil,
+          let address = try? Multiaddr(String(decoding: parts[1], as: UTF8.self)), address.isDialable, address.ipAddress != nil,
           let peer = address.peerID
         else { continue }
         found.append(PeerAddress(peer: peer, address: address.withoutPeerID))

@@ -54,10 +54,10 @@ public struct DialBackServer: Sendable {
   public mutating func serve(_ peer: PeerID, from ip: IPAddress?, _ request: RawSpan, now: Instant) -> Outcome? {
     guard let (named, addresses) = try? AutoNAT.decodeRequest(request) else { return nil }
     guard named == peer else { return .answer(AutoNAT.response(.badRequest, "another peer's ID")) }
-    guard let ip = ip?.unmapped, configuration.dialsPrivate || ip.isRoutable else {
+    guard let ip, configuration.dialsPrivate || ip.isRoutable else {
       return .answer(AutoNAT.response(.dialRefused, "not a public address"))
     }
-    let usable = addresses.map(\.withoutPeerID).filter { $0.isTCP && $0.ipAddress?.unmapped == ip }.prefix(configuration.addressesMaximum)
+    let usable = addresses.map(\.withoutPeerID).filter { $0.isDialable && $0.ipAddress == ip }.prefix(configuration.addressesMaximum)
     guard let first = usable.first else {
       return .answer(AutoNAT.response(.dialRefused, "no TCP address with the IP address that the request comes from"))
     }

@@ -182,7 +182,7 @@ public struct Reachability: Sendable {
 
   // MARK: Candidates
 
-  private func group(_ peer: PeerID, _ ip: IPAddress) -> Group { ip.unmapped.isRoutable ? .network(ip.netgroup) : .peer(peer) }
+  private func group(_ peer: PeerID, _ ip: IPAddress) -> Group { ip.isRoutable ? .network(ip.netgroup) : .peer(peer) }
 
   private func isCandidate(_ ip: IPAddress) -> Bool {
     ip.isRoutable || configuration.takesPrivate && !ip.isUnspecified && !ip.isMulticast
@@ -202,7 +202,7 @@ public struct Reachability: Sendable {
   }
 
   private mutating func vote(_ address: Multiaddr, _ peer: PeerID, _ ip: IPAddress, _ now: Instant, _ outputs: inout [Output]) {
-    guard configuration.confirms, let seen = address.ipAddress?.unmapped, isCandidate(seen) else { return }
+    guard configuration.confirms, let seen = address.ipAddress, isCandidate(seen) else { return }
     votes.removeAll { $0.peer == peer }
     if votes.count >= configuration.votersMaximum { votes.removeFirst() }
     votes.append((peer, seen, group(peer, ip)))

@@ -28,10 +28,9 @@ public struct WebAddress: Hashable, Sendable, Comparable, CustomStringConvertibl
       return nil
     }
     if host.hasPrefix("[") && host.hasSuffix("]") {
-      guard let ip = IPAddress(text: host.dropFirst().dropLast()), ip.isV6 else { return nil }
+      guard host.contains(":"), let ip = IPAddress(text: host.dropFirst().dropLast()) else { return nil }
       self.host = ip.description
-    } else if let ip = IPAddress(text: host) {
-      guard !ip.isV6 else { return nil }
+    } else if !host.contains(":"), let ip = IPAddress(text: host) {
       self.host = ip.description
     } else {
       guard let name = DNSName(host), host.utf8.allSatisfy({ Self.isNameByte($0) }) else { return nil }

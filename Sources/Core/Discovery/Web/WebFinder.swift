@@ -240,7 +240,7 @@ public struct WebFinder: Sendable {
   private mutating func tell(_ texts: [String], _ now: Instant, _ outputs: inout [Output]) {
     var found: [PeerAddress] = []
     for text in texts.prefix(configuration.entriesMaximum) where text.hasPrefix("/") {
-      guard let address = try? Multiaddr(text), address.isTCP, let ip = address.ipAddress, takes(ip), let peer = address.peerID else {
+      guard let address = try? Multiaddr(text), address.isDialable, let ip = address.ipAddress, takes(ip), let peer = address.peerID else {
         count(.unusable)
         continue
       }

@@ -91,14 +91,15 @@ extension AddressBook {
     var record = record
     record.peer = item.peer
     switch item.endpoint {
-    case .plain(.v4(let number), let port):
-      record.low = UInt64(number)
+    case .plain(let ip, let port):
       record.port = port
-    case .plain(.v6(let high, let low), let port):
-      record.high = high
-      record.low = low
-      record.port = port
-      record.marks.insert(.v6)
+      switch ip.value {
+      case .v4(let number): record.low = UInt64(number)
+      case .v6(let high, let low):
+        record.high = high
+        record.low = low
+        record.marks.insert(.v6)
+      }
     case .other: record.marks.insert(.other)
     }
     let id = records.insert(record)

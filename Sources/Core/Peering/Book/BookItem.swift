@@ -8,15 +8,7 @@ enum BookEndpoint: Hashable, Sendable {
 
   /// Reads `/ip4/…/tcp/…` and `/ip6/…/tcp/…` from their bytes; everything else is kept as it is.
   init(_ address: Multiaddr) {
-    let bytes = address.bytes
-    func number(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
-    if bytes.count == 8, bytes[0] == 4, bytes[5] == 6 {
-      self = .plain(.v4(UInt32(number(1..<5))), UInt16(number(6..<8)))
-    } else if bytes.count == 20, bytes[0] == 41, bytes[17] == 6 {
-      self = .plain(.v6(high: number(1..<9), low: number(9..<17)), UInt16(number(18..<20)))
-    } else {
-      self = .other(address)
-    }
+    self = address.plainTCP.map { .plain($0.ip, $0.port) } ?? .other(address)
   }
 
   var multiaddr: Multiaddr {
@@ -28,18 +20,21 @@ enum BookEndpoint: Hashable, Sendable {
 
   var ip: IPAddress? {
     switch self {
-    case .plain(let ip, _): ip.unmapped
-    case .other(let address): address.ipAddress?.unmapped
+    case .plain(let ip, _): ip
+    case .other(let address): address.ipAddress
     }
   }
 
   func combine(into hash: inout SipHash) {
     switch self {
-    case .plain(.v4(let number), let port): hash.combine(UInt64(number) << 16 | UInt64(port))
-    case .plain(.v6(let high, let low), let port):
-      hash.combine(high)
-      hash.combine(low)
-      hash.combine(UInt64(port))
+    case .plain(let ip, let port):
+      switch ip.value {
+      case .v4(let number): hash.combine(UInt64(number) << 16 | UInt64(port))
+      case .v6(let high, let low):
+        hash.combine(high)
+        hash.combine(low)
+        hash.combine(UInt64(port))
+      }
     case .other(let address): hash.combine(address.bytes.rawSpan)
     }
   }

@@ -52,10 +52,9 @@ public struct NetworkGroups: Sendable {
 
   /// The group of a public address, or `nil` where groups mean nothing.
   public func group(of ip: IPAddress) -> NetworkGroup? {
-    let ip = ip.unmapped
     guard includesPrivate || ip.isRoutable else { return nil }
     if let system = systems?.system(of: ip) { return .system(system) }
-    return switch ip {
+    return switch ip.value {
     case .v4(let number): .v4(number >> 16)
     case .v6(let high, _): .v6(high >> 32)
     }

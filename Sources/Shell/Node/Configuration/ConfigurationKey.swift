@@ -232,33 +232,38 @@ extension ConfigurationKey {
 /// What single values must look like; each returns the fault in words, or `nil`.
 enum Checks {
   static func address(_ text: String) -> String? {
-    var four = in_addr()
-    var six = in6_addr()
-    return inet_pton(AF_INET, text, &four) == 1 || inet_pton(AF_INET6, text, &six) == 1
-      ? nil : "\"\(text.prefix(60))\" is not an IP address"
+    IPAddress(text) == nil ? "\"\(text.prefix(60))\" is not an IP address" : nil
   }
 
   /// A multiaddr that can be dialled or leads to such ones, or host:port.
   static func peer(_ text: String) -> String? {
     if text.hasPrefix("/dnsaddr/") { return dnsaddr(text) }
     if text.hasPrefix("/") { return remote(text) }
-    let fits = text.utf8.count <= 512 && (try? Multiaddr(hostPort: text))?.isTCP == true
+    let fits = text.utf8.count <= 512 && (try? PeerAddress(dialling: text)) != nil
     return fits ? nil : "\"\(text.prefix(60))\" must be a multiaddr or host:port"
   }
 
   /// Where others can dial: an IP address or a name, and a TCP port.
-  static func remote(_ text: String) -> String? { multiaddr(text, such: "/ip4/192.0.2.1/tcp/9000") { $0.isTCP } }
+  static func remote(_ text: String) -> String? {
+    multiaddr(text, such: "/ip4/192.0.2.1/tcp/9000") { address throws(AddressFault) in _ = try address.dialable() }
+  }
 
   /// Where this machine can listen: an IP address and a TCP port, 0 for any.
   static func local(_ text: String) -> String? {
-    multiaddr(text, such: "/ip4/0.0.0.0/tcp/9000") { $0.ipAddress != nil && $0.tcpPort != nil }
+    multiaddr(text, such: "/ip4/0.0.0.0/tcp/9000") { address throws(AddressFault) in _ = try address.listenable() }
   }
 
-  private static func dnsaddr(_ text: String) -> String? { multiaddr(text, such: "/dnsaddr/example.org") { $0.dnsaddrDomain != nil } }
+  /// A name whose records hold addresses, with or without the PeerID that they have to end in.
+  private static func dnsaddr(_ text: String) -> String? {
+    (try? Multiaddr(text))?.dnsaddrDomain == nil || text.utf8.count > 512
+      ? "\"\(text.prefix(60))\" must be a multiaddr such as /dnsaddr/example.org" : nil
+  }
 
-  private static func multiaddr(_ text: String, such example: String, _ fits: (Multiaddr) -> Bool) -> String? {
-    if text.utf8.count <= 512, let address = try? Multiaddr(text), fits(address) { return nil }
-    return "\"\(text.prefix(60))\" must be a multiaddr such as \(example)"
+  private static func multiaddr(_ text: String, such example: String, _ check: (Multiaddr) throws(AddressFault) -> Void) -> String? {
+    let must = "\"\(text.prefix(60))\" must be a multiaddr such as \(example)"
+    guard text.utf8.count <= 512, let address = try? Multiaddr(text) else { return must }
+    do throws(AddressFault) { try check(address) } catch { return "\(must): \(error)" }
+    return nil
   }
 
   /// A host name, with or without a port, or a `/dnsaddr/` address.
