@@ -33,6 +33,18 @@ private func ok(_ text: String) -> [UInt8] { AutoNAT.response(.ok, "", address(t
     #expect(vote(4, from: "33.0.0.1") == [.candidate(address(seen), .observation)])
   }
 
+  /// A crowd of throwaway names of one network takes no voice from others, however many it has.
+  @Test func aCrowdTakesNoVoice() {
+    var machine = machine { $0.votersMaximum = 8 }
+    _ = machine.handle(.listening([address(home)]), now: at(0))
+    func vote(_ number: UInt64, from text: String, _ observed: String = "/ip4/20.0.0.1/tcp/50001") -> [Reachability.Output] {
+      machine.handle(.observed(address(observed), by: peer(number), at: ip(text)), now: at(1))
+    }
+    for number in [2, 3] as [UInt64] { #expect(vote(number, from: "\(30 + number).0.0.1").isEmpty) }
+    for number in UInt64(10)...100 { #expect(vote(number, from: "90.0.0.\(number)", "/ip4/66.0.0.1/tcp/1").isEmpty) }
+    #expect(vote(4, from: "34.0.0.1") == [.candidate(address(seen), .observation)])
+  }
+
   /// Told only after two networks have dialled it back; withdrawn when two can no longer; lies of one peer count once.
   @Test func dialBacks() {
     var machine = machine { $0.announced = [address("/ip4/25.0.0.1/tcp/1")] }
@@ -202,13 +214,14 @@ private func ok(_ text: String) -> [UInt8] { AutoNAT.response(.ok, "", address(t
 
   @Test func rates() {
     var server = DialBackServer()
-    func isServed(_ number: UInt64, _ seconds: Double) -> Bool {
-      let request = AutoNAT.request(peer(number), [address("/ip4/30.0.0.1/tcp/1")])
-      if case .probe = server.serve(peer(number), from: ip("30.0.0.1"), request.rawSpan, now: at(seconds)) { return true }
+    func isServed(_ number: UInt64, _ seconds: Double, at place: String = "30.0.0.1") -> Bool {
+      let request = AutoNAT.request(peer(number), [address("/ip4/\(place)/tcp/1")])
+      if case .probe = server.serve(peer(number), from: ip(place), request.rawSpan, now: at(seconds)) { return true }
       return false
     }
     #expect((0..<10).filter { _ in isServed(2, 0) }.count == 3)
-    #expect((UInt64(10)..<100).filter { isServed($0, 1) }.count == 27)
+    #expect((UInt64(10)..<100).filter { isServed($0, 1, at: "30.0.\($0).1") }.count == 7, "of one network")
+    #expect((UInt64(100)..<150).filter { isServed($0, 1, at: "\($0).0.0.1") }.count == 20)
     #expect(!isServed(2, 59) && isServed(2, 60))
   }
 }

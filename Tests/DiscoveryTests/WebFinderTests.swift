@@ -60,6 +60,7 @@ private struct World {
       ("https://a.example", nil), ("http://a/b", nil), ("http://u@a:1", nil), ("http://a:0", nil), ("http://a:65536", nil),
       ("a.example", nil),
       ("http://", nil), ("http://2001:db8::1:1", nil), ("http://a?b", nil), ("http://a:+1", nil),
+      ("http://[::ffff:20.0.0.1]:5", "http://20.0.0.1:5"), ("http://[20.0.0.1]:5", nil),
     ] as [(String, String?)])
   func addresses(text: String, wanted: String?) { #expect(WebAddress(text)?.description == wanted) }
 
@@ -97,6 +98,17 @@ private struct World {
     #expect(world.outputs.contains(.found([PeerAddress(peer: nil, address: address("/ip4/20.0.0.4/tcp/7071"))])))
     #expect(!world.outputs.contains { if case .found(let items) = $0 { items.contains { $0.peer == peer(8) } } else { false } })
     #expect(world.finder.faults == [.unusable: 6, .unreachable: 1], "four told URLs, a libp2p address, and a name: \(world.finder.faults)")
+  }
+
+  /// Whoever has many ports or names in one place leaves room for others.
+  @Test func aNetworkHasFewPlaces() {
+    var world = World { $0.peers = [url("http://a.example:5000")] }
+    let crowd = (1...100).map { "http://30.0.\($0).1:5000" }
+    world.lists[url("http://a.example:5000")] = crowd + ["http://[::ffff:20.0.0.2]:5000"]
+    for text in crowd { world.lists[url(text)] = crowd }
+    world.lists[url("http://20.0.0.2:5000")] = []
+    world.run(to: 100)
+    #expect(world.known.count == 10 && world.known.contains("http://20.0.0.2:5000"), "\(world.known)")
   }
 
   /// Failing takes a peer out of the active ones; it stays known, is asked more and more rarely, and returns by itself.

@@ -14,6 +14,9 @@ public struct DialBackServer: Sendable {
     public var dialsPrivate = false
     /// Dial-backs of one peer within ``window``. Default 3, as in go-libp2p.
     public var perPeerMaximum = 3
+    /// Dial-backs of the peers of one netgroup (/16 of IPv4, /32 of IPv6; public addresses only) within ``window``. Default 10: throwaway names
+    /// of one network leave some for others.
+    public var perGroupMaximum = 10
     /// Dial-backs of all peers within ``window``. Default 30, as in go-libp2p.
     public var maximum = 30
     /// The time in which they are counted. Default 60 s.
@@ -45,7 +48,7 @@ public struct DialBackServer: Sendable {
   private var jobs: [ProbeID: Job] = [:]
   private var nextProbe: UInt64 = 1
   /// Who was served when, the oldest first; at most ``Configuration/maximum``.
-  private var served: [(peer: PeerID, at: Instant)] = []
+  private var served: [(peer: PeerID, group: IPNetwork?, at: Instant)] = []
 
   /// Makes a server.
   public init(configuration: Configuration = .init()) { self.configuration = configuration }
@@ -63,10 +66,12 @@ public struct DialBackServer: Sendable {
     }
     served.removeAll { now - $0.at >= configuration.window }
     let own = served.reduce(0) { $0 + ($1.peer == peer ? 1 : 0) }
-    guard served.count < configuration.maximum, own < configuration.perPeerMaximum else {
+    let group = ip.isRoutable ? ip.netgroup : nil
+    let neighbours = group.map { group in served.count { $0.group == group } } ?? 0
+    guard served.count < configuration.maximum, own < configuration.perPeerMaximum, neighbours < configuration.perGroupMaximum else {
       return .answer(AutoNAT.response(.dialRefused, "too many requests"))
     }
-    served.append((peer, now))
+    served.append((peer, group, now))
     return probe(Job(peer: peer, rest: Array(usable.dropFirst()), current: first))
   }
 

@@ -35,7 +35,7 @@ public struct Reachability: Sendable {
     public var mappingRetry = Duration.seconds(10)
     /// The longest time before a failed mapping is tried again. Default 5 min.
     public var mappingRetryMaximum = Duration.seconds(300)
-    /// Peers whose word on this node's address counts, the latest. Default 256.
+    /// Peers whose word on this node's address counts; when there are more, the oldest of the largest network's goes. Default 256.
     public var votersMaximum = 256
     /// The most candidates. Default 16.
     public var candidatesMaximum = 16
@@ -204,7 +204,7 @@ public struct Reachability: Sendable {
   private mutating func vote(_ address: Multiaddr, _ peer: PeerID, _ ip: IPAddress, _ now: Instant, _ outputs: inout [Output]) {
     guard configuration.confirms, let seen = address.ipAddress, isCandidate(seen) else { return }
     votes.removeAll { $0.peer == peer }
-    if votes.count >= configuration.votersMaximum { votes.removeFirst() }
+    if votes.count >= configuration.votersMaximum { dropVote() }
     votes.append((peer, seen, group(peer, ip)))
     var groups: [IPAddress: Set<Group>] = [:]
     for vote in votes { groups[vote.ip, default: []].insert(vote.group) }
@@ -217,6 +217,14 @@ public struct Reachability: Sendable {
     }
     refresh(.observation, agreed.sorted(), now, &outputs)
     tell(&outputs)
+  }
+
+  /// The oldest vote of the group that has most makes room, so that throwaway names of one network take no other's voice. O(votes).
+  private mutating func dropVote() {
+    var sizes: [Group: Int] = [:]
+    for vote in votes { sizes[vote.group, default: 0] += 1 }
+    let largest = sizes.values.max() ?? 0
+    if let index = votes.firstIndex(where: { sizes[$0.group] == largest }) { votes.remove(at: index) }
   }
 
   // MARK: Dial-backs

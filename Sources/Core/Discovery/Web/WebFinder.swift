@@ -26,6 +26,9 @@ public struct WebFinder: Sendable {
     public var retryMaximum = Duration.seconds(600)
     /// URLs that are known at most; one that failed longest makes room. Default 64.
     public var peersMaximum = 64
+    /// URLs of one netgroup (/16 of IPv4, /32 of IPv6; public addresses only) that are known or wait, at most; configured ones don't count.
+    /// Default 8, so that whoever has many names or ports in one place leaves room for others.
+    public var perGroupMaximum = 8
     /// URLs that wait to be verified, at most; further ones are passed over. Default 128.
     public var candidatesMaximum = 128
     /// Requests at a time. Default 4.
@@ -87,6 +90,8 @@ public struct WebFinder: Sendable {
 
   private struct Entry {
     var isConfigured = false
+    /// Its netgroup, where that counts.
+    var group: IPNetwork?
     /// Whether it has ever answered.
     var isKnown = false
     var isActive = false
@@ -156,7 +161,11 @@ public struct WebFinder: Sendable {
     guard entries[address] == nil else { return }
     let waiting = entries.values.reduce(0) { $0 + ($1.isKnown || $1.isConfigured ? 0 : 1) }
     guard waiting < configuration.candidatesMaximum else { return count(.full) }
-    entries[address] = Entry(due: now)
+    let group = address.ip.flatMap { $0.isRoutable ? $0.netgroup : nil }
+    if let group {
+      guard entries.values.count(where: { $0.group == group }) < configuration.perGroupMaximum else { return count(.full) }
+    }
+    entries[address] = Entry(group: group, due: now)
     queue.set(address, now)
   }
 
