@@ -56,13 +56,67 @@ import Wire
 
   @Test func limits() throws {
     let many = (0..<2_000).map { KademliaMessage.Peer(id: peer($0), addresses: []) }
-    let read = try KademliaMessage(encoded: KademliaMessage(.getProviders, closerPeers: many, providers: many).encoded.rawSpan)
-    #expect(read.closerPeers == Array(many.prefix(40)) && read.providers == Array(many.prefix(1_024)))
+    var writer = ProtobufWriter()
+    for peer in many { for field in [8, 9] { writer.message(field) { $0.data(1, peer.id.bytes) } } }
+    let read = try KademliaMessage(encoded: writer.bytes.rawSpan)
+    #expect(read.closerPeers == Array(many.prefix(40)) && read.providers == Array(many.prefix(256)))
     let wide = KademliaMessage.Peer(id: peer(1), addresses: (1...40).map { item(1, port: $0).address })
     let narrow = try KademliaMessage(encoded: KademliaMessage(.findNode, closerPeers: [wide]).encoded.rawSpan)
     #expect(narrow.closerPeers[0].addresses == Array(wide.addresses.prefix(16)))
     #expect(throws: ProtobufError.badField(0)) { try KademliaMessage(encoded: [UInt8](repeating: 0, count: 1 << 20 | 1).rawSpan) }
     #expect(throws: ProtobufError.badField(1)) { try KademliaMessage(encoded: ([0x08, 0x09] as [UInt8]).rawSpan) }
+  }
+
+  /// An address of nearly 1 KiB, as a stranger may tell it of itself.
+  static func longAddress(_ number: Int) -> Multiaddr {
+    let name = String(repeating: "a", count: 240) + "\(1_000 + number)"
+    return try! Multiaddr("/dns4/\(name)/dns4/\(name)/dns4/\(name)/dns4/\(name)/tcp/1")
+  }
+
+  /// Whatever is put into a message, it is not longer than others read, and others' addresses leave room for more peers.
+  @Test func noMessageIsTooLong() throws {
+    var generator = SeededGenerator(seed: 17)
+    for round in 0..<60 {
+      func somePeer(_ number: UInt64) -> KademliaMessage.Peer {
+        let addresses = (0..<generator.index(below: 70)).map { place -> Multiaddr in
+          let ip = "/ip4/20.0.0.\(place)"
+          return switch generator.index(below: 4) {
+          case 0: Self.longAddress(place)
+          case 1: address("/dns4/\(String(repeating: "b", count: 200))/tcp/1")
+          case 2: address(ip + "/udp/1/quic-v1/webtransport/certhash/uEiD\(String(repeating: "A", count: 43))")
+          default: address(ip + "/tcp/1")
+          }
+        }
+        return .init(id: peer(number), addresses: addresses, connectedness: .connected)
+      }
+      let peers = (0..<UInt64(generator.index(below: 300))).map(somePeer)
+      let value = generator.bytes(generator.index(below: 65_537))
+      let record = round % 2 == 0 ? nil : KademliaMessage.Record(key: [1], value: value)
+      let message = KademliaMessage(.getProviders, key: [1], record: record, closerPeers: Array(peers.prefix(21)), providers: peers)
+      let bytes = message.encoded
+      #expect(bytes.count <= KademliaMessage.peersBytesMaximum + (record == nil ? 32 : value.count + 32), "round \(round)")
+      let read = try KademliaMessage(encoded: bytes.rawSpan)
+      #expect(
+        read.record?.value == record?.value && read.closerPeers.count >= min(peers.count, 14)
+          && read.providers.count >= min(peers.count, 14))
+      for told in read.closerPeers + read.providers {
+        #expect(told.addresses.count <= 16 && told.addresses.reduce(0) { $0 + $1.bytes.count } <= 512)
+      }
+    }
+  }
+
+  /// Plain addresses are taken before long ones, in the order in which they were told; those that nobody can dial are not.
+  @Test func whichAddressesAreTold() {
+    let good = ["/ip4/20.0.0.1/tcp/1", "/dns4/a.example/tcp/1/ws", "/ip4/20.0.0.1/udp/1/quic-v1"].map(address)
+    let relayed = address("/ip4/20.0.0.1/tcp/1/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N/p2p-circuit")
+    let junk = [
+      "/unix/run/x", "/ip4/0.0.0.0/tcp/1", "/ip4/20.0.0.1/tcp/0", "/ip4/224.0.0.1/tcp/1", "/tcp/1", "/ip4/20.0.0.1",
+      "/ip6zone/a/ip6/fe80::1/tcp/1",
+      "/ip4/20.0.0.0/ipcidr/8",
+    ].map(address)
+    #expect(KademliaMessage.told((0..<20).map { Self.longAddress($0) } + junk + good + [relayed]) == good + [relayed])
+    let many = (1...40).map { item(1, port: $0).address }
+    #expect(KademliaMessage.told([relayed] + many) == Array(many.prefix(16)))
   }
 
   @Test func whatCannotBeReadOfAPeerIsPassedOver() throws {

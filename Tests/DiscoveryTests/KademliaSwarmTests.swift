@@ -152,7 +152,7 @@ import Wire
       var outputs: [Kademlia.Output] = []
       let request = KademliaMessage(.getValue, key: key).encoded
       let service = world.nodes[peer(number)]!.machine.serve(
-        peer(99), request.rawSpan, now: world.now, isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
+        peer(99), at: nil, request.rawSpan, now: world.now, isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
       guard case .answer(let bytes) = service else { return false }
       return (try? KademliaMessage(encoded: bytes.rawSpan))?.record?.value == [2]
     }

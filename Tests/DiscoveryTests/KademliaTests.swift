@@ -184,7 +184,8 @@ extension [Kademlia.Output] {
     }
     func ask(_ message: KademliaMessage, from asker: UInt64 = 5, known: [Multiaddr] = []) -> KademliaMessage? {
       let service = kademlia.serve(
-        peer(asker), message.encoded.rawSpan, now: at(1), isConnected: { $0 == peer(700) }, addresses: { $0 == peer(700) ? known : [] },
+        peer(asker), at: nil, message.encoded.rawSpan, now: at(1), isConnected: { $0 == peer(700) },
+        addresses: { $0 == peer(700) ? known : [] },
         into: &outputs)
       guard case .answer(let bytes) = service else { return nil }
       return try? KademliaMessage(encoded: bytes.rawSpan)
@@ -214,7 +215,7 @@ extension [Kademlia.Output] {
     func provide(_ provider: UInt64, from asker: UInt64, _ addresses: [Multiaddr]) -> Kademlia.Service {
       let message = KademliaMessage(.addProvider, key: multihash, providers: [.init(id: peer(provider), addresses: addresses)])
       return kademlia.serve(
-        peer(asker), message.encoded.rawSpan, now: at(1), isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
+        peer(asker), at: nil, message.encoded.rawSpan, now: at(1), isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
     }
     #expect(provide(6, from: 5, [item(6).address]) == .refuse, "only for oneself")
     #expect(provide(5, from: 5, []) == .refuse)
@@ -223,7 +224,8 @@ extension [Kademlia.Output] {
     #expect(ask(KademliaMessage(.getProviders, key: [UInt8](repeating: 1, count: 81))) == nil)
 
     #expect(
-      kademlia.serve(peer(5), ([0xff] as [UInt8]).rawSpan, now: at(2), isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
+      kademlia.serve(
+        peer(5), at: nil, ([0xff] as [UInt8]).rawSpan, now: at(2), isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
         == .refuse)
     #expect(outputs.last == .report(peer(5), .malformed))
     kademlia.setMode(.client)

@@ -30,6 +30,8 @@ final class KademliaWorld {
   private(set) var progress: [LookUpID: [Kademlia.Progress]] = [:]
   private(set) var reports: [(by: PeerID, of: PeerID, fault: Kademlia.Fault)] = []
   private(set) var requests = 0
+  /// Where a node's links come from; nowhere that counts, unless it is set.
+  var remotes: [PeerID: IPAddress] = [:]
   /// Changes what a server answers; `nil` resets the stream.
   var tamper: [PeerID: (KademliaMessage) -> [UInt8]?] = [:]
 
@@ -128,13 +130,13 @@ final class KademliaWorld {
     guard nodes[to]!.machine.mode == .server else { return answer(.failed(id, .unsupported)) }
     var outputs: [Kademlia.Output] = []
     let service = nodes[to]!.machine.serve(
-      from, bytes.rawSpan, now: now, isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
+      from, at: remotes[from], bytes.rawSpan, now: now, isConnected: { _ in false }, addresses: { _ in [] }, into: &outputs)
     perform(outputs, to)
     settle(to)
     switch service {
     case .answer(let bytes): answer(.answer(id, bytes))
     case .silence: answer(.failed(id, .noAnswer))
-    case .refuse: answer(.failed(id, .broken))
+    case .refuse, .noRoom: answer(.failed(id, .broken))
     }
   }
 }

@@ -277,7 +277,7 @@ extension [HostCore.Output] {
     stage.enter(1)
     let first = stage.lookUp(1, .findPeer(stage.peer(9)))
     let stream = first.opened(stage.name)[0]
-    let bad = try ["/ip4/127.0.0.1/tcp/22", "/ip4/192.168.1.1/tcp/80", "/dns4/example.com/tcp/4001", "/ip4/21.0.0.1/tcp/0"].map {
+    let bad = try ["/ip4/127.0.0.1/tcp/22", "/ip4/192.168.1.1/tcp/80", "/dns4/example.com/tcp/4001", "/ip4/21.0.0.1/tcp/1/ws"].map {
       try Multiaddr($0)
     }
     let told = KademliaMessage(.findNode, closerPeers: [.init(id: stage.peer(9), addresses: bad)])

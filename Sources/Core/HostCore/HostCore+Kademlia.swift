@@ -280,14 +280,19 @@ extension HostCore {
     }
     var wanted: [Kademlia.Output] = []
     let service = kademliaState!.machine.serve(
-      peer, bytes.rawSpan, now: now, isConnected: { self.isActive($0) },
+      peer, at: links[stream.connection]?.remote.ipAddress, bytes.rawSpan, now: now, isConnected: { self.isActive($0) },
       addresses: { [peering] in peering.shareableAddresses(of: $0, now: now) }, into: &wanted)
     switch service {
     case .answer(let answer): outputs.append(.send(stream, answer))
     case .silence: break
     case .refuse: outputs.append(.reset(stream, code: .protocolViolation))
+    case .noRoom: outputs.append(.reset(stream, code: .resourceLimit))
     }
-    if service == .refuse { kademliaState!.served.remove(stream) } else { kademliaState!.served.set(stream, now + Self.streamIdle) }
+    if service == .refuse || service == .noRoom {
+      kademliaState!.served.remove(stream)
+    } else {
+      kademliaState!.served.set(stream, now + Self.streamIdle)
+    }
     perform(kademlia: wanted, now, &outputs)
   }
 }

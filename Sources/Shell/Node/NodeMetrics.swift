@@ -61,6 +61,7 @@ final class NodeMetrics: Sendable {
     gauge("starling_kademlia_servers", "Kademlia servers that this node knows at first hand.") { Double($0.kademlia.servers) }
     gauge("starling_kademlia_look_ups", "Look-ups under way.") { Double($0.kademlia.lookUps) }
     gauge("starling_kademlia_provided_keys", "Keys whose providers this node remembers.") { Double($0.kademlia.providerKeys) }
+    gauge("starling_kademlia_provider_bytes", "Bytes of the providers that this node remembers.") { Double($0.kademlia.providerBytes) }
     registry.observe(
       "starling_streams_refused_total", kind: .counter, help: "Streams, requests and messages of peers that were refused.", label: "reason"
     ) {

@@ -24,6 +24,8 @@ extension Kademlia {
     /// The servers that returned the best value.
     var holders: Set<PeerID> = []
     var found: [FoundPeer] = []
+    /// Providers beyond the share of one answer: they count when nobody names others.
+    var spare: [FoundPeer] = []
     /// The sought peer's addresses, as others say.
     var hearsay: [Multiaddr] = []
   }
@@ -39,7 +41,7 @@ extension Kademlia {
       guard own.provide(key, at: now + configuration.republishInterval, maximum: configuration.ownMaximum) else {
         return outputs.append(.finished(id, .failure(.limit)))
       }
-      _ = providers.add(localPeer, addresses, key: key, distance: place(key) ^ table.local, now: now)
+      holdOwn(key, now)
     case .putValue(let key, let value):
       if let held = records.value(key, now: now), rules.isBetter(held, than: value, key: key) {
         return outputs.append(.finished(id, .failure(.invalid("a better value is known"))))
@@ -47,11 +49,16 @@ extension Kademlia {
       guard own.put(key, value, at: now + configuration.republishInterval, maximum: configuration.ownMaximum) else {
         return outputs.append(.finished(id, .failure(.limit)))
       }
-      _ = records.put(key, value, distance: place(key) ^ table.local, now: now)
+      _ = records.put(key, value, distance: place(key) ^ table.local, from: .own, now: now, using: &generator)
     default: break
     }
     schedule(now)
     begin(query, .caller(id), now, &outputs)
+  }
+
+  /// Names this node among the providers of a key, to those who ask it.
+  mutating func holdOwn(_ key: [UInt8], _ now: Instant) {
+    _ = providers.add(localPeer, addresses, key: key, distance: place(key) ^ table.local, from: .own, now: now, using: &generator)
   }
 
   private func fault(_ query: Query) -> String? {
@@ -89,8 +96,10 @@ extension Kademlia {
         report(.value(value), owner, &outputs)
       }
     case .findProviders(let key, let maximum):
-      let held = providers.providers(key, now: now).lazy.filter { [localPeer] in $0.peer != localPeer }
-      lookUp.found = held.prefix(max(0, maximum)).map { FoundPeer($0.peer, $0.addresses) }
+      let held = providers.providers(key, now: now, using: &generator).lazy.filter { [localPeer] in $0.peer != localPeer }
+      let wanted = held.prefix(min(max(0, maximum), KademliaMessage.providersMaximum)).map { FoundPeer($0.peer, $0.addresses) }
+      lookUp.found = Array(wanted.prefix(Self.share(of: maximum)))
+      lookUp.spare = Array(wanted.dropFirst(lookUp.found.count))
       for found in lookUp.found { report(.provider(found), owner, &outputs) }
     default: break
     }
@@ -132,6 +141,7 @@ extension Kademlia {
 
   /// The look-up's time is over: what it has is its result.
   mutating func runOut(_ number: UInt64, _ now: Instant, _ outputs: inout [Output]) {
+    takeSpare(number, &outputs)
     guard let lookUp = running[number] else { return }
     var outcome = result(lookUp)
     if case .failure = outcome { outcome = .failure(.timedOut) }
@@ -162,6 +172,7 @@ extension Kademlia {
   }
 
   private mutating func walkEnded(_ number: UInt64, _ now: Instant, _ outputs: inout [Output]) {
+    takeSpare(number, &outputs)
     let lookUp = running[number]!
     guard lookUp.query.storesEntry, !lookUp.walk.answered.isEmpty else {
       return finish(number, lookUp.walk.candidates.isEmpty ? emptyResult(lookUp) : result(lookUp), now, &outputs)
@@ -230,16 +241,39 @@ extension Kademlia {
       running[number]!.holders = [peer]
       report(.value(record.value), running[number]!.owner, &outputs)
     case .findProviders(_, let maximum):
+      // One server alone can't fill the result, whatever it says.
+      var share = Self.share(of: maximum)
       for provider in answer.providers where provider.id != localPeer {
+        let found = FoundPeer(provider.id, provider.addresses)
         if let index = running[number]!.found.firstIndex(where: { $0.peer == provider.id }) {
           if running[number]!.found[index].addresses.isEmpty { running[number]!.found[index].addresses = provider.addresses }
-        } else if running[number]!.found.count < min(maximum, KademliaMessage.providersMaximum) {
-          let found = FoundPeer(provider.id, provider.addresses)
+        } else if running[number]!.found.count >= min(maximum, KademliaMessage.providersMaximum) {
+          return
+        } else if share > 0 {
+          share -= 1
           running[number]!.found.append(found)
           report(.provider(found), running[number]!.owner, &outputs)
+        } else if running[number]!.spare.count < min(maximum, KademliaMessage.providersMaximum) {
+          running[number]!.spare.append(found)
         }
       }
     default: break
+    }
+  }
+
+  /// How many servers have to name providers before a search for several of them is over early.
+  private static let providerAnswersMinimum = 4
+
+  /// How many providers one server may add to a result.
+  private static func share(of maximum: Int) -> Int { max(1, maximum / providerAnswersMinimum) }
+
+  /// Fills the result with what was told beyond the shares of single answers: nobody has named others.
+  private mutating func takeSpare(_ number: UInt64, _ outputs: inout [Output]) {
+    guard let lookUp = running[number], case .findProviders(_, let maximum) = lookUp.query else { return }
+    for spare in lookUp.spare where !running[number]!.found.contains(where: { $0.peer == spare.peer }) {
+      guard running[number]!.found.count < min(maximum, KademliaMessage.providersMaximum) else { return }
+      running[number]!.found.append(spare)
+      report(.provider(spare), lookUp.owner, &outputs)
     }
   }
 

@@ -15,7 +15,7 @@ extension Kademlia {
     guard peer != localPeer else { return }
     let wasEmpty = table.count == 0
     let group = remote.flatMap { $0.isRoutable ? $0.netgroup : nil }
-    switch table.insert(peer, place(peer.bytes), Array(addresses.prefix(KademliaMessage.addressesMaximum)), group, now) {
+    switch table.insert(peer, place(peer.bytes), KademliaMessage.told(addresses), group, now) {
     case .taken, .refused: break
     case .check(let oldest): check(oldest, now, &outputs)
     }
@@ -72,7 +72,7 @@ extension Kademlia {
     var free = Self.ownParallel - running.values.count { $0.owner == .republish }
     while table.count > 0, free > 0, let query = own.takeDue(now, retry: configuration.republishRetry) {
       free -= 1
-      if case .provide(let key) = query { _ = providers.add(localPeer, addresses, key: key, distance: place(key) ^ table.local, now: now) }
+      if case .provide(let key) = query { holdOwn(key, now) }
       begin(query, .republish, now, &outputs)
     }
     schedule(now)

@@ -6,11 +6,13 @@ extension Kademlia {
   ///
   /// - Parameters:
   ///   - peer: who asks; proven.
+  ///   - remote: where its link comes from; `nil` when it was dialled by a name.
   ///   - request: the message.
   ///   - isConnected: whether a peer is linked.
   ///   - addresses: the addresses of a peer that may be passed on: its own word, or proven by a dial.
   public mutating func serve(
-    _ peer: PeerID, _ request: RawSpan, now: Instant, isConnected: (PeerID) -> Bool, addresses: (PeerID) -> [Multiaddr],
+    _ peer: PeerID, at remote: IPAddress?, _ request: RawSpan, now: Instant, isConnected: (PeerID) -> Bool,
+    addresses: (PeerID) -> [Multiaddr],
     into outputs: inout [Output]
   ) -> Service {
     guard mode == .server else { return .refuse }
@@ -26,14 +28,14 @@ extension Kademlia {
       guard !message.key.isEmpty, message.key.count <= configuration.recordKeyBytesMaximum else { return .refuse }
       let value = records.value(message.key, now: now)
       return answer(message, to: peer, record: value.map { .init(key: message.key, value: $0) }, isConnected)
-    case .putValue: return putValue(peer, message, now, &outputs)
+    case .putValue: return putValue(peer, Origin(peer, at: remote), message, now, &outputs)
     case .getProviders:
       guard !message.key.isEmpty, message.key.count <= configuration.providerKeyBytesMaximum else { return .refuse }
-      let words = providers.providers(message.key, now: now).map { word in
+      let words = providers.providers(message.key, now: now, using: &generator).map { word in
         name(word.peer, word.addresses.isEmpty ? own(word.peer) ?? addresses(word.peer) : word.addresses, isConnected)
       }
       return answer(message, to: peer, providers: words, isConnected)
-    case .addProvider: return addProvider(peer, message, now, &outputs)
+    case .addProvider: return addProvider(peer, Origin(peer, at: remote), message, now)
     }
   }
 
@@ -72,7 +74,9 @@ extension Kademlia {
     return .answer(KademliaMessage(.findNode, closerPeers: closer).encoded)
   }
 
-  private mutating func putValue(_ peer: PeerID, _ message: KademliaMessage, _ now: Instant, _ outputs: inout [Output]) -> Service {
+  private mutating func putValue(
+    _ peer: PeerID, _ origin: Origin, _ message: KademliaMessage, _ now: Instant, _ outputs: inout [Output]
+  ) -> Service {
     guard let record = message.record, record.key == message.key, !message.key.isEmpty else {
       outputs.append(.report(peer, .violation("putValue without a record under its key")))
       return .refuse
@@ -85,19 +89,22 @@ extension Kademlia {
     if let held = records.value(record.key, now: now), held != record.value, !rules.isBetter(record.value, than: held, key: record.key) {
       return .refuse
     }
-    guard records.put(record.key, record.value, distance: place(record.key) ^ table.local, now: now) else { return .refuse }
+    guard
+      records.put(record.key, record.value, distance: place(record.key) ^ table.local, from: origin, now: now, using: &generator)
+    else { return .noRoom }
     scheduleExpiry(now)
     // Fields that this version does not know are not echoed: py-libp2p would take its own signed record for a forgery.
     return .answer(KademliaMessage(.putValue, key: message.key, record: record).encoded)
   }
 
-  private mutating func addProvider(_ peer: PeerID, _ message: KademliaMessage, _ now: Instant, _ outputs: inout [Output]) -> Service {
+  private mutating func addProvider(_ peer: PeerID, _ origin: Origin, _ message: KademliaMessage, _ now: Instant) -> Service {
     guard !message.key.isEmpty, message.key.count <= configuration.providerKeyBytesMaximum,
       let word = message.providers.first(where: { $0.id == peer }), !word.addresses.isEmpty
     else { return .refuse }
-    guard providers.add(peer, word.addresses, key: message.key, distance: place(message.key) ^ table.local, now: now) else {
-      return .refuse
-    }
+    guard
+      providers.add(
+        peer, word.addresses, key: message.key, distance: place(message.key) ^ table.local, from: origin, now: now, using: &generator)
+    else { return .noRoom }
     scheduleExpiry(now)
     return .silence
   }

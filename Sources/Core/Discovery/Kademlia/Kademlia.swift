@@ -124,6 +124,7 @@ public struct Kademlia: Sendable {
     statistics.records = records.count
     statistics.providerKeys = providers.counts.keys
     statistics.providers = providers.counts.words
+    statistics.providerBytes = providers.bytes
     statistics.own = own.count
     return statistics
   }

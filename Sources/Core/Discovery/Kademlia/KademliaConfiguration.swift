@@ -47,21 +47,21 @@ extension Kademlia {
     public var valueBytesMaximum = 64 << 10
     /// The most records held for others. Default 1,024.
     public var recordsMaximum = 1_024
-    /// The most bytes of those. Default 16 MiB.
+    /// The most bytes of those; when full, the network that takes most makes room. Default 16 MiB.
     public var recordBytesMaximum = 16 << 20
     /// How long a record is held. Default 48 h.
     public var recordLifetime = Duration.seconds(48 * 3_600)
 
     /// The longest key of a provider entry, a multihash. Default 80 bytes, as go-libp2p.
     public var providerKeyBytesMaximum = 80
-    /// The most keys that providers are remembered for. Default 4,096.
-    public var providerKeysMaximum = 4_096
-    /// The most providers of all keys together. Default 16,384, about 1 KiB each with all their addresses.
-    public var providersMaximum = 16_384
-    /// The most providers of one key. Default 256.
+    /// What providers may take in memory, those of all keys together. Default 8 MiB: about 16,000 with three addresses each.
+    public var providerBytesMaximum = 8 << 20
+    /// The most providers of one key; when there are more, the largest network gives way. Default 256.
     public var providersPerKeyMaximum = 256
-    /// The most keys that one peer may provide here. Default 1,024.
-    public var providedPerPeerMaximum = 1_024
+    /// The most of those with one public IP address (IPv6: /64). Default 8.
+    public var providersPerSiteMaximum = 8
+    /// The most of those in one netgroup (/16 of IPv4, /32 of IPv6; public addresses only). Default 32: a hosting company has many honest ones.
+    public var providersPerGroupMaximum = 32
     /// How long a provider's word is believed. Default 48 h.
     public var providerLifetime = Duration.seconds(48 * 3_600)
     /// How long the addresses that came with it are passed on. Default 24 h.

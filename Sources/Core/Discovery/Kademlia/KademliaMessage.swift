@@ -76,20 +76,54 @@ public struct KademliaMessage: Hashable, Sendable {
     self.providers = providers
   }
 
-  /// The longest message that is read or written: 1 MiB, as much as a stored value with its peers can need many times over.
+  /// The longest message that is read: 1 MiB, as much as a stored value with its peers can need many times over.
   public static let maximumBytes = 1 << 20
+  /// What a message has at most beside its record, whatever it holds: peers that would make it longer are left out. 16 KiB, which every
+  /// implementation reads (rust-libp2p no more by default), so that no list of peers keeps others from an answer.
+  public static let peersBytesMaximum = 16 << 10
+  /// What of that the nearer peers take at most: 8 KiB.
+  public static let closerBytesMaximum = 8 << 10
   /// The most nearer peers that are read of one answer; honest peers name 20 and the peer sought.
   public static let closerPeersMaximum = 40
   /// The most providers that are read of one answer.
-  public static let providersMaximum = 1_024
+  public static let providersMaximum = 256
   /// The most addresses of one peer that are read or written.
   public static let addressesMaximum = 16
+  /// The most bytes of those together: 512. Plain ones have 8 to 40.
+  public static let addressBytesMaximum = 512
+  /// The most addresses of one peer that are looked at.
+  private static let addressesSeen = 64
+
+  /// The addresses of a peer that are read, kept and written: those that somebody may be able to dial, the shortest first to be taken, in
+  /// the order in which they were told. A peer tells of itself what it likes; here it is bounded in number, kind and length.
+  static func told(_ addresses: [Multiaddr]) -> [Multiaddr] {
+    var left = addressBytesMaximum
+    let seen = addresses.prefix(addressesSeen).enumerated().filter { isTold($0.element) }
+    let taken = seen.sorted { ($0.element.bytes.count, $0.offset) < ($1.element.bytes.count, $1.offset) }.prefix(addressesMaximum)
+      .prefix { item in
+        left -= item.element.bytes.count
+        return left >= 0
+      }
+    return taken.sorted { $0.offset < $1.offset }.map(\.element)
+  }
+
+  /// Whether a peer of some implementation may dial it: a machine's address or name with a port, or a relay's.
+  private static func isTold(_ address: Multiaddr) -> Bool {
+    do throws(AddressFault) { _ = try address.dialable() } catch {
+      switch error {
+      case .portZero, .unspecified, .multicast, .noHost, .zone: return false
+      case .unresolved, .anotherPeer, .name, .relayed, .behindPort: return true
+      case .notTCP(let code): return code == .udp
+      }
+    }
+    return true
+  }
 
   // MARK: Coding
 
-  /// The protobuf form.
+  /// The protobuf form. Of the peers, first come first, those that fit into ``peersBytesMaximum`` and ``closerBytesMaximum``.
   public var encoded: [UInt8] {
-    var writer = ProtobufWriter(capacity: 64 + (closerPeers.count + providers.count) * 128 + (record?.value.count ?? 0))
+    var writer = ProtobufWriter(capacity: 2_048 + (record?.value.count ?? 0))
     writer.uint64(1, kind.rawValue)
     if !key.isEmpty { writer.data(2, key) }
     if let record {
@@ -99,16 +133,29 @@ public struct KademliaMessage: Hashable, Sendable {
         if let time = record.timeReceived { $0.string(5, time) }
       }
     }
-    for peer in closerPeers { writer.message(8) { Self.write(peer, &$0) } }
-    for peer in providers { writer.message(9) { Self.write(peer, &$0) } }
+    let closerBytes = Self.write(8, closerPeers, Self.closerBytesMaximum, &writer)
+    Self.write(9, providers, Self.peersBytesMaximum - closerBytes, &writer)
     return writer.bytes
   }
 
-  private static func write(_ peer: Peer, _ writer: inout ProtobufWriter) {
-    writer.data(1, peer.id.bytes)
-    for address in peer.addresses.prefix(addressesMaximum) { writer.data(2, address.bytes) }
-    if peer.connectedness != .notConnected { writer.uint64(3, peer.connectedness.rawValue) }
+  /// Writes the peers that fit into a number of bytes; how many were written.
+  @discardableResult
+  private static func write(_ field: Int, _ peers: [Peer], _ maximum: Int, _ writer: inout ProtobufWriter) -> Int {
+    var bytes = 0
+    for peer in peers where maximum - bytes > headBytes {
+      var inner = ProtobufWriter(capacity: 256)
+      inner.data(1, peer.id.bytes)
+      for address in told(peer.addresses) { inner.data(2, address.bytes) }
+      if peer.connectedness != .notConnected { inner.uint64(3, peer.connectedness.rawValue) }
+      guard bytes + inner.bytes.count + headBytes <= maximum else { continue }
+      bytes += inner.bytes.count + headBytes
+      writer.data(field, inner.bytes)
+    }
+    return bytes
   }
+
+  /// What stands before a peer: its field and its length.
+  private static let headBytes = 3
 
   /// Reads a message. Peers whose name cannot be read, addresses of unknown kinds, and what is over the limits above are passed
   /// over; unknown fields too, such as py-libp2p's signed records. An absent type is `putValue`, since proto3 writers leave out a 0.
@@ -160,11 +207,11 @@ public struct KademliaMessage: Hashable, Sendable {
       case 1: id = try? PeerID(bytes: try reader.span())
       case 2:
         let bytes = try reader.span()
-        if addresses.count < addressesMaximum, let address = try? Multiaddr(bytes: bytes) { addresses.append(address.withoutPeerID) }
+        if addresses.count < addressesSeen, let address = try? Multiaddr(bytes: bytes) { addresses.append(address.withoutPeerID) }
       case 3: connectedness = Connectedness(rawValue: try reader.uint64()) ?? .notConnected
       default: try reader.skip()
       }
     }
-    return id.map { Peer(id: $0, addresses: addresses, connectedness: connectedness) }
+    return id.map { Peer(id: $0, addresses: told(addresses), connectedness: connectedness) }
   }
 }

@@ -175,6 +175,8 @@ extension Kademlia {
     case silence
     /// Reset the stream (libp2p/specs `kad-dht`: "On any error, the stream is reset").
     case refuse
+    /// Reset the stream: what it asks to hold finds no room here.
+    case noRoom
   }
 
   /// Figures for metrics and tests.
@@ -191,6 +193,8 @@ extension Kademlia {
     public var providerKeys = 0
     /// Providers of all keys together, counted once for each key.
     public var providers = 0
+    /// What those take in memory, as far as it is counted.
+    public var providerBytes = 0
     /// Entries that this node keeps alive.
     public var own = 0
 
