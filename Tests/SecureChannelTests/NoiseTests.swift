@@ -29,6 +29,51 @@ import Wire
     #expect(responder.split().receive == vector["initiator_send_key"])
   }
 
+  /// Handshakes and first messages that another implementation made (`Tests/Fixtures/Public`).
+  @Test func publicVectorsMatchByteForByte() throws {
+    struct Message: Decodable {
+      let payload: String
+      let ciphertext: String
+    }
+    struct Vector: Decodable {
+      let initiator: String
+      let responder: String
+      let initiatorEphemeral: String
+      let responderEphemeral: String
+      let messages: [Message]
+    }
+    let vectors = try fixture("Public/noise-xx.json", as: [Vector].self)
+    #expect(vectors.count == 2)
+    for vector in vectors {
+      let bytes = { (text: String) throws in try #require(Base16.decode(text)) }
+      let initiator = NoiseHandshake(
+        isInitiator: true, staticKey: NoiseStaticKey(dialerKey, crypto: crypto, secret: try bytes(vector.initiator)),
+        ephemeralSecret: try bytes(vector.initiatorEphemeral), crypto: crypto)
+      let responder = NoiseHandshake(
+        isInitiator: false, staticKey: NoiseStaticKey(listenerKey, crypto: crypto, secret: try bytes(vector.responder)),
+        ephemeralSecret: try bytes(vector.responderEphemeral), crypto: crypto)
+      for (index, message) in vector.messages.prefix(3).enumerated() {
+        let (writer, reader) = index == 1 ? (responder, initiator) : (initiator, responder)
+        let payload = try bytes(message.payload)
+        let written = try writer.writeMessage(payload: payload)
+        #expect(written == (try bytes(message.ciphertext)))
+        #expect(try reader.readMessage(written.rawSpan) == payload)
+      }
+      // Behind the handshake the two take turns again, the initiator first.
+      for (index, message) in vector.messages.dropFirst(3).enumerated() {
+        let keys = index.isMultiple(of: 2) ? initiator.split() : responder.split()
+        let cipher = crypto.makeCipher(key: keys.send)
+        let payload = try bytes(message.payload)
+        var frame = payload + [UInt8](repeating: 0, count: 16)
+        frame.withUnsafeMutableBytes { memory in
+          guard let base = memory.baseAddress else { return }
+          cipher.seal(base, count: payload.count, counter: UInt64(index / 2), associatedData: [])
+        }
+        #expect(frame == (try bytes(message.ciphertext)), "message \(index + 3)")
+      }
+    }
+  }
+
   @Test func connectionsProduceTheVector() throws {
     let vector = try noiseVector()
     let pair = ConnectionPair(

@@ -64,14 +64,17 @@ extension [Connection.Output] {
 
 /// The Noise transcript of the fixture, made and checked with a second implementation.
 func noiseVector() throws -> [String: [UInt8]] {
-  let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(
-    path: "Fixtures/vectors.json")
   struct File: Decodable {
     let noise: [String: String]
     enum CodingKeys: String, CodingKey { case noise = "noise_xx" }
   }
-  let texts = try JSONDecoder().decode(File.self, from: try Data(contentsOf: file)).noise
-  return texts.compactMapValues { Base16.decode($0) }
+  return try fixture("vectors.json", as: File.self).noise.compactMapValues { Base16.decode($0) }
+}
+
+/// A file of `Tests/Fixtures`.
+func fixture<T: Decodable>(_ name: String, as type: T.Type) throws -> T {
+  let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(path: "Fixtures")
+  return try JSONDecoder().decode(type, from: Data(contentsOf: folder.appending(path: name)))
 }
 
 /// A multistream message.
