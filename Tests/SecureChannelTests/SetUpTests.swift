@@ -124,7 +124,7 @@ import Wire
     for error in [ChannelError.endOfFile, .transport("connection reset")] {
       let pair = makePair()
       for side in ConnectionPair.Side.allCases { pair.on(side) { $0.receiveEnd(error, now: pair.now, into: &$1) } }
-      #expect(pair.takeOutputs(.dialer) == [.closed(.turnedAway("it may be full"))])
+      #expect(pair.takeOutputs(.dialer) == [.closed(.turnedAway("it may be full, busy, or closed to this address"))])
       #expect(pair.takeOutputs(.listener) == [.closed(error)])
     }
   }

@@ -249,7 +249,11 @@ public final class Connection {
     var reason = privateStream?.explain(error) ?? error
     if error == .endOfFile, let code = remoteGoAway { reason = .remoteGoAway(code) }
     if statisticsStore.bytesReceived == 0, case .dialer = role {
-      reason = .turnedAway(privateStream == nil ? "it may be full" : "it may be full, or not of this private network")
+      // A limit before the handshake, whose name the other end cannot say yet.
+      reason = .turnedAway(
+        privateStream == nil
+          ? "it may be full, busy, or closed to this address"
+          : "it may be full, busy, closed to this address, or not of this private network")
     }
     shut(reason, into: &outputs)
     discardOutput()

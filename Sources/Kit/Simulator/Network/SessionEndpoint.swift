@@ -122,7 +122,8 @@ final class SessionEndpoint: LinkEndpoint {
   private func over(_ error: ChannelError) {
     let wasEstablished = state == .established
     // The first thing that a dialler hears establishes the link, or ends it.
-    let error = end.side == .dialler && state == .greeting ? .turnedAway("it may be full") : error
+    let error =
+      end.side == .dialler && state == .greeting ? .turnedAway("it may be full, busy, or closed to this address") : error
     state = .closed
     streams = []
     simulation.closeSocket(end, tells: false)
