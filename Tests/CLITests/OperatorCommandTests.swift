@@ -85,7 +85,7 @@ import Testing
     #expect(rules.output.contains("Banned   \(second.peerID) for another 59 min") && rules.output.contains("by an operator: tested"))
     #expect(rules.output.contains("Kept     \(second.address)"))
     let told = { try await Starling.run(["explain", first.peerID, "--api", second.api], in: folder) }
-    _ = try await until("the other end knows why", told) { $0.output.contains("closed by the remote: banned (tested)") }
+    _ = try await until("the other end knows why", told) { $0.output.contains("closed by the remote: banned (it says: \"tested\")") }
     let again = try await first.run(["peer", "add", second.address], in: folder)
     #expect(again.status == 1 && again.errors.contains("not dialled: banned (tested)"), "\(again.errors)")
     #expect(try await first.run(["peer", "unban", prefix], in: folder).output == "The ban is lifted.\n")
@@ -150,7 +150,7 @@ import Testing
     #expect(try await list().output.contains("active"))
     let told = try await Starling.run(["explain", first.peerID, "--api", second.api], in: folder)
     // It reads why, and itself closes nothing.
-    #expect(told.output.contains("closed by the remote: keep-alive-timeout (3 pings unanswered)"), "\(told.output)")
+    #expect(told.output.contains("closed by the remote: keep-alive-timeout (it says: \"3 pings unanswered\")"), "\(told.output)")
     #expect(told.output.components(separatedBy: "no longer active").count == 2, "\(told.output)")
     #expect(await first.end() == 0)
     #expect(await second.end() == 0)

@@ -49,6 +49,12 @@ import Testing
         return story.sentences.contains { $0.contains("wrong-\(what)") }
       }
     }
+    // What the other end said stands in the story as its words.
+    if what != "network" {
+      guard case .story(let story) = try second.askAndWait(.explain(first.peerID)) else { throw Missing("no story") }
+      let ends = story.steps.filter { $0.event.kind == "closed" && $0.event.reasonName == "wrong-\(what)" }.map(\.sentence)
+      #expect(!ends.isEmpty && ends.allSatisfy { $0.contains("closed by the remote") && $0.contains("it says: \"") }, "\(ends)")
+    }
     guard case .peers(let peers) = try first.askAndWait(.peers) else { throw Missing("no peers") }
     #expect(peers.allSatisfy { $0.link.state != .active })
   }

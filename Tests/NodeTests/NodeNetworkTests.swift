@@ -41,6 +41,14 @@ import Wire
         return active.count == 3 && Set(active).count == 3
       }
     }
+    // Each block that came in by gossip is one announcement, however often it came; a transaction is none.
+    for node in network.nodes {
+      guard case .statistics(let statistics) = try node.askAndWait(.statistics) else { throw Missing("no statistics") }
+      let lines = NodeMetrics(memory: { .init(limit: 0) }).render(statistics).split(separator: "\n")
+      let line = try #require(lines.first { $0.hasPrefix("vision_p2p_announces_received ") })
+      let count = try #require(Double(line.split(separator: " ")[1]))
+      #expect(count <= Double(statistics.height + 1), "\(count) announcements, \(statistics.duplicates) duplicates")
+    }
   }
 
   /// The three know each other as servers, and hold each other's word on the two services of their chain.

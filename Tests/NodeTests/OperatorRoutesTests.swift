@@ -121,7 +121,7 @@ import Testing
       try waitUntil("both ends know why") {
         try first.sawClose(of: second, "banned", by: "this side") && second.sawClose(of: first, "banned", by: "the remote")
       }
-      #expect(try second.story(first.node.peerID.description).sentences.contains { $0.contains("banned (tested: \(kind))") })
+      #expect(try second.story(first.node.peerID.description).sentences.contains { $0.contains("banned (it says: \"tested: \(kind)\")") })
       let story = try first.story(name)
       #expect(story.present.contains { $0.contains("banned for another") || $0.contains("Banned for another") }, "\(story.present)")
       #expect(story.steps.contains { $0.kind == "banned" })
@@ -132,7 +132,8 @@ import Testing
         // It may dial as often as it likes.
         _ = try second.post("/peers", AddPeerRequest(address: try first.address()))
         try waitUntil("the banned one is told at the door") {
-          try second.story(first.node.peerID.description).steps.filter { $0.sentence.contains("banned (tested: peer)") }.count >= 2
+          try second.story(first.node.peerID.description).steps.filter { $0.sentence.contains("banned (it says: \"tested: peer\")") }.count
+            >= 2
         }
       }
       #expect(try first.node.activePeers().isEmpty)

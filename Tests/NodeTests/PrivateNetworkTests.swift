@@ -74,7 +74,7 @@ import Testing
       for (node, other) in [(first, refused), (refused, first)] {
         try waitUntil("both ends know why") {
           guard case .story(let story) = try node.askAndWait(.explain(other.peerID)) else { return false }
-          return story.sentences.contains { $0.contains("not-allowed (not on the list of a private network)") }
+          return story.sentences.contains { $0.contains("not-allowed (") && $0.contains("not on the list of a private network") }
         }
       }
       #expect(try first.activePeers() == [again.peerID, near.peerID])

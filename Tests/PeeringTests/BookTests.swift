@@ -39,6 +39,7 @@ import Wire
   @Test func fiveFailures() throws {
     var bench = Bench(local: 5)
     var book = TestBook()
+    _ = bench.enter(7, from: "/ip4/90.0.0.1/tcp/1")
     var dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
     book.apply(bench.prove(dial, 9))
     book.apply(bench.send(.closed(dial.id, .remoteClosed), at: 100))

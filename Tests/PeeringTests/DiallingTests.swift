@@ -250,8 +250,8 @@ import Wire
     #expect(bench.send(.dial(one, keep: false)).dials.count == 1, "the operator's word passes over back-off")
     #expect(bench.send(.dial(PeerAddress(peer: peer(5), address: publicAddress(3)), keep: false)).dials.isEmpty)
     bench.send(.ban(.peer(peer(7)), for: nil, "test"))
-    let refused = bench.send(.dial(PeerAddress(peer: peer(7), address: publicAddress(3)), keep: true)).events
-    #expect(refused == [.dialRefused(peer(7), publicAddress(3), Reason(.banned, "test"))])
+    let refused = bench.send(.dial(PeerAddress(peer: peer(7), address: publicAddress(3)), keep: true))
+    #expect(refused.events.first == .dialRefused(peer(7), publicAddress(3), Reason(.banned, "test")) && refused.dials.isEmpty)
   }
 }
 

@@ -115,7 +115,7 @@ import Wire
     #expect(newcomer.outputs.closed.first?.id != ids[50] && newcomer.outputs.closed.first?.id != newcomer.id)
     #expect(bench.machine.slots.total == 50)
     let gone = newcomer.outputs.events.compactMap { event -> PeerID? in
-      if case .linkClosed(_, let peer, let reason, true) = event, reason.code == .evicted { peer } else { nil }
+      if case .linkClosed(_, let peer, let reason, .thisSide) = event, reason.code == .evicted { peer } else { nil }
     }
     #expect(gone.count == 1 && gone[0] > peer(25), "one of the younger half: \(gone)")
     // Another at once has to wait.

@@ -145,6 +145,17 @@ import Wire
     bench.machine.checkInvariants()
   }
 
+  /// What is known of a peer that only ever came in outlives the change of its links: it can be scored and banned on the new one.
+  @Test func aNewLinkIsNoNewName() {
+    var bench = Bench(local: 5)
+    _ = bench.enter(9, from: "/ip4/20.0.0.1/tcp/50000")
+    bench.send(.report(peer(9), .malformedMessage), at: 40)
+    let second = bench.enter(9, from: "/ip4/20.0.0.1/tcp/50001")
+    #expect(second.outputs.retired.map(\.code) == [.replaced] && second.outputs.admitted == [second.id])
+    let ends = bench.send(.report(peer(9), .malformedMessage)).closed
+    #expect(ends.contains { $0.id == second.id && $0.code == .lowScore })
+  }
+
   /// While our own dial, which would win, is under way, the other side's link is not used; when the dial fails it is.
   @Test func heldUntilOwnDialFails() {
     var bench = Bench(local: 5)
@@ -177,16 +188,17 @@ import Wire
     #expect(dialler.events.contains(.selfConnection(own)))
     var nothing = PeeringCounts()
     nothing.dials[.configured].begun = 1
+    nothing.known = 1
     #expect(bench.machine.counts == nothing)
     #expect(bench.send(.learned([PeerAddress(peer: nil, address: own)], .bootstrap)).dials.isEmpty)
     #expect(bench.run(to: 4_000).outputs.dials.isEmpty)
     #expect(bench.machine.bans(now: bench.now).isEmpty)
   }
 
-  /// Another peer answers at a bootstrap address: the address is no longer that peer's.
+  /// Another peer answers at an address that was heard of: the address is no longer that peer's.
   @Test func wrongPeer() {
     var bench = Bench(local: 5)
-    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .bootstrap)).dials[0]
+    let dial = bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1))], .discovery)).dials[0]
     bench.send(.dialFailed(dial.id, .wrongPeer(peer(10))))
     #expect(bench.machine.addresses(of: peer(9)).isEmpty)
     #expect(bench.run(to: 4_000).outputs.dials.isEmpty)

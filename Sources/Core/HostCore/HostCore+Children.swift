@@ -150,6 +150,7 @@ extension HostCore {
     case .validated(let id, let topic, let verdict): run(gossip: .validated(id, topic: topic, verdict), now, &outputs)
     case .introduce(let peer): run(peering: .introduced(peer), now, &outputs)
     case .refuse(let peer, let reason): run(peering: .refused(peer, reason), now, &outputs)
+    case .refusedBy(let peer, let reason): run(peering: .refusedBy(peer, reason), now, &outputs)
     case .report(let peer, let offence): run(peering: .report(peer, offence), now, &outputs)
     case .useful(let peer, let use): run(peering: .useful(peer, use), now, &outputs)
     case .ban(let subject, let duration, let detail): run(peering: .ban(subject, for: duration, detail), now, &outputs)

@@ -194,6 +194,8 @@ extension HostCore {
     case introduce(PeerID)
     /// A peer failed the chain's own handshake.
     case refuse(PeerID, Reason)
+    /// A peer refused this host in the chain's own handshake.
+    case refusedBy(PeerID, Reason)
     /// A peer did something that counts against it.
     case report(PeerID, Offence)
     /// A peer was of use: it keeps its place in a full house.

@@ -102,7 +102,7 @@ extension NodeCore {
       case .refusal(let code, let text):
         let reason = Reason(.init(rawValue: UInt32(truncatingIfNeeded: code)), text)
         outputs.append(.event(.refusedBy(peer, reason)))
-        tell(.command(.refuse(peer, reason)), now, &outputs)
+        tell(.command(.refusedBy(peer, reason)), now, &outputs)
       case nil:
         tell(.command(.report(peer, .malformedMessage)), now, &outputs)
         if isIntroduction { tell(.command(.refuse(peer, Reason(.protocolViolation, "unreadable status"))), now, &outputs) }
@@ -261,6 +261,7 @@ extension NodeCore {
     guard let peer = message.receivedFrom else { return }
     let waiter = Waiter.gossip(message.id, message.topic, peer)
     if message.topic == protocols.blockTopic {
+      counters.blocksAnnounced += 1
       let bytes = message.data
       if let header = try? Block(encoded: bytes.rawSpan, limits: genesis.limits).header, header.height > statuses[peer]?.height ?? 0 {
         // Who passes a block on has checked it, or claims so: a reason to ask, never a reason to believe.

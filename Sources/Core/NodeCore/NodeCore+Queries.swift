@@ -55,7 +55,8 @@ extension NodeCore {
     NodeInfo(
       peerID: host.peerID, network: configuration.host.network, chainID: genesis.chainID, nodeType: configuration.nodeType,
       addresses: host.listenAddresses, advertisedAddresses: host.advertisedAddresses, head: chain.head, peers: host.peering.counts.active,
-      pendingTransactions: chain.mempool.count, uptime: now - started, health: health(now: now), sync: sync.state)
+      pendingTransactions: chain.mempool.count, uptime: now - started, health: health(now: now), sync: sync.state,
+      warnings: host.peering.warnings(now: now))
   }
 
   /// The links.
@@ -72,9 +73,10 @@ extension NodeCore {
     let gossip = host.gossip?.statistics
     return NodeStatistics(
       peering: host.peering.counts, chain: chain.statistics, height: chain.head.height, target: sync.target,
-      headAge: clock.time(at: now) - chain.head.time, health: health(now: now), messagesReceived: gossip?.messagesReceived ?? 0,
+      headAge: max(.zero, clock.time(at: now) - chain.head.time), health: health(now: now), messagesReceived: gossip?.messagesReceived ?? 0,
       duplicates: gossip?.duplicates ?? 0, rejected: gossip?.rejected ?? 0, published: gossip?.messagesPublished ?? 0,
-      gossipBytesIn: gossip?.bytesIn ?? 0, gossipBytesOut: gossip?.bytesOut ?? 0, blocksApplied: counters.blocksApplied,
+      gossipBytesIn: gossip?.bytesIn ?? 0, gossipBytesOut: gossip?.bytesOut ?? 0, blocksAnnounced: counters.blocksAnnounced,
+      blocksApplied: counters.blocksApplied,
       reorganisations: counters.reorganisations, transactionsAccepted: counters.transactionsAccepted,
       reasons: host.peering.reasonCounts,
       streamRefusals: host.streamRefusals, webFaults: host.webFaults, connectionsNotAccepted: host.connectionsNotAccepted,

@@ -138,6 +138,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   private var startOutputs: [Output] = []
 
   struct Counters {
+    var blocksAnnounced: UInt64 = 0
     var blocksApplied: UInt64 = 0
     var reorganisations: UInt64 = 0
     var transactionsAccepted: UInt64 = 0

@@ -157,6 +157,8 @@ public struct NodeInfo: Sendable {
   public let health: Health
   /// Where it stands with its chain.
   public let sync: SyncState
+  /// What its operator should look into, in sentences.
+  public let warnings: [String]
 }
 
 /// A link, for operators.
@@ -201,7 +203,7 @@ public struct NodeStatistics: Sendable {
   public var height: UInt64
   /// The highest height that a peer shows.
   public var target: UInt64
-  /// Time since the newest block's own time.
+  /// Time since the newest block's own time; zero where that is ahead of this node's clock.
   public var headAge: Duration
   /// How the node is doing.
   public var health: Health
@@ -217,6 +219,8 @@ public struct NodeStatistics: Sendable {
   public var gossipBytesIn = 0
   /// Gossip: RPC bytes out.
   public var gossipBytesOut = 0
+  /// Gossip: blocks that came in for the first time, good or bad.
+  public var blocksAnnounced: UInt64 = 0
   /// Blocks applied since the start.
   public var blocksApplied: UInt64
   /// Reorganisations since the start.

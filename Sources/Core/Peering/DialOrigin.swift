@@ -54,4 +54,6 @@ public enum SeedCause: String, Hashable, Sendable {
   case storedAreSlow = "stored peers take too long"
   /// There are links, but too few for ``PeeringConfiguration/seedFallback``.
   case tooFewPeers = "too few peers for long"
+  /// A link was lost, and nobody else can be dialled in its place.
+  case nobodyElse = "a link was lost and nobody else is left"
 }

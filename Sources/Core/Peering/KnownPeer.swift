@@ -34,8 +34,16 @@ struct KnownPeer {
   var streak = 0
   /// Links in a row that ended soon after they had become active.
   var shortLives = 0
-  /// No dial before.
-  var notBefore = Instant.zero
+  /// No dial before, but by an explicit word; see ``pause``.
+  private(set) var notBefore = Instant.zero
+  /// Why there is a wait until ``notBefore``.
+  private(set) var pause = DialPause.failures
+  /// The last dial that failed, until a link succeeds.
+  var lastFailure: (failure: DialFailure, address: Multiaddr, at: Instant)?
+  /// When the peer last said that a newer link of this node's took the place of the one to it, and this node had none.
+  var replacedAt: Instant?
+  /// Accepted links in a row that took each other's place soon.
+  var swaps = 0
   /// When it was learned of or its link was lost: the passive wait counts from here.
   var waitingSince: Instant
   var score = Score()
@@ -46,6 +54,18 @@ struct KnownPeer {
   fileprivate(set) var position = 0
 
   init(waitingSince: Instant) { self.waitingSince = waitingSince }
+
+  /// No dial before `instant`, whatever the wait was.
+  mutating func wait(until instant: Instant, _ pause: DialPause) {
+    notBefore = instant
+    self.pause = pause
+  }
+
+  /// No dial before `instant`, and not before an earlier wait is over.
+  mutating func waitLonger(until instant: Instant, _ pause: DialPause) { if instant > notBefore { wait(until: instant, pause) } }
+
+  /// The wait ends at `instant` at the latest.
+  mutating func waitNoLonger(than instant: Instant) { notBefore = min(notBefore, instant) }
 }
 
 /// The peers at hand, in lists by role.
@@ -118,11 +138,13 @@ struct KnownTable {
   /// Whom to let go of to make room: of eight random entries without a role and a link the one with the least to remember.
   func leastWanted(now: Instant, halfLife: Duration, using generator: inout SeededGenerator) -> DialTarget? {
     let heard = lists[KnownPeer.Role.heard.rawValue]
-    var found: (target: DialTarget, worth: (Double, Instant))?
+    var found: (target: DialTarget, worth: (Int, Double, Instant))?
     for _ in 0..<min(8, heard.count) {
       let target = heard[generator.index(below: heard.count)]
       guard let entry = entries[target], entry.link == nil else { continue }
-      let worth = (entry.score.value(at: now, halfLife: halfLife).rounded(.down), entry.notBefore)
+      // Last of all goes whom somebody does not want linked, while that holds.
+      let isWord = entry.pause.isWord && entry.notBefore > now ? 1 : 0
+      let worth = (isWord, entry.score.value(at: now, halfLife: halfLife).rounded(.down), entry.notBefore)
       if found.map({ worth < $0.worth }) ?? true { found = (target, worth) }
     }
     return found?.target

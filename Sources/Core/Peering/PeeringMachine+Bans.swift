@@ -78,13 +78,13 @@ extension PeeringMachine {
     banDeadline = bans.nextEnd
   }
 
-  /// A peer whose ban has ended starts with a clean score and may be dialled at once.
+  /// A peer whose ban has ended starts with a clean score and may be dialled at once, unless something else is in the way.
   private mutating func lifted(_ subject: BanSubject, _ now: Instant, _ outputs: inout [Output]) {
     outputs.append(.book(.remove(key: BanRow.key(subject))))
     if case .peer(let peer) = subject {
       known.update(.peer(peer)) {
         $0.score = Score()
-        $0.notBefore = min($0.notBefore, now)
+        if $0.pause.isEnded(by: .banned) { $0.waitNoLonger(than: now) }
       }
       if isStored(.peer(peer)) { putRow(peer, now, &outputs) } else { putScores(now, &outputs) }
     }
@@ -92,7 +92,7 @@ extension PeeringMachine {
       // Being kept out was no failure of theirs.
       for target in known.entries.keys
       where book.ids(of: target).contains(where: { book.endpoint(of: $0).ip.map { network.contains($0) } ?? false }) {
-        known.update(target) { $0.notBefore = min($0.notBefore, now) }
+        known.update(target) { if $0.pause.isEnded(by: .banned) { $0.waitNoLonger(than: now) } }
       }
     }
     emit(.unbanned(subject), now, &outputs)

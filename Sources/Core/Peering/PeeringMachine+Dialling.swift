@@ -66,6 +66,7 @@ extension PeeringMachine {
     }
     if slots.lasting - slots.lastingDials >= configuration.outboundMinimum {
       shortSince = nil
+      vacancies = 0
       if activeCount > 0 { seedCause = nil }
     }
     if !isShort, feelerDeadline == .distantFuture { planFeeler(now) }
@@ -86,20 +87,6 @@ extension PeeringMachine {
     links.values.filter { $0.direction == .outbound && $0.state != .dialling }.compactMap(\.target) + rounds.keys
   }
 
-  func isFree(_ target: DialTarget, _ now: Instant) -> Bool {
-    if known[target]?.link != nil || isAddressLinked(target) { return false }
-    if let peer = target.peer, linkOfPeer[peer] != nil || heldOfPeer[peer] != nil { return false }
-    return book.ids(of: target).contains { !isBarred(target, book.endpoint(of: $0).ip, now) }
-  }
-
-  /// Whether an address must not be dialled: by a ban, because a private network would refuse who is expected there, or because there are
-  /// enough links with it. Must-keep peers are dialled however many there are.
-  func isBarred(_ target: DialTarget, _ ip: IPAddress?, _ now: Instant) -> Bool {
-    if let peer = target.peer, !isAllowed(peer, ip) { return true }
-    if let ip, known[target]?.role != .keep, crowdFault(ip, besides: rounds[target]?.attempts ?? []) != nil { return true }
-    return bans.ban(peer: target.peer, ip: ip, now: now) != nil
-  }
-
   /// When a peer may be dialled: after its back-off, and when the lower side, whose turn it is, has had its time.
   private func dueTime(_ target: DialTarget, _ now: Instant) -> Instant {
     let entry = known[target] ?? entryFromBook(target, now)
@@ -117,7 +104,11 @@ extension PeeringMachine {
       seedCause = cause
       return target
     }
-    return best(of: .new, groups, now, &next)
+    if let target = best(of: .new, groups, now, &next) { return target }
+    // A lost link is made up for at once, by a seed where nobody else is left; a house that was never full asks them after a while only.
+    guard vacancies > slots.lastingDials, let target = nextSeed(now, &next) else { return nil }
+    seedCause = .nobodyElse
+    return target
   }
 
   /// Seeds are there for everybody: a node without links takes a few slots of theirs, and finds the others through them.
@@ -237,13 +228,19 @@ extension PeeringMachine {
       let target = book.target(of: holder)
       if let peer = target.peer, isActive(peer) {
         book.seen(book.item(holder), at: BookSeconds(at: now))
-      } else if isFree(target, now) {
+      } else if mayDial(target, for: .feeler, now) {
         beginRound(target, isFeeler: true, now, &outputs)
       }
       return
     }
     var next = Instant.distantFuture
     if let target = best(of: .new, [], now, &next) { beginRound(target, isFeeler: true, now, &outputs) }
+  }
+
+  /// The program's wish: what it wants kept is remembered even where it cannot be dialled now.
+  mutating func dialByProgram(_ item: PeerAddress, keep: Bool, _ now: Instant, _ outputs: inout [Output]) {
+    let refusal = dialByHand(item, keep: keep, now, &outputs)
+    if keep, let refusal, refusal.code == .banned || refusal.code == .notAllowed { learn(item, .manual, .local, now, &outputs) }
   }
 
   /// An operator's dial passes over back-off and passive wait, not over bans and slots. Returns why it was not begun, if somebody should
@@ -255,9 +252,9 @@ extension PeeringMachine {
     var refusal: Reason?
     if isStopping { refusal = Reason(.shutdown) }
     if let fault = facts.dialFault { refusal = Reason(.unspecified, "the address cannot be dialled: \(fault)") }
-    if peer == localPeer || ownAddresses.contains(address) || selfAddresses.contains(address) { refusal = Reason(.selfConnection) }
+    if peer == localPeer || isOwn(address) { refusal = Reason(.selfConnection, "it leads to this node itself") }
     if let ban = bans.ban(peer: peer, ip: facts.ip, now: now) { refusal = Reason(.banned, ban.detail) }
-    if let peer, !isAllowed(peer, facts.ip) { refusal = Reason(.notAllowed, "not on the list of a private network") }
+    if let peer, !mayBeAllowed(peer, facts.ip) { refusal = Reason(.notAllowed, "not on the list of a private network") }
     let named = peer.map(DialTarget.peer) ?? answered(at: address) ?? .address(address)
     if !keep, known[named]?.role != .keep, known[named]?.link == nil, let ip = facts.ip {
       refusal = refusal ?? crowdFault(ip, besides: [])
@@ -266,6 +263,7 @@ extension PeeringMachine {
       emit(.dialRefused(peer, address, refusal), now, &outputs)
       return refusal
     }
+    settings.dropped.remove(peer.map(DialTarget.peer) ?? .address(address))
     learn(PeerAddress(peer: peer, address: address), keep ? .manual : .discovery, .local, now, &outputs)
     let target = peer.map(DialTarget.peer) ?? .address(address)
     if !keep, target.peer != nil || answered(at: address) == nil {
@@ -282,10 +280,10 @@ extension PeeringMachine {
     if !canDial, !keep || !evictForMustKeep(now, &outputs) {
       let refusal = Reason(.tooManyPeers, "\(slots.outbound) outbound, \(slots.total) in all")
       emit(.dialRefused(peer, address, refusal), now, &outputs)
-      if keep { known.update(target) { $0.notBefore = now } }
+      if keep { known.update(target) { $0.wait(until: now, .courtesy) } }
       return refusal
     }
-    beginRound(target, first: address, cause: keep ? .mustKeep : .request, now, &outputs)
+    beginRound(target, first: address, cause: keep ? .mustKeep : .request, isByHand: true, now, &outputs)
     return nil
   }
 

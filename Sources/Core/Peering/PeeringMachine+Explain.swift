@@ -26,7 +26,7 @@ extension PeeringMachine {
 
   private func present(_ peer: PeerID, _ ips: [IPAddress], _ now: Instant) -> [String] {
     var lines: [String] = []
-    if peer == localPeer { return ["This is the node itself; it is never dialled."] }
+    if peer == localPeer { return ["This is the node itself; it is never dialled."] + warnings(now: now) }
     if let ban = bans.ban(peer: peer, ip: nil, now: now) { lines.append("Banned \(left(ban, now)): \(ban.detail).") }
     for (network, ban) in bans.networks.sorted(by: { $0.key < $1.key }) where ban.end > now && ips.contains(where: network.contains) {
       lines.append("Its network \(network) is banned \(left(ban, now)): \(ban.detail).")
@@ -73,13 +73,14 @@ extension PeeringMachine {
       lines.append("Score \(Int(score)): \(rank)disconnected at \(end), banned at \(ban).")
     }
     guard entry.link == nil else { return lines }
+    if let last = entry.lastFailure {
+      lines.append("The last dial failed \(PeeringMachine.text(now - last.at)) ago at \(last.address): \(last.failure).")
+    }
     if addresses.isEmpty { lines.append("Not dialled: no address is known.") }
     let crowded = addresses.compactMap { AddressFacts($0).ip.flatMap { crowdFault($0, besides: []) } }
     if entry.role != .keep, let fault = crowded.first, crowded.count == addresses.count { lines.append("Not dialled: \(fault).") }
     if entry.notBefore > now {
-      lines.append(
-        "Not dialled for another \(PeeringMachine.text(entry.notBefore - now)): back-off after \(max(entry.streak, entry.shortLives)) failures."
-      )
+      lines.append("Not dialled for another \(PeeringMachine.text(entry.notBefore - now)): \(entry.pauseInWords).")
     }
     if entry.role == .heard, leavesDial(to: target), activeCount > 0 {
       let end = entry.waitingSince + configuration.passiveWait
@@ -93,6 +94,15 @@ extension PeeringMachine {
       lines.append("Not dialled: \(slots.lasting) outbound links, the wanted \(outboundWanted) are reached.")
     }
     return lines
+  }
+
+  /// What an operator should look into, in sentences.
+  public func warnings(now: Instant) -> [String] {
+    guard let twin = sharedIdentity(now: now) else { return [] }
+    let place = twin.address.map { ", at \($0)" } ?? ""
+    return [
+      "\(PeeringMachine.text(twin.ago)) ago: \(twin.evidence.words)\(place). Give each machine a key of its own: two with one key take each other's links."
+    ]
   }
 
   /// A duration with one unit: `340 ms`, `12 s`, `5 min`, `3 h`.
@@ -119,8 +129,10 @@ extension PeeringEvent {
     case .dialRefused(_, let address, let reason): "not dialled at \(address): \(reason)"
     case .proven(let id, _, let direction): "proved its identity on \(id) (\(direction.rawValue))"
     case .peerActive(let id, _, let direction): "active on \(id) (\(direction.rawValue))"
-    case .peerInactive(let id, _, let reason): "no longer active on \(id): \(reason)"
-    case .linkClosed(let id, _, let reason, let local): "\(id) closed by \(local ? "this side" : "the remote"): \(reason)"
+    case .peerInactive(let id, _, let reason): "no longer active on \(id): \(reason.code)"
+    case .linkClosed(let id, _, let reason, .thisSide): "\(id) closed by this side: \(reason)"
+    case .linkClosed(let id, _, let reason, .remote): "\(id) closed by the remote: \(reason.quoted)"
+    case .linkClosed(let id, _, let reason, .nobody): "\(id) was lost: \(reason)"
     case .refused(let id, let address, let reason): "\(id) from \(address) refused: \(reason)"
     case .selfConnection(let address): "reached itself at \(address)"
     case .offence(_, let offence, let score): "offence \(offence.rawValue), score \(Int(score))"
@@ -131,6 +143,9 @@ extension PeeringEvent {
     case .mustKeep(_, let address, let isKept):
       "an operator wants it kept\(isKept ? "" : " no longer")\(address.map { " at \($0)" } ?? "")"
     case .ownFault(let silent, let total): "\(silent) of \(total) links are silent or late: taken for this side's own fault"
+    case .anotherAnswered(_, let address, let other):
+      "\(other) answers at \(address), where the configuration has this peer; dialled on"
+    case .identityShared(_, let address, let evidence): "\(evidence.words)\(address.map { ", at \($0)" } ?? "")"
     case .bookRowUnreadable(let key): "a row of the book cannot be read (key of \(key.count) bytes)"
     case .bookRowRemoved: "row removed from the book after too many failed dials"
     case .seedsAsked(let cause): "seeds are asked: \(cause.rawValue)"

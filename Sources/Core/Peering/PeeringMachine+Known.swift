@@ -2,9 +2,17 @@ import Identity
 import Wire
 
 extension PeeringMachine {
-  mutating func setListening(_ addresses: [Multiaddr]) {
+  mutating func setListening(_ addresses: [Multiaddr], _ now: Instant, _ outputs: inout [Output]) {
     ownAddresses = Set(addresses.map(\.withoutPeerID))
-    for address in ownAddresses.sorted() where known[.address(address)]?.link == nil { letGo(.address(address), forgetting: true) }
+    for address in ownAddresses.sorted() {
+      let target = DialTarget.address(address)
+      guard let entry = known[target] else { continue }
+      if entry.role != .heard {
+        sayNotDialled(nil, address, .own, now, &outputs)
+      } else if entry.link == nil {
+        letGo(target, forgetting: true)
+      }
+    }
   }
 
   // MARK: At hand
@@ -31,7 +39,7 @@ extension PeeringMachine {
     entry.streak = entry.failures
     if entry.failures > 0, let last = records.compactMap(\.tried.instant).max() {
       // The wait itself was forgotten with the entry: half of the longest one is taken.
-      entry.notBefore = last + BackOff.bound(entry, configuration) / 2
+      entry.wait(until: last + BackOff.bound(entry, configuration) / 2, .failures)
     }
     return entry
   }
@@ -83,22 +91,39 @@ extension PeeringMachine {
     if !isConfigured, book.find(BookItem(target, address)) != nil { return hear(target, address, source, group, now, &outputs) }
     let facts = AddressFacts(address)
     if let fault = facts.fault(allowsPrivate: isConfigured || source == .local || configuration.allowsPrivateAddresses) {
+      if isConfigured { sayNotDialled(peer, address, fault, now, &outputs) }
       return reasonCounts.count(fault)
     }
     // A heard name could make this node look up whatever a stranger likes.
     if (source.author != nil || source == .imported || source == .web) && facts.ip == nil { return reasonCounts.count(.name) }
-    guard peer != localPeer, !ownAddresses.contains(address), !selfAddresses.contains(address) else { return reasonCounts.count(.own) }
-    if bans.ban(peer: peer, ip: facts.ip, now: now) != nil { return reasonCounts.count(.banned) }
+    guard peer != localPeer, isConfigured || !isOwn(address) else {
+      if isConfigured { sayNotDialled(peer, address, .own, now, &outputs) }
+      return reasonCounts.count(.own)
+    }
     if isConfigured {
+      // Whatever stands against a dial now may be gone one day.
       configure(target, address, source, now, &outputs)
+    } else if bans.ban(peer: peer, ip: facts.ip, now: now) != nil {
+      reasonCounts.count(.banned)
     } else {
       hear(target, address, source, group, now, &outputs)
     }
   }
 
+  /// A configured address is of no use: its operator should hear of it.
+  private mutating func sayNotDialled(
+    _ peer: PeerID?, _ address: Multiaddr, _ fault: AddressRefusal, _ now: Instant, _ outputs: inout [Output]
+  ) {
+    let reason =
+      fault == .own
+      ? Reason(.selfConnection, "it leads to this node itself") : Reason(.unspecified, "the address is refused: \(fault.rawValue)")
+    emit(.dialRefused(peer, address, reason), now, &outputs)
+  }
+
   private mutating func configure(
     _ target: DialTarget, _ address: Multiaddr, _ source: PeerSource, _ now: Instant, _ outputs: inout [Output]
   ) {
+    if source != .manual, settings.dropped.contains(target) { return }
     needsFill = true
     let role: KnownPeer.Role = source == .seed ? .seed : .keep
     let isNameless = target.peer == nil
@@ -108,21 +133,26 @@ extension PeeringMachine {
     let isNew = known[target] == nil && !book.contains(target)
     if known[target] == nil {
       guard known.targets(.keep).count + known.targets(.seed).count < configuration.configuredMaximum else {
+        sayNotDialled(target.peer, address, .listFull, now, &outputs)
         return reasonCounts.count(.listFull)
       }
       takeInHand(target, now)
+      if isOwn(address) { sayNotDialled(target.peer, address, .own, now, &outputs) }
     }
     known.update(target) { entry in
       guard role > entry.role else { return }
       entry.role = role
-      if role == .keep { entry.notBefore = min(entry.notBefore, now) }
+      guard role == .keep else { return }
+      // A refusal that lasts is heeded as one of a must-keep peer.
+      entry.waitNoLonger(than: source != .manual && entry.pause.isWord ? now + configuration.backOffKeepMaximum : now)
     }
     let item = BookItem(target, address)
     if book.find(item) == nil {
       book.makeRoom(target, onlyHearsay: true)
       joinRound(target, address, now)
     }
-    book.keep(item, marks: isNameless ? .nameless : [], at: BookSeconds(at: now))
+    book.keep(item, marks: isNameless ? .nameless : .configured, at: BookSeconds(at: now))
+    if book.find(item) == nil { sayNotDialled(target.peer, address, .listFull, now, &outputs) }
     if isNew, let peer = target.peer { emit(.peerKnown(peer, source), now, &outputs) }
   }
 
@@ -175,35 +205,68 @@ extension PeeringMachine {
     return target
   }
 
-  /// An address is no longer taken for this peer's. A configured one goes back to having no name.
-  mutating func dropAddress(_ address: Multiaddr, of target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {
-    let item = BookItem(target, address)
-    guard let id = book.find(item) else { return }
-    let isNameless = book.records[id].marks.contains(.nameless)
-    let entry = known[target]
-    let wasStored = isStored(target)
+  /// Another peer has answered at an address. What was merely heard goes, what had answered before counts as a failed dial, and what an
+  /// operator configured stays: whoever answers now may be gone in a minute. A configured address without a name has none again.
+  mutating func doubt(_ address: Multiaddr, of target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {
+    guard let id = book.find(BookItem(target, address)) else { return }
+    let record = book.records[id]
+    if record.marks.contains(.nameless), target.peer != nil { return takeName(from: address, of: target, now, &outputs) }
+    if record.marks.contains(.configured), let peer = target.peer, case .wrongPeer(let other) = known[target]?.lastFailure?.failure {
+      emit(.anotherAnswered(peer, address, other), now, &outputs)
+    }
+    guard !record.isConfigured, !record.isTried else { return }
     book.erase(id)
-    if wasStored && !isStored(target), let peer = target.peer { removeRow(peer, now, &outputs) }
+    if !book.contains(target), known[target]?.link == nil { letGo(target) }
+  }
+
+  /// Whether a configured address without a name is taken for a peer's.
+  func isNameless(_ address: Multiaddr, of peer: PeerID) -> Bool {
+    book.find(BookItem(.peer(peer), address)).map { book.records[$0].marks.contains(.nameless) } ?? false
+  }
+
+  /// A configured address without a name is not this peer's any more.
+  mutating func takeName(from address: Multiaddr, of target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {
+    guard let id = book.find(BookItem(target, address)) else { return }
+    let entry = known[target]
+    if book.records[id].marks.contains(.configured) {
+      // Configured both ways.
+      book.records[id].marks.remove(.nameless)
+    } else {
+      let wasStored = isStored(target)
+      book.erase(id)
+      if wasStored && !isStored(target), let peer = target.peer { removeRow(peer, now, &outputs) }
+    }
+    if !book.ids(of: target).contains(where: { book.records[$0].isConfigured }) { known.update(target) { $0.role = .heard } }
     if !book.contains(target), entry?.link == nil { letGo(target) }
     let bare = DialTarget.address(address)
-    guard isNameless, target.peer != nil, known[bare] == nil, let entry else { return }
+    guard known[bare] == nil, let entry else { return }
     takeInHand(bare, now)
     known.update(bare) {
       $0.role = entry.role
       $0.streak = entry.streak
-      $0.notBefore = now + configuration.backOffMinimum
+      $0.lastFailure = entry.lastFailure
+      $0.wait(until: now + configuration.backOffMinimum, .failures)
     }
     book.keep(BookItem(bare, address), marks: .nameless, at: BookSeconds(at: now))
   }
 
-  /// The node reached itself at this address.
+  /// The node reached itself at this address, which is not dialled again. A configured one stays in the list, for an operator to see; one that
+  /// an operator added while the node ran is taken back.
   mutating func rememberSelf(_ address: Multiaddr, _ target: DialTarget?, _ now: Instant, _ outputs: inout [Output]) {
-    if selfAddresses.count >= PeeringMachine.selfAddressesMaximum { selfAddresses.removeFirst() }
-    selfAddresses.append(address)
-    if let target {
-      if let id = book.find(BookItem(target, address)) { book.erase(id) }
-      if !book.contains(target), known[target]?.link == nil { letGo(target) }
+    if !selfAddresses.contains(address) {
+      if selfAddresses.count >= PeeringMachine.selfAddressesMaximum { selfAddresses.removeFirst() }
+      selfAddresses.append(address)
     }
     emit(.selfConnection(address), now, &outputs)
+    guard let target, let id = book.find(BookItem(target, address)) else { return }
+    let isAdded = target.peer == nil && settings.kept.contains(PeerAddress(peer: nil, address: address))
+    if isAdded {
+      settings.kept.removeAll { $0 == PeerAddress(peer: nil, address: address) }
+      put(BookKeys.kept, settings.keptRow, &outputs)
+      emit(.mustKeep(nil, address, false), now, &outputs)
+    }
+    guard isAdded || !book.records[id].isConfigured else { return }
+    book.erase(id)
+    if !book.contains(target), known[target]?.link == nil { letGo(target) }
   }
 }

@@ -85,6 +85,7 @@ extension PeeringMachine {
     _ id: ConnectionID, _ peer: PeerID, _ remote: Multiaddr, setUpTime: Duration, _ now: Instant, _ outputs: inout [Output]
   ) {
     guard var link = links[id], link.state == .dialling || link.state == .accepted else { return }
+    let begun = link.since
     if let expected = link.target?.peer, expected != peer {
       outputs.append(.cancelDial(id))
       dialFailed(id, .wrongPeer(peer), now, &outputs)
@@ -98,6 +99,8 @@ extension PeeringMachine {
       return
     }
     if link.direction == .inbound { link.address = remote }
+    // Where a name led.
+    if link.ip == nil { link.ip = AddressFacts(remote).ip }
     lineProvenAt = now
     link.target = nameTarget(of: link, peer, now)
     link.peer = peer
@@ -108,7 +111,9 @@ extension PeeringMachine {
     link.deadline = now + configuration.holdMaximum
     set(link)
     emit(.proven(id, peer, link.direction), now, &outputs)
-    if let reason = identityFault(peer, link.ip, now) ?? waivedFault(link, peer) ?? addressFault(link, peer) {
+    noteReplacements(peer, begun: begun, now, &outputs)
+    if let reason = identityFault(peer, link.ip, now) ?? waivedFault(link, peer) ?? addressFault(link, peer) ?? pausedFault(link, peer, now)
+    {
       close(id, reason, now, &outputs)
       return
     }
@@ -131,9 +136,13 @@ extension PeeringMachine {
 
   /// Both ends of a link to oneself come by here: the address is remembered, nobody is blamed.
   private mutating func proveSelf(_ link: Link, _ now: Instant, _ outputs: inout [Output]) {
+    let isTwin = isOwnTwin(link, now, &outputs)
     _ = takeOut(link.id)
-    outputs.append(.close(link.id, Reason(.selfConnection)))
-    if link.direction == .outbound {
+    if link.direction == .outbound { twins.dialEnded(now) } else { twins.acceptedEnded(link) }
+    outputs.append(.close(link.id, Reason(.selfConnection, isTwin ? "another machine has the key of this one" : "")))
+    if isTwin, link.direction == .outbound, let target = link.target {
+      failedByTwin(link, target, now, &outputs)
+    } else if link.direction == .outbound {
       rememberSelf(link.address, link.target, now, &outputs)
     } else {
       emit(.refused(link.id, link.address, Reason(.selfConnection)), now, &outputs)
@@ -164,7 +173,7 @@ extension PeeringMachine {
     {
     case .keepExisting: retire(new.id, Reason(.duplicate), now, &outputs)
     case .takeNew:
-      retire(existingID, Reason(.replaced), now, &outputs)
+      replace(existingID, by: new, now, &outputs)
       if links[new.id]?.state == .held { admit(new.id, now, &outputs) }
     case .wait: heldOfPeer[peer] = new.id
     }
@@ -175,7 +184,7 @@ extension PeeringMachine {
     guard let peer = link.peer else { return }
     endRound(.peer(peer), Reason(.duplicate, "\(link.id) is kept"), now, &outputs)
     heldOfPeer[peer] = nil
-    if let existing = linkOfPeer[peer] { retire(existing, Reason(.replaced), now, &outputs) }
+    if let existing = linkOfPeer[peer] { replace(existing, by: link, now, &outputs) }
     if links[link.id]?.state == .held { admit(link.id, now, &outputs) }
   }
 
@@ -200,10 +209,15 @@ extension PeeringMachine {
 
   mutating func introduce(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
     guard let id = linkOfPeer[peer], var link = links[id], link.state == .introducing else { return }
+    if let failed = known[.peer(peer)]?.lastFailure?.address, AddressFacts(failed).ip != link.ip, isNameless(failed, of: peer) {
+      // It may have stood in at that address for somebody else, who is still wanted.
+      takeName(from: failed, of: .peer(peer), now, &outputs)
+    }
     known.update(.peer(peer)) { entry in
       entry.streak = 0
       entry.failures = 0
-      entry.notBefore = now
+      entry.lastFailure = nil
+      entry.wait(until: now, .courtesy)
     }
     if link.direction == .outbound {
       book.succeeded(PeerAddress(peer: peer, address: link.address), now: now)
@@ -222,6 +236,7 @@ extension PeeringMachine {
     link.deadline = now + configuration.firstPingDelay
     set(link)
     activeCount += 1
+    if link.direction == .outbound { vacancies = max(0, vacancies - 1) }
     if seedCause != .tooFewPeers { seedCause = nil }
     if link.direction == .outbound { updateAnchors(now, &outputs) }
     emit(.peerActive(id, peer, link.direction), now, &outputs)
@@ -241,17 +256,17 @@ extension PeeringMachine {
       }
       return
     }
-    ended(id, end.reason, local: false, now, &outputs)
+    ended(id, end.reason, by: end.closer, now, &outputs)
     if case .protocolViolation = end, let peer = link.peer { report(peer, .protocolViolation, now, &outputs) }
   }
 
   /// Another link to the peer is kept. The remote may have begun to use this one before it knew: it drains. One link of a peer does so at a
   /// time, in a slot of its own.
-  private mutating func retire(_ id: ConnectionID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
+  mutating func retire(_ id: ConnectionID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
     guard var link = links[id], let peer = link.peer else { return }
     if let older = drainingOfPeer[peer] { close(older, reason, now, &outputs) }
     outputs.append(.retire(id, reason))
-    ended(id, reason, local: true, now, &outputs)
+    ended(id, reason, by: .thisSide, now, &outputs)
     link.state = .draining
     link.isFeeler = false
     link.since = now
@@ -269,19 +284,29 @@ extension PeeringMachine {
     endRound(.peer(peer), reason, now, &outputs)
     // Or the next dial would begin in the same turn.
     let wait = known[.peer(peer)].map { BackOff.delay($0, isLasting: true, hurries: false, configuration, &generator) } ?? .zero
-    known.update(.peer(peer)) { $0.notBefore = max($0.notBefore, now + wait) }
+    known.update(.peer(peer)) { $0.waitLonger(until: now + wait, .refusal(reason.code, byRemote: false)) }
+  }
+
+  /// The chain's handshake has told that the peer does not want this node.
+  mutating func refusedBy(_ peer: PeerID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
+    for id in [drainingOfPeer[peer], heldOfPeer[peer]].compactMap(\.self) { close(id, reason, now, &outputs) }
+    guard let id = linkOfPeer[peer] else { return }
+    // It knows why.
+    outputs.append(.close(id, Reason(reason.code)))
+    ended(id, reason, by: .remote, now, &outputs)
   }
 
   mutating func close(_ id: ConnectionID, _ reason: Reason, _ now: Instant, _ outputs: inout [Output]) {
     guard links[id] != nil else { return }
     outputs.append(.close(id, reason))
-    ended(id, reason, local: true, now, &outputs)
+    ended(id, reason, by: .thisSide, now, &outputs)
   }
 
   /// Books the end of an accepted or proven link, and lets a held link of the same peer in.
-  private mutating func ended(_ id: ConnectionID, _ reason: Reason, local: Bool, _ now: Instant, _ outputs: inout [Output]) {
+  private mutating func ended(_ id: ConnectionID, _ reason: Reason, by closer: LinkCloser, _ now: Instant, _ outputs: inout [Output]) {
     guard let link = takeOut(id) else { return }
     guard let peer = link.peer else {
+      twins.acceptedEnded(link)
       emit(.refused(id, link.address, reason), now, &outputs)
       return
     }
@@ -296,10 +321,11 @@ extension PeeringMachine {
     if link.state == .active {
       activeCount -= 1
       if activeCount == 0 { becameAlone(now) }
+      if link.direction == .outbound, reason.code != .idle { vacancies = min(vacancies + 1, configuration.outboundMaximum) }
       emit(.peerInactive(id, peer, reason), now, &outputs)
     }
-    emit(.linkClosed(id, peer, reason, local: local), now, &outputs)
-    settleEntry(of: link, peer, reason, now)
+    emit(.linkClosed(id, peer, reason, by: closer), now, &outputs)
+    settleEntry(of: link, peer, reason, by: closer, now)
     if link.state == .active && link.direction == .outbound {
       book.seen(BookItem(.peer(peer), link.address), at: BookSeconds(at: now))
       putRow(peer, now, &outputs)
@@ -310,7 +336,9 @@ extension PeeringMachine {
   }
 
   /// What the end of a proven link means for the next dial.
-  private mutating func settleEntry(of link: Link, _ peer: PeerID, _ reason: Reason, _ now: Instant) {
+  private mutating func settleEntry(of link: Link, _ peer: PeerID, _ reason: Reason, by closer: LinkCloser, _ now: Instant) {
+    // The newer link that the remote speaks of may be one that is not decided here yet.
+    let isReplacedElsewhere = reason.code == .replaced && closer == .remote && heldOfPeer[peer] == nil && rounds[.peer(peer)] == nil
     let configuration = configuration
     var generator = generator
     let isLinked = linkOfPeer[peer] != nil
@@ -319,9 +347,16 @@ extension PeeringMachine {
       entry.roundTrip = link.roundTrip?.smoothed ?? entry.roundTrip
       // The end of a second link says nothing of a peer whose first one lives.
       if isLinked { return }
+      if isReplacedElsewhere {
+        entry.waitingSince = now
+        entry.replacedAt = now
+        entry.shortLives += 1
+        entry.wait(until: now + BackOff.delay(entry, isLasting: false, hurries: false, configuration, &generator), .replaced)
+        return
+      }
       if reason.code == .duplicate || reason.code == .replaced || reason.code == .feeler || reason.code == .idle {
         // The peer lives, and the link is not needed: nobody is to blame, but a little patience avoids a circle.
-        entry.notBefore = max(entry.notBefore, now + configuration.backOffBase)
+        entry.waitLonger(until: now + configuration.backOffBase, .courtesy)
         return
       }
       entry.waitingSince = now
@@ -331,16 +366,21 @@ extension PeeringMachine {
         entry.streak += 1
       }
       let isLasting = reason.code.isLasting || reason.code == .operatorRequest
-      entry.notBefore = now + BackOff.delay(entry, isLasting: isLasting, hurries: false, configuration, &generator)
+      let isLoss = reason.code == .remoteClosed || reason.code == .transportError || reason.code == .keepAliveTimeout
+      let isFirstLoss = isLoss && link.state == .active && entry.streak == 0 && entry.shortLives <= 1
+      entry.wait(
+        until: now + BackOff.delay(entry, isLasting: isLasting, hurries: false, configuration, &generator),
+        isLasting ? .refusal(reason.code, byRemote: closer == .remote) : isFirstLoss ? .loss : .failures)
     }
     self.generator = generator
     forgetIfNameOnly(peer, now)
   }
 
-  /// A peer that only ever came in by itself and left no address is not worth a place, unless it has a bad name.
+  /// A peer that only ever came in by itself and left no address is not worth a place, unless it has a bad name, or one end does not want the
+  /// other: an address may be heard of soon.
   private mutating func forgetIfNameOnly(_ peer: PeerID, _ now: Instant) {
     guard let entry = known[.peer(peer)], entry.link == nil, !book.contains(.peer(peer)), linkOfPeer[peer] == nil, heldOfPeer[peer] == nil,
-      entry.score.value(at: now, halfLife: configuration.scoreHalfLife) < 1
+      entry.score.value(at: now, halfLife: configuration.scoreHalfLife) < 1, !(entry.pause.isWord && entry.notBefore > now)
     else { return }
     letGo(.peer(peer))
   }

@@ -13,7 +13,7 @@ public enum PeerReach: Hashable, Sendable {
   case noSlot
   /// It may be dialled as soon as another dial has ended.
   case busy
-  /// No address of it may be dialled: none is known, it is banned, or its last dials failed a short while ago.
+  /// It may not be dialled: no address of it is known, it is banned, it was dropped or refused, or its last dials failed a short while ago.
   case unreachable
 }
 
@@ -23,15 +23,13 @@ extension PeeringMachine {
     if let id = linkOfPeer[peer] { return links[id]?.state == .active ? .active : .connecting }
     if heldOfPeer[peer] != nil { return .connecting }
     guard !isStopping, peer != localPeer else { return .unreachable }
-    let entry = known[.peer(peer)] ?? entryFromBook(.peer(peer), now)
-    if entry.link != nil { return .connecting }
-    // What failed is let alone for its time; a link that was short because this node needed it no longer is no failure.
-    guard isFree(.peer(peer), now), entry.streak == 0 || entry.notBefore <= now else { return .unreachable }
+    if known[.peer(peer)]?.link != nil { return .connecting }
+    guard mayDial(.peer(peer), for: .lookUp, now) else { return .unreachable }
     if canDialOthers { return .dialable }
     return slots.dialling < configuration.parallelDialsMaximum ? .noSlot : .busy
   }
 
-  /// Dials a known peer for a look-up. The peer's turn to dial is not awaited; addresses, bans, slots and failures count as ever.
+  /// Dials a known peer for a look-up. The peer's turn to dial is not awaited; addresses, bans, slots and waits count as ever.
   mutating func dialForLookUp(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
     if reach(of: peer, now: now) == .dialable { beginRound(.peer(peer), cause: .lookUp, now, &outputs) }
   }

@@ -3,20 +3,23 @@ import Wire
 
 // One dial of a peer: all its addresses race, staggered, for one slot; the first that is proven wins.
 extension PeeringMachine {
-  /// Begins to dial a peer, at `first` when that is given. `cause` says why; by default the list that the target is on.
+  /// Begins to dial a peer, at `first` when that is given, unless the gate is closed. `cause` says why; by default the list that the target is
+  /// on. Only a dial by hand passes over a wait.
   mutating func beginRound(
-    _ target: DialTarget, first: Multiaddr? = nil, isFeeler: Bool = false, cause: LinkCause? = nil, _ now: Instant,
+    _ target: DialTarget, first: Multiaddr? = nil, isFeeler: Bool = false, cause: LinkCause? = nil, isByHand: Bool = false, _ now: Instant,
     _ outputs: inout [Output]
   ) {
     precondition(canDial, "a dial without a slot")
+    let origin = origin(of: target)
+    let cause = cause ?? LinkCause(origin, isFeeler: isFeeler)
+    guard isByHand || pause(of: target, for: cause, now) == nil else { return }
     var order = dialOrder(target)
     if let first { order = [first] + order.filter { $0 != first } }
-    order.removeAll { isBarred(target, AddressFacts($0).ip, now) }
+    order.removeAll { isBarred(target, $0, now) }
     guard !order.isEmpty else { return }
     takeInHand(target, now)
-    let origin = origin(of: target)
     let round = DialRound(
-      id: newDialID(), target: target, isFeeler: isFeeler, origin: origin, cause: cause ?? LinkCause(origin, isFeeler: isFeeler),
+      id: newDialID(), target: target, isFeeler: isFeeler, origin: origin, cause: cause,
       connectBy: now + configuration.connectTimeout, waiting: order)
     rounds[target] = round
     slots.add(round)
@@ -73,7 +76,7 @@ extension PeeringMachine {
     // While the peer's own link is held, only what is under way may come before it.
     let isHeld = target.peer.map { heldOfPeer[$0] != nil } ?? false
     if isHeld || isStopping || now >= round.connectBy { round.waiting = [] }
-    round.waiting.removeAll { isBarred(target, AddressFacts($0).ip, now) }
+    round.waiting.removeAll { isBarred(target, $0, now) }
     round.nextStart = .distantFuture
     rounds[target] = round
     return !round.waiting.isEmpty
@@ -89,6 +92,7 @@ extension PeeringMachine {
     known.update(target) { if $0.link == round.id { $0.link = nil } }
     for id in round.attempts where id != winner {
       guard let link = takeOut(id) else { continue }
+      twins.dialEnded(now)
       outputs.append(.cancelDial(id))
       emit(.dialCancelled(id, target.peer, link.address, reason), now, &outputs)
     }
@@ -96,17 +100,24 @@ extension PeeringMachine {
 
   mutating func dialFailed(_ id: ConnectionID, _ failure: DialFailure, _ now: Instant, _ outputs: inout [Output]) {
     guard links[id]?.state == .dialling, let link = takeOut(id), let target = link.target else { return }
+    twins.dialEnded(now)
     // Unless something was heard from anybody meanwhile, a timeout says as much about our own network as about the peer: an outage must not
     // empty the book, and links may look alive long after it began.
     let isLineUp = activeCount > 0 && !isOwnFaultSuspected && lineProvenAt > link.since
-    let counts = !failure.isRefusal && (failure.provesOwnNetwork || isLineUp)
+    // Nor does anything while this node has no link at all: its peers may all be starting again.
+    let counts = !failure.isRefusal && activeCount > 0 && (failure.provesOwnNetwork || isLineUp)
     book.dialled(BookItem(target, link.address), hasFailed: true, counts: counts, at: BookSeconds(at: now))
     rounds[target]?.attempts.removeAll { $0 == id }
     if counts { rounds[target]?.counts = true }
+    known.update(target) { $0.lastFailure = (failure, link.address, now) }
     if case .wrongPeer(localPeer) = failure {
-      rememberSelf(link.address, target, now, &outputs)
+      if isOwnTwin(link, now, &outputs) {
+        doubt(link.address, of: target, now, &outputs)
+      } else {
+        rememberSelf(link.address, target, now, &outputs)
+      }
     } else if case .wrongPeer = failure {
-      dropAddress(link.address, of: target, now, &outputs)
+      doubt(link.address, of: target, now, &outputs)
     }
     settleRound(link, target, failure, now, &outputs)
     if let peer = target.peer, rounds[target] == nil, let held = heldOfPeer[peer], linkOfPeer[peer] == nil { release(held, now, &outputs) }
@@ -137,7 +148,7 @@ extension PeeringMachine {
   }
 
   /// Books a round in which no address was good; returns the wait until the next.
-  private mutating func bookRound(_ target: DialTarget, _ reason: Reason.Code?, counts: Bool, _ now: Instant) -> Duration {
+  mutating func bookRound(_ target: DialTarget, _ reason: Reason.Code?, counts: Bool, _ now: Instant) -> Duration {
     let configuration = configuration
     let hurries = activeCount == 0 && (known[target]?.role == .seed || isStored(target))
     var generator = generator
@@ -148,7 +159,8 @@ extension PeeringMachine {
         if counts { entry.failures += 1 }
         wait = BackOff.delay(entry, isLasting: reason?.isLasting ?? false, hurries: hurries, configuration, &generator)
       }
-      entry.notBefore = now + wait
+      let pause = reason.flatMap { $0.isLasting ? DialPause.refusal($0, byRemote: true) : nil }
+      entry.wait(until: now + wait, reason == .duplicate ? .courtesy : pause ?? .failures)
     }
     self.generator = generator
     return wait

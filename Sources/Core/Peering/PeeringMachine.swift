@@ -29,6 +29,8 @@ public struct PeeringMachine: Sendable {
     case introduced(PeerID)
     /// The chain's handshake ended badly: the peer is told why and is not dialled again soon.
     case refused(PeerID, Reason)
+    /// The peer ended it badly, and said why: the link is closed, and the reason is booked as the peer's.
+    case refusedBy(PeerID, Reason)
     /// A link ended that this machine had not closed.
     case closed(ConnectionID, LinkEnd)
     /// The answer to a ping.
@@ -129,6 +131,9 @@ public struct PeeringMachine: Sendable {
   var outboundExtra = 0
   var aloneSince: Instant
   var shortSince: Instant?
+  /// Outbound links that were lost and not made up for.
+  var vacancies = 0
+  var twins = TwinWatch()
   /// Why seeds are being asked; `nil` when they are not.
   var seedCause: SeedCause?
   var dialCounts = DialCounts()
@@ -209,7 +214,7 @@ public struct PeeringMachine: Sendable {
       startOutputs = []
     }
     switch input {
-    case .listening(let addresses): setListening(addresses)
+    case .listening(let addresses): setListening(addresses, now, &outputs)
     case .seekMore(let count):
       outboundExtra = max(0, count)
       needsFill = true
@@ -219,11 +224,12 @@ public struct PeeringMachine: Sendable {
     case .proven(let id, let peer, let remote, let time): prove(id, peer, remote, setUpTime: time, now, &outputs)
     case .introduced(let peer): introduce(peer, now, &outputs)
     case .refused(let peer, let reason), .disconnect(let peer, let reason): disconnect(peer, reason, now, &outputs)
+    case .refusedBy(let peer, let reason): refusedBy(peer, reason, now, &outputs)
     case .closed(let id, let end): closed(id, end, now, &outputs)
     case .pong(let id, let nonce): pong(id, nonce, now)
     case .report(let peer, let offence): report(peer, offence, now, &outputs)
     case .useful(let peer, let use): noteUse(peer, use, now)
-    case .dial(let address, let keep): _ = dialByHand(address, keep: keep, now, &outputs)
+    case .dial(let address, let keep): dialByProgram(address, keep: keep, now, &outputs)
     case .reach(let peer): dialForLookUp(peer, now, &outputs)
     case .ban(let subject, let duration, let detail): ban(subject, duration, detail, isOperators: true, now, &outputs)
     case .unban(let subject): unban(subject, now, &outputs)

@@ -152,6 +152,9 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
   /// The code's name, and the detail in brackets.
   public var description: String { detail.isEmpty ? "\(code)" : "\(code) (\(detail))" }
 
+  /// The same where the words are the other end's.
+  public var quoted: String { detail.isEmpty ? "\(code)" : "\(code) (it says: \"\(detail)\")" }
+
   private static func clean(_ text: String) -> String {
     var result = String.UnicodeScalarView()
     var bytes = 0

@@ -82,8 +82,8 @@ public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
     case .turnedAway(let text): "closed before the handshake: \(text)"
     case .handshake(let text): "handshake: \(text)"
     case .notInNetwork(let text): "not of this private network: \(text)"
-    case .wrongPeer: "another peer answered"
-    case .goodbye(let reason): "refused: \(reason)"
+    case .wrongPeer(let peer): "another peer answered: \(peer)"
+    case .goodbye(let reason): "refused by the remote: \(reason.quoted)"
     }
   }
 }
@@ -105,6 +105,14 @@ public enum LinkEnd: Hashable, Sendable {
   /// The remote broke a rule of the secure channel or the muxer after it was proven. Scored.
   case protocolViolation(String)
 
+  /// Who ended the link.
+  var closer: LinkCloser {
+    switch self {
+    case .remoteClosed, .goodbye: .remote
+    case .transport, .handshake, .limit, .notInNetwork, .protocolViolation: .nobody
+    }
+  }
+
   /// The reason that people and metrics are shown.
   public var reason: Reason {
     switch self {
@@ -117,6 +125,16 @@ public enum LinkEnd: Hashable, Sendable {
     case .protocolViolation(let text): Reason(.protocolViolation, text)
     }
   }
+}
+
+/// Who ended a link.
+public enum LinkCloser: String, Hashable, Sendable {
+  /// This side closed it; the reason is its own.
+  case thisSide = "this side"
+  /// The remote closed it; the reason is in its words.
+  case remote = "the remote"
+  /// It broke; the reason is what this side saw.
+  case nobody
 }
 
 /// What a peer was good for.
@@ -208,6 +226,8 @@ public enum PeeringEvent: Hashable, Sendable {
   case dialling(ConnectionID, PeerID?, Multiaddr, LinkCause)
   /// An attempt failed; the next dial of the peer comes after `retryIn` at the earliest. Zero: other addresses are still in the race.
   case dialFailed(ConnectionID, PeerID?, Multiaddr, DialFailure, retryIn: Duration)
+  /// At an address that an operator configured with its peer, the first one, another one has answered. It is dialled on.
+  case anotherAnswered(PeerID, Multiaddr, PeerID)
   /// An attempt was given up, nobody being to blame: another address was faster, or the peer's own link came first.
   case dialCancelled(ConnectionID, PeerID?, Multiaddr, Reason)
   /// A dial was not begun, and why.
@@ -218,8 +238,8 @@ public enum PeeringEvent: Hashable, Sendable {
   case peerActive(ConnectionID, PeerID, Direction)
   /// The peer may no longer be used.
   case peerInactive(ConnectionID, PeerID, Reason)
-  /// A proven link ended, or gave way to another one of the same peer. `local` tells whether this side decided so.
-  case linkClosed(ConnectionID, PeerID, Reason, local: Bool)
+  /// A proven link ended, or gave way to another one of the same peer; by whom and why.
+  case linkClosed(ConnectionID, PeerID, Reason, by: LinkCloser)
   /// An accepted link was refused, or ended, before it was proven.
   case refused(ConnectionID, Multiaddr, Reason)
   /// The node reached itself; the address is not dialled again.
@@ -236,6 +256,8 @@ public enum PeeringEvent: Hashable, Sendable {
   case mustKeep(PeerID?, Multiaddr?, Bool)
   /// Most peers are silent, or late, at once: the fault is taken for this side's own, and nobody is blamed.
   case ownFault(silent: Int, of: Int)
+  /// Two machines have one key: this node's own, or that of a peer; where the other one was seen, if that is known, and what showed it.
+  case identityShared(PeerID, Multiaddr?, SharedIdentity)
   /// A row of the book was set aside: it cannot be read.
   case bookRowUnreadable(key: [UInt8])
   /// Seeds are being asked from now on; told once until a peer connects.
@@ -250,7 +272,7 @@ public enum PeeringEvent: Hashable, Sendable {
     switch self {
     case .peerKnown(let peer, _), .proven(_, let peer, _), .peerActive(_, let peer, _), .peerInactive(_, let peer, _),
       .linkClosed(_, let peer, _, _), .offence(let peer, _, _), .bookRowRemoved(let peer), .banned(.peer(let peer), _, _),
-      .unbanned(.peer(let peer)), .trusted(let peer, _):
+      .unbanned(.peer(let peer)), .trusted(let peer, _), .identityShared(let peer, _, _), .anotherAnswered(let peer, _, _):
       peer
     case .mustKeep(let peer, _, _), .dialling(_, let peer, _, _), .dialFailed(_, let peer, _, _, _), .dialCancelled(_, let peer, _, _),
       .dialRefused(let peer, _, _):

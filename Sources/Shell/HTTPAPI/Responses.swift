@@ -154,11 +154,14 @@ public struct HealthResponse: Codable, Hashable, Sendable {
   public var status: Status
   /// Why, in words.
   public var reason: String
+  /// What an operator should look into, whatever the state: another machine with this node's key. Absent when there is nothing.
+  public var warnings: [String]?
 
   /// Makes the answer.
-  public init(status: Status, reason: String) {
+  public init(status: Status, reason: String, warnings: [String]? = nil) {
     self.status = status
     self.reason = reason
+    self.warnings = warnings
   }
 }
 

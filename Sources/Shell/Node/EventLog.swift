@@ -45,7 +45,7 @@ struct EventLog: Sendable {
     case .mismatch(let peer, let mismatch):
       logger.warning("peers", "refused a peer of another network", ["peer": .text(peer.short), "why": .text(mismatch.description)])
     case .refusedBy(let peer, let reason):
-      logger.warning("peers", "a peer refused this node", ["peer": .text(peer.short), "why": .text(reason.description)])
+      logger.warning("peers", "a peer refused this node", ["peer": .text(peer.short), "why": .text(reason.quoted)])
     case .blockAccepted(let hash, let peer):
       logger.debug("chain", "accepted a block", ["hash": .text(hash.short), "from": .text(peer?.short ?? "this node")])
     case .transactionAccepted(let id, let peer):
@@ -69,7 +69,6 @@ struct EventLog: Sendable {
     case .discovery(let event): write(event)
     case .notAccepted(let count, let reason):
       logger.warning("net", "connections were not accepted", ["count": .init(count), "why": .text(reason.description)])
-    case .peerGone(let peer, let reason): logger.info("peers", "gone", ["peer": .text(peer.short), "why": .text(reason.description)])
     case .mesh(.streamLost(let peer, let why, let wait)):
       if let wait {
         logger.info(
@@ -104,6 +103,14 @@ struct EventLog: Sendable {
     switch event {
     case .peerActive(_, let peer, let direction):
       logger.info("peers", "active", ["peer": .text(peer.short), "direction": .text(direction.rawValue)])
+    case .linkClosed(_, let peer, let reason, let closer):
+      // Of two links to a peer one goes; that is no news.
+      logger.log(
+        reason.code == .duplicate ? .debug : .info, "peers", "gone",
+        [
+          "peer": .text(peer.short), "by": .text(closer.rawValue),
+          "why": .text(closer == .remote ? reason.quoted : reason.description),
+        ])
     case .refused(_, let address, let reason):
       let (isWritten, others) = refusals.note(reason.code.description, Platform.now)
       if let others { logger.warning("peers", "refused more", ["count": .init(others.count), "why": .text(others.reasons)]) }
@@ -124,6 +131,20 @@ struct EventLog: Sendable {
     case .ownFault(let silent, let all):
       logger.warning(
         "peers", "most peers are silent or late: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
+    case .anotherAnswered(let peer, let address, let other):
+      logger.warning(
+        "peers", "another peer answers at a configured address; check the PeerID in the configuration, or who listens there",
+        ["peer": .text(peer.description), "address": .text(address.description), "answered": .text(other.description)])
+    case .dialRefused(let peer, let address, let reason):
+      logger.log(
+        reason.code == .selfConnection ? .info : .warning, "peers", "not dialled",
+        ["peer": .text(peer?.short ?? "?"), "address": .text(address.description), "why": .text(reason.description)])
+    case .identityShared(let peer, let address, let evidence):
+      logger.warning(
+        "peers", "two machines use one key; give each a key of its own",
+        [
+          "peer": .text(peer.description), "address": .text(address?.description ?? "?"), "why": .text(evidence.words),
+        ])
     case .bookRowUnreadable: logger.warning("peers", "a row of the peer book cannot be read and is removed")
     case .dialling(_, let peer, let address, let cause):
       logger.debug(

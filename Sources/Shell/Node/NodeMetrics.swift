@@ -18,7 +18,7 @@ final class NodeMetrics: Sendable {
   /// - Parameter memory: what the links keep for peers.
   init(memory: @escaping @Sendable () -> Swarm.MemoryUse) {
     gauge("vision_p2p_peers_connected", "Active peers.") { Double($0.peering.active) }
-    counter("vision_p2p_announces_received", "Gossip messages that came in for the first time.") { Double($0.messagesReceived) }
+    counter("vision_p2p_announces_received", "Blocks that gossip brought for the first time.") { Double($0.blocksAnnounced) }
     counter("vision_p2p_dupes_dropped", "Gossip messages that had been seen before.") { Double($0.duplicates) }
     gauge("starling_peers_active", "Active peers.") { Double($0.peering.active) }
     gauge("starling_links_outbound", "Links and dials that this node opened.") { Double($0.peering.outbound) }

@@ -26,7 +26,9 @@ enum NodeRoutes {
     router.get(prefix + "/node/health") { _, responder in
       node.ask(.info) { answer in
         guard case .info(let info) = answer else { return respond(responder, answer) }
-        let response = HealthResponse(status: .init(rawValue: info.health.status) ?? .stalled, reason: info.health.reason)
+        let response = HealthResponse(
+          status: .init(rawValue: info.health.status) ?? .stalled, reason: info.health.reason,
+          warnings: info.warnings.isEmpty ? nil : info.warnings)
         // Load balancers look at the status alone.
         responder.respond(.success(response, status: info.sync.isCaughtUp ? 200 : 503))
       }

@@ -30,6 +30,8 @@ final class ShardLink: TCPSocketDelegate {
   private var blocked: Set<StreamID> = []
   /// Addresses of a name that are still to be tried.
   private var candidates: [SocketAddress] = []
+  /// Which of them was dialled last.
+  private var dialled: SocketAddress?
   private var dialDeadline = Instant.distantFuture
   var isDirty = false
 
@@ -81,6 +83,7 @@ final class ShardLink: TCPSocketDelegate {
     // A silent address of a name must leave time for the others.
     let share = (dialDeadline - now) / candidates.count
     let target = candidates.removeFirst()
+    dialled = target
     socket = TCPSocket.connect(
       to: target, from: shard.source(for: target), on: shard.loop, timeout: share, configuration: shard.configuration.socket, delegate: self
     )
@@ -202,7 +205,8 @@ final class ShardLink: TCPSocketDelegate {
     case .established(let identity):
       isEstablished = true
       peer = identity.peer
-      shard.emit(.established(id, identity, remote: remote))
+      // Where a name led is what limits and bans go by.
+      shard.emit(.established(id, identity, remote: dialled?.multiaddr ?? remote))
     case .closed(let error):
       ending = ending ?? error
       endApplications(error)

@@ -182,13 +182,14 @@ public struct AddressBook: Sendable {
     }
   }
 
-  /// Gives up the worst address of a peer that has as many as it may: better than hearsay is what was configured or answered.
+  /// Gives up the worst address of a peer that has as many as it may: better than hearsay is what the peer says itself or what answered, and
+  /// what was configured stays unless all are.
   mutating func makeRoom(_ target: DialTarget, onlyHearsay: Bool) {
     let chain = ids(of: target)
     guard chain.count >= configuration.addressesPerPeerMaximum else { return }
     func worth(_ id: RecordID) -> (Int, BookSeconds, Int) {
       let record = records[id]
-      return (record.marks.isDisjoint(with: [.nameless, .selfDeclared]) ? 0 : 1, record.succeeded, -Int(record.failures))
+      return (record.isConfigured ? 2 : record.marks.contains(.selfDeclared) ? 1 : 0, record.succeeded, -Int(record.failures))
     }
     guard let worst = chain.min(by: { worth($0) < worth($1) }) else { return }
     if !onlyHearsay || (worth(worst).0 == 0 && records[worst].succeeded == .never) { erase(worst) }

@@ -39,6 +39,8 @@ struct BookRecord: Sendable {
     static let v6 = Marks(rawValue: 16)
     /// Not simply an IP address and a TCP port: the address stands beside the records.
     static let other = Marks(rawValue: 32)
+    /// Named by an operator, with its peer: nothing that happens takes it away.
+    static let configured = Marks(rawValue: 64)
   }
 
   /// The peer, or `nil` while nobody is known to answer there.
@@ -72,6 +74,9 @@ struct BookRecord: Sendable {
 
   /// Whether anything keeps it in the book.
   var isHeld: Bool { references > 0 || marks.contains(.pinned) }
+
+  /// Whether an operator has named the address.
+  var isConfigured: Bool { !marks.isDisjoint(with: [.configured, .nameless]) }
 
   var isTried: Bool { marks.contains(.tried) }
 

@@ -7,6 +7,9 @@ struct OperatorSettings {
   var trusted: Set<PeerID> = []
   /// Must-keep peers, in the order in which they were added.
   var kept: [PeerAddress] = []
+  /// Whom an operator has dropped since the start: the configuration's own sources, which tell of them again and again, make them no
+  /// must-keep peers any more. Not persisted, and no more than there may be configured peers.
+  var dropped: Set<DialTarget> = []
 
   var trustedRow: [UInt8] { PeersRow.value(trusted.sorted()) }
 

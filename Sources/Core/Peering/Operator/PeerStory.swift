@@ -48,6 +48,8 @@ extension PeeringEvent {
     case .trusted(_, let isTrusted): isTrusted ? "trusted" : "distrusted"
     case .mustKeep(_, _, let isKept): isKept ? "must-keep" : "no-must-keep"
     case .ownFault: "own-fault"
+    case .anotherAnswered: "another-answered"
+    case .identityShared: "identity-shared"
     case .bookRowUnreadable: "book-row-unreadable"
     case .seedsAsked: "seeds-asked"
     case .bookRowRemoved: "book-row-removed"
@@ -64,6 +66,7 @@ extension PeeringEvent {
     case .dialling(_, _, _, let cause): cause.rawValue
     case .dialFailed(_, _, _, let failure, _): failure.kind
     case .offence(_, let offence, _): offence.rawValue
+    case .identityShared(_, _, let evidence): evidence.rawValue
     case .peerKnown(_, let source): source.words
     default: nil
     }
@@ -88,7 +91,8 @@ extension PeeringEvent {
       .refused(_, let address, _),
       .selfConnection(let address):
       address
-    case .mustKeep(_, let address, _): address
+    case .mustKeep(_, let address, _), .identityShared(_, let address, _): address
+    case .anotherAnswered(_, let address, _): address
     default: nil
     }
   }

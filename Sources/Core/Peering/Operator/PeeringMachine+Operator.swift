@@ -54,7 +54,9 @@ extension PeeringMachine {
     let wasMustKeep = wantNoMore(target, addresses, now, &outputs)
     let before = slots.total
     disconnect(peer, Reason(.operatorRequest, "dropped by an operator"), now, &outputs)
-    known.update(target) { $0.notBefore = max($0.notBefore, now + configuration.backOffMaximum) }
+    let end = max(known[target]?.notBefore ?? now, now + configuration.backOffMaximum)
+    takeInHand(target, now)
+    known.update(target) { $0.wait(until: end, .dropped) }
     return .dropped(links: before - slots.total, wasMustKeep: wasMustKeep)
   }
 
@@ -76,6 +78,9 @@ extension PeeringMachine {
   ) -> Bool {
     let wasMustKeep = known[target]?.role == .keep
     known.update(target) { if $0.role == .keep { $0.role = .heard } }
+    for target in [target] + addresses.map(DialTarget.address) where settings.dropped.count < configuration.configuredMaximum {
+      settings.dropped.insert(target)
+    }
     let before = settings.kept.count
     settings.kept.removeAll { item in
       item.peer.map { $0 == target.peer } ?? addresses.contains(item.address)

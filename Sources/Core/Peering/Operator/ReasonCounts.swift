@@ -30,8 +30,8 @@ public struct ReasonCounts: Sendable {
   mutating func count(_ event: PeeringEvent, cause: LinkCause?) {
     switch event {
     case .peerActive: if let cause { chosen[cause, default: 0] += 1 }
-    case .linkClosed(_, _, let reason, true): closed[Self.bounded(reason.code), default: 0] += 1
-    case .linkClosed(_, _, let reason, false): lost[Self.bounded(reason.code), default: 0] += 1
+    case .linkClosed(_, _, let reason, .thisSide): closed[Self.bounded(reason.code), default: 0] += 1
+    case .linkClosed(_, _, let reason, _): lost[Self.bounded(reason.code), default: 0] += 1
     case .refused(_, _, let reason): refused[Self.bounded(reason.code), default: 0] += 1
     case .dialRefused(_, _, let reason): dialsRefused[Self.bounded(reason.code), default: 0] += 1
     case .dialFailed(_, _, _, let failure, _): dialsFailed[failure.kind, default: 0] += 1

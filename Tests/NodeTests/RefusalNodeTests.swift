@@ -1,0 +1,39 @@
+import Identity
+import NodeCore
+import Peering
+import Testing
+
+@testable import Node
+
+/// What one node has said to another binds both, also where a look-up would like a link.
+@Suite(.serialized) struct RefusalNodeTests {
+  /// After a drop neither end dials the other for a look-up, though both know where the other is.
+  @Test func aDropBindsLookUps() async throws {
+    try await onOwnThread {
+      let flock = try Flock()
+      defer { flock.stop() }
+      let hub = try flock.start("hub")
+      let bootstrap = "bootstrap_peers: [\"\(try hub.hostPort())\"]\nmin_outbound: 1\n"
+      let (one, other) = (try flock.start("one", "node.yaml", bootstrap), try flock.start("other", "node.yaml", bootstrap))
+      try waitUntil("both know the hub") { try one.activePeers().contains(hub.peerID) && other.activePeers().contains(hub.peerID) }
+      let place = PeerAddress(peer: other.peerID, address: try other.information().addresses[0])
+      _ = try one.askAndWait(.operate(.add(place, keep: false)))
+      try waitUntil("the two are linked") { try one.activePeers().contains(other.peerID) && other.activePeers().contains(one.peerID) }
+
+      guard case .operated(.dropped) = try one.askAndWait(.operate(.drop(other.peerID))) else { throw Missing("not dropped") }
+      try waitUntil("both saw the end") { try !one.activePeers().contains(other.peerID) && !other.activePeers().contains(one.peerID) }
+      let before = (try Self.dials(of: other, by: one), try Self.dials(of: one, by: other))
+      for _ in 1...5 {
+        for (seeker, sought) in [(one, other), (other, one)] { _ = try seeker.askAndWait(.find(.peer(sought.peerID))) }
+      }
+      #expect(try Self.dials(of: other, by: one) == before.0, "the node that dropped dials")
+      #expect(try Self.dials(of: one, by: other) == before.1, "the node that was dropped dials")
+      #expect(try !one.activePeers().contains(other.peerID) && !other.activePeers().contains(one.peerID))
+    }
+  }
+
+  private static func dials(of peer: Node, by node: Node) throws -> Int {
+    guard case .story(let story) = try node.askAndWait(.explain(peer.peerID)) else { throw Missing("no story") }
+    return story.steps.count { $0.event.kind == "dialling" }
+  }
+}
