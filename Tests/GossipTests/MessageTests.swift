@@ -221,12 +221,26 @@ import Wire
     case .reject:
       let offence = GossipOffence.invalidMessage(blocks, .refusedByApplication)
       #expect(outputs == [.report(peer(1), offence), .report(peer(2), offence)])
-    case .ignore: #expect(outputs == [])
+    case .ignore, .postpone: #expect(outputs == [])
     }
     // Equal bytes need no second verdict, and a late word changes nothing.
     #expect(bench.input(.received(peer(3), message)) == [])
     #expect(bench.input(.validated(id, topic: blocks, .accept)) == [])
     #expect(bench.broken == [])
+  }
+
+  /// What could not be judged was not seen: the next copy is looked at, from anybody, and passed on when it is good.
+  @Test func aPostponedMessageMayComeAgain() {
+    let bench = bench(TopicConfiguration(validation: .application))
+    let message = rpc { $0.publish(blocks, data) }
+    for sender in 1...2 {
+      let asked = bench.input(.received(peer(sender), message)).toValidate
+      #expect(asked.map(\.data) == [data])
+      #expect(bench.input(.validated(asked[0].id, topic: blocks, .postpone)) == [])
+    }
+    let asked = bench.input(.received(peer(1), message)).toValidate
+    #expect(bench.input(.validated(asked[0].id, topic: blocks, .accept)).delivered == [data])
+    #expect(bench.gossip.statistics.ignored == 2)
   }
 
   @Test func aRefusedSignedMessageDoesNotMaskAnotherUnderItsID() {

@@ -51,9 +51,9 @@ import Wire
   }
 
   @Test func allNodesChooseAlikeWhateverTheOrder() throws {
-    // Blocks of one slot sealed twice, and branches of equal length.
+    // Branches of equal length, and a block for a slot that its authority seals twice.
     var branches: [Branch] = []
-    for (slots, user) in [([1, 2, 4], 0), ([1, 3, 4], 1), ([2, 3, 4], 2), ([1, 2, 4], 3)] as [([UInt64], Int)] {
+    for (slots, user) in [([1, 2, 4], 0), ([1, 3, 5], 1), ([2, 3, 6], 2)] as [([UInt64], Int)] {
       var branch = Branch(world)
       for (index, slot) in slots.enumerated() { try branch.add(slot: slot, [world.transfer(user, 0, nonce: UInt64(index))]) }
       branches.append(branch)
@@ -92,7 +92,8 @@ import Wire
 
     // Orphans are bounded and leave after a while.
     var configuration = ChainConfiguration()
-    configuration.orphans = 2
+    configuration.orphanBytesMinimum = 1_000
+    configuration.orphanBytes = 2_000
     let small = try Runner(world, configuration: configuration, now: .zero + .seconds(100))
     for block in branch.blocks.dropFirst().reversed() { small.receive(block) }
     #expect(small.chain.statistics.orphans == 2)
@@ -112,8 +113,9 @@ import Wire
     runner.works = false
     runner.receive(bad)
     #expect(runner.receive(child) == nil && runner.receive(grandchild) == nil)
-    let (id, work) = runner.work.removeFirst()
-    runner.send(.workDone(id, work.run(crypto: crypto)))
+    runner.runHeldWork(sealsOnly: true)
+    #expect(runner.verdicts.isEmpty)
+    runner.runHeldWork()
     #expect(runner.verdicts[2] == .invalid(.invalidAncestor(bad.hash(crypto: crypto))))
     #expect(runner.verdicts[3] == .invalid(.invalidAncestor(child.hash(crypto: crypto))))
     #expect(runner.receive(grandchild) == .invalid(.invalidAncestor(child.hash(crypto: crypto))))
@@ -186,7 +188,8 @@ import Wire
     var branch = Branch(world)
     for slot in 1...5 as ClosedRange<UInt64> { try branch.add(slot: slot) }
     for block in branch.blocks { runner.receive(block) }
-    #expect(runner.verdicts == [4: .refused(.busy), 5: .orphan(parent: branch.blocks[3].hash(crypto: crypto))])
+    #expect(runner.verdicts == [4: .refused(.busy), 5: .refused(.busy)])
+    runner.runHeldWork()
     for nonce in 0..<4 as Range<UInt64> { runner.submit(world.transfer(0, 1, nonce: nonce)) }
     #expect(runner.transactionVerdicts.values.filter { $0 == .refused(.busy) }.count == 1)
 

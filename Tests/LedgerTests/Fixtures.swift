@@ -127,11 +127,22 @@ final class Runner {
         case .relayBlock(_, let bytes, _): relayedBlocks.append(bytes)
         case .relayTransaction(let id, _, _): relayedTransactions.append(id)
         case .newHead(let head, let depth): heads.append((head, depth))
-        case .needBlock(let hash, _): needed.append(hash)
+        case .needBlock(let hash, _, _): needed.append(hash)
         case .event(let event): events.append(event)
         }
       }
       chain.checkInvariants()
+    }
+  }
+
+  /// Runs what work is held, and what that leads to: all of it, or checks of seals alone.
+  func runHeldWork(sealsOnly: Bool = false) {
+    func isWanted(_ item: (WorkID, TestChain.Work)) -> Bool {
+      if case .checkSeals = item.1 { true } else { !sealsOnly }
+    }
+    while let index = work.firstIndex(where: isWanted) {
+      let (id, item) = work.remove(at: index)
+      send(.workDone(id, item.run(crypto: crypto)))
     }
   }
 

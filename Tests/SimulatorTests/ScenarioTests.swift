@@ -16,7 +16,8 @@ import Wire
 
   @Test func allTheNamedOnesAreThere() {
     let expected = [
-      "calm", "churn", "partition", "crash", "flood", "eclipse", "liars", "late-joiners", "seeds-down", "wan-1000", "wan-10000", "chaos",
+      "calm", "churn", "partition", "crash", "flood", "eclipse", "liars", "orphans", "late-joiners", "seeds-down", "wan-1000", "wan-10000",
+      "chaos",
     ]
     #expect(Scenario.names == expected)
     #expect(Scenario.named("calm", nodes: 7, seed: 1)?.nodes == 7)

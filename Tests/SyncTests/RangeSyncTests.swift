@@ -174,6 +174,17 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     #expect(third.contains(.fetch(BatchID(rawValue: 3), peer(1), from: 19, count: 37)))
   }
 
+  /// A chain that can't take a block now says nothing against its sender or its branch: the same range is fetched again a little later.
+  @Test func aPostponedRangeIsFetchedAgainAfterARest() {
+    var sync = RangeSync(localHeight: 50, seed: 3, now: .zero)
+    _ = sync.handle(.peerIntroduced(peer(1), height: 55), now: time(0.1))
+    _ = sync.handle(.fetched(BatchID(rawValue: 1), peer(1), (51...55).map { block($0, branch: 1) }), now: time(0.2))
+    #expect(sync.handle(.postponed(BatchID(rawValue: 1)), now: time(0.3)) == [])
+    #expect(sync.handle(.postponed(BatchID(rawValue: 1)), now: time(0.3)) == [], "the batch's other blocks")
+    #expect(sync.nextDeadline == time(1.3))
+    #expect(sync.handle(.timer, now: time(1.3)).contains(.fetch(BatchID(rawValue: 2), peer(1), from: 51, count: 5)))
+  }
+
   /// Peers that are slow, short, silent, lying or gone at random: every block is still applied in order, once, up to the target.
   @Test(arguments: Array(1...30) as [UInt64]) func catchesUpUnderFaults(seed: UInt64) {
     var generator = SeededGenerator(seed: seed)

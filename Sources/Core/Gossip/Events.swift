@@ -76,8 +76,10 @@ public enum ValidationVerdict: Hashable, Sendable {
   case accept
   /// It is bad: don't pass it on, and hold it against everyone who sent it.
   case reject
-  /// Don't pass it on, and blame nobody.
+  /// Don't pass it on, and blame nobody. Where equal IDs mean equal bytes, further copies are ignored too.
   case ignore
+  /// Don't pass it on, blame nobody, and forget that it came: it could not be judged now, and the next copy is looked at afresh.
+  case postpone
 }
 
 /// A peer that a pruning peer suggests instead of itself.
@@ -129,7 +131,7 @@ public struct GossipStatistics: Hashable, Sendable {
   public internal(set) var duplicates = 0
   /// Messages refused by a rule or by the application.
   public internal(set) var rejected = 0
-  /// Messages that the application ignored, in time or not.
+  /// Messages that the application ignored or postponed, in time or not.
   public internal(set) var ignored = 0
   /// Messages dropped because too many waited for validation.
   public internal(set) var validationDropped = 0

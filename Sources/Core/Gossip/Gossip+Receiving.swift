@@ -207,6 +207,7 @@ extension Gossip {
     case .ignore:
       counters.ignored += 1
       rememberBytes(id, topic)
+    case .postpone: counters.ignored += 1
     case .reject:
       counters.rejected += 1
       rememberBytes(id, topic)

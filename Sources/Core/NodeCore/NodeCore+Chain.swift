@@ -30,7 +30,7 @@ extension NodeCore {
       if depth > 0 { counters.reorganisations += 1 }
       outputs.append(.event(.newHead(head, reorgDepth: depth)))
       run(sync: .localHead(head.height), now, &outputs)
-    case .needBlock(let hash, let source): askParent(hash, source, now, &outputs)
+    case .needBlock(let hash, let source, let isRetry): askParent(hash, source, isRetry, now, &outputs)
     case .event(let event):
       if case .blockApplied = event { counters.blocksApplied += 1 }
       outputs.append(.event(.chain(event)))
@@ -38,14 +38,39 @@ extension NodeCore {
   }
 
   /// A parent is missing: its child's sender has it.
-  private func askParent(_ hash: Hash256, _ source: ItemSource, _ now: Instant, _ outputs: inout [Output]) {
+  private func askParent(_ hash: Hash256, _ source: ItemSource, _ isRetry: Bool, _ now: Instant, _ outputs: inout [Output]) {
     // While ranges are being fetched the parent is among them.
     if case .syncing = sync.state { return }
-    guard parentsAsked.count < 64, !parentsAsked.contains(hash),
-      let peer = source.peer.flatMap({ host.isActive($0) ? $0 : nil }) ?? host.peering.activePeers.first
+    let sender = source.peer.flatMap { host.isActive($0) ? $0 : nil }
+    guard parentsAsked.count < Self.parentsMaximum, parentsAsked[hash] == nil, let peer = sender ?? host.peering.activePeers.first,
+      parentsAsked.values.count(where: { $0 == peer }) < Self.parentsOfPeerMaximum
     else { return }
-    parentsAsked.insert(hash)
-    ask(.parent(hash, peer), peer, protocols.blocks, BlocksRequest.hash(hash).encoded, timeout: .standard, now, &outputs)
+    parentsAsked[hash] = peer
+    ask(
+      .parent(hash, peer, isOwed: sender != nil && !isRetry), peer, protocols.blocks, BlocksRequest.hash(hash).encoded,
+      timeout: .standard, now, &outputs)
+  }
+
+  /// The answer to a question for a parent. `isOwed` when the peer had just passed on the child: an honest one has validated it, and
+  /// therefore has its parent.
+  func parentAnswered(
+    _ hash: Hash256, _ peer: PeerID, isOwed: Bool, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]
+  ) {
+    parentsAsked[hash] = nil
+    switch result {
+    case .success(let bytes):
+      guard let list = try? BytesList(encoded: bytes.rawSpan, maximum: 1) else {
+        return tell(.command(.report(peer, .malformedMessage)), now, &outputs)
+      }
+      if let block = list.items.first, (try? Block(encoded: block.rawSpan, limits: genesis.limits).hash(crypto: crypto)) == hash {
+        return run(chain: .blockReceived(block, .sync(peer), makeToken(.fetched(peer))), now, &outputs)
+      }
+    // Its own word that it has no such block; a lost link or a full peer says nothing.
+    case .failure(.failed(.streamReset(.unspecified))), .failure(.noAnswer): break
+    case .failure(.timeout): return isOwed ? tell(.command(.report(peer, .late)), now, &outputs) : ()
+    case .failure: return
+    }
+    if isOwed { tell(.command(.report(peer, .missingParent)), now, &outputs) }
   }
 
   private func blockVerdict(_ token: ValidationToken, _ verdict: BlockVerdict, _ now: Instant, _ outputs: inout [Output]) {
@@ -64,14 +89,17 @@ extension NodeCore {
         switch verdict {
         case .accepted, .known: .accept
         case .invalid: .reject
-        case .orphan, .future, .refused: .ignore
+        case .refused(.final), .refused(.twin): .ignore
+        // Not judged: seen it counts only once it is.
+        case .orphan, .future, .refused(.busy): .postpone
         }
       tell(.command(.validated(id, topic, answer)), now, &outputs)
     case .sync(let batch, _):
       switch verdict {
       case .accepted, .known: run(sync: .applied(batch), now, &outputs)
       case .invalid: run(sync: .refused(batch), now, &outputs)
-      case .orphan, .future, .refused: run(sync: .orphaned(batch), now, &outputs)
+      case .orphan, .refused(.final): run(sync: .orphaned(batch), now, &outputs)
+      case .future, .refused(.busy), .refused(.twin): run(sync: .postponed(batch), now, &outputs)
       }
     case .fetched, .user: break
     }

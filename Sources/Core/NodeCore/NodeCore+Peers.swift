@@ -197,10 +197,7 @@ extension NodeCore {
     case .introduction(let peer): statusAnswered(peer, result, isIntroduction: true, now, &outputs)
     case .status(let peer): statusAnswered(peer, result, isIntroduction: false, now, &outputs)
     case .batch(let batch, let peer): batchAnswered(batch, peer, result, now, &outputs)
-    case .parent(let hash, let peer):
-      parentsAsked.remove(hash)
-      guard let list = list(in: result, of: peer, maximum: 1, now, &outputs), let block = list.first else { return }
-      run(chain: .blockReceived(block, .sync(peer), makeToken(.fetched(peer))), now, &outputs)
+    case .parent(let hash, let peer, let isOwed): parentAnswered(hash, peer, isOwed: isOwed, result, now, &outputs)
     case .pool(let peer):
       guard let list = list(in: result, of: peer, maximum: Self.transactionsMaximum, now, &outputs) else { return }
       let missing = list.filter { Hash256($0).map { !chain.isKnown(transaction: $0) } ?? false }

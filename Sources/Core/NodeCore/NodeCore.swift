@@ -88,7 +88,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     case introduction(PeerID)
     case status(PeerID)
     case batch(BatchID, PeerID)
-    case parent(Hash256, PeerID)
+    case parent(Hash256, PeerID, isOwed: Bool)
     case pool(PeerID)
     case transactions(PeerID)
   }
@@ -121,7 +121,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   var statuses: [PeerID: Status] = [:]
   var purposes: [RequestID: Purpose] = [:]
   var waiters: [ValidationToken: Waiter] = [:]
-  var parentsAsked: Set<Hash256> = []
+  /// Parents that were asked for, and of whom.
+  var parentsAsked: [Hash256: PeerID] = [:]
   /// Pending transactions may be unknown to everybody else: they were accepted in an earlier life or while nobody listened.
   var mustAnnouncePool = true
   /// Whose turn it is to be asked for pending transactions.
@@ -186,6 +187,9 @@ public final class NodeCore<L: Ledger, C: Consensus> {
 
   /// The most bytes of an answer with blocks or transactions (seed S4: 10 MB).
   public static var answerMaximumBytes: Int { 10 << 20 }
+  /// The most parents that are asked for at a time, in all and of one peer: each answer may be a whole block.
+  static var parentsMaximum: Int { 64 }
+  static var parentsOfPeerMaximum: Int { 4 }
   /// The most transactions in one request or answer.
   static var transactionsMaximum: Int { 1_000 }
 

@@ -23,6 +23,8 @@ public enum Offence: String, Hashable, Sendable, CaseIterable {
   case oversizedMessage
   /// Broke a rule of a protocol.
   case protocolViolation
+  /// Passed on a block and, asked at once for its parent, did not have it: whoever has validated a block has its parent.
+  case missingParent
   /// Sent addresses that nobody could dial.
   case junkAddresses
   /// Sent a block that can never be valid.
@@ -37,7 +39,7 @@ public enum Offence: String, Hashable, Sendable, CaseIterable {
   public var weight: Double {
     switch self {
     case .rateExceeded, .late, .uselessAnswer: 1
-    case .unsolicited, .unanswered, .invalidTransaction, .junkAddresses: 5
+    case .unsolicited, .unanswered, .invalidTransaction, .missingParent, .junkAddresses: 5
     case .malformedMessage, .oversizedMessage, .protocolViolation: 10
     case .invalidBlock, .invalidSignature: 25
     case .equivocation: 100

@@ -105,6 +105,8 @@ public struct RangeSync: Sendable {
     case applied(BatchID)
     /// The chain does not know the block's parent.
     case orphaned(BatchID)
+    /// The chain can't take a block of a batch now; neither the block nor its sender is to blame.
+    case postponed(BatchID)
     /// The chain refused a block of a batch; its sender is blamed by whoever tells this.
     case refused(BatchID)
     /// The head has not moved for too long: what peers show may be old.
@@ -246,6 +248,7 @@ public struct RangeSync: Sendable {
     case .fetchFailed(let id, let peer, let failure): fetchFailed(id, peer, failure, now: now, into: &outputs)
     case .applied(let id): applied(id, now: now)
     case .orphaned(let id): orphaned(id, now: now, into: &outputs)
+    case .postponed(let id): postponed(id, now: now)
     case .refused(let id): refused(id, now: now)
     case .stoodStill:
       statusDeadline = now
@@ -353,9 +356,19 @@ public struct RangeSync: Sendable {
     if height >= localHeight { stepBack = 0 }
     if height > localHeight {
       // A disk that takes nothing, or a branch that is not better yet: the same blocks again would not change that.
-      restUntil = now + configuration.restTime * (1 << min(rests, 5))
-      rests += 1
+      rest(now)
     }
+  }
+
+  private mutating func rest(_ now: Instant) {
+    restUntil = now + configuration.restTime * (1 << min(rests, 5))
+    rests += 1
+  }
+
+  private mutating func postponed(_ id: BatchID, now: Instant) {
+    guard let index = batches.firstIndex(where: { $0.id == id }), case .applying = batches[index].stage else { return }
+    abandonAll()
+    rest(now)
   }
 
   private mutating func orphaned(_ id: BatchID, now: Instant, into outputs: inout [Output]) {

@@ -178,6 +178,7 @@ struct EventLog: Sendable {
     case .workRefused(let retry):
       logger.warning("chain", "the threads that verify and write are behind", ["retry_ms": .init(Int(retry.milliseconds))])
     case .ownBlockRefused(let error): logger.error("chain", "an own block was refused", ["why": .text(error.description)])
+    case .ownBlockLost(let verdict): logger.error("chain", "an own block was not taken", ["why": .text(verdict.description)])
     case .blockApplied, .sideBlockKept, .transactionsDropped: logger.debug("chain", "\(event)")
     }
   }

@@ -10,15 +10,17 @@ extension Chain {
   }
 
   /// Puts a new node on the chain when its branch is better, and beside it otherwise.
-  mutating func attach(_ node: Node, _ entry: Waiting, _ now: Instant, _ outputs: inout [Output]) {
+  mutating func attach(_ node: Node, _ entry: WaitingBlock, _ now: Instant, _ outputs: inout [Output]) {
     if entry.source == .own {
       // Durable before the block leaves this node: after a crash it must not seal the same slot again.
       gathered.batch.put(ChainTable.meta, ChainTable.sealedKey, ChainTable.key(node.head.slot))
     }
-    let isBetter = node.head.isBetter(than: tipNode.head)
+    let isBetter = consensus.isBetter(node.head, than: tipNode.head)
     if isBetter { advance(to: node, now, &outputs) }
     var followers: [Output] = []
-    if let token = entry.token { followers.append(.blockVerdict(token, .accepted(node.head.hash))) }
+    for (index, asker) in entry.askers.enumerated() {
+      followers.append(.blockVerdict(asker.token, index == 0 ? .accepted(node.head.hash) : .known(node.head.hash)))
+    }
     if case .sync = entry.source {} else { followers.append(.relayBlock(entry.block, bytes: entry.bytes, source: entry.source)) }
     if entry.source == .own {
       followers.append(
@@ -170,9 +172,6 @@ extension Chain {
     if children[node.parent]?.isEmpty == true { children[node.parent] = nil }
     byHeight[node.head.height]?.removeAll { $0 == hash }
     if byHeight[node.head.height]?.isEmpty == true { byHeight[node.head.height] = nil }
-    guard let header = node.header else { return }
-    seals[header.slot]?.removeAll { $0 == header }
-    if seals[header.slot]?.isEmpty == true { seals[header.slot] = nil }
   }
 
   /// Side blocks are bounded: the leaf of least weight goes.
@@ -180,7 +179,12 @@ extension Chain {
     guard nodes.count - canonical.count > configuration.sideBlocks else { return }
     var worst: ChainHead?
     for node in nodes.values where canonical[node.head.height] != node.head.hash && children[node.head.hash] == nil {
-      if worst.map({ $0.isBetter(than: node.head) }) ?? true { worst = node.head }
+      guard let other = worst else {
+        worst = node.head
+        continue
+      }
+      let (weight, hash) = (node.head.weight, node.head.hash)
+      if weight != other.weight ? weight < other.weight : hash > other.hash { worst = node.head }
     }
     if let worst { forget(worst.hash) }
   }

@@ -83,7 +83,7 @@ extension Chain {
         chain.insert(node)
         chain.canonical[node.head.height] = node.head.hash
         chain.tipNode = node
-        if let header = node.header { chain.seals[header.slot, default: []].append(header) }
+        if let header = node.header { chain.seals.insert(SealKey(header), [header]) }
       }
       chain.head = chain.tipNode.head
       if let sealed = try get(ChainTable.meta, ChainTable.sealedKey) { chain.lastSealedSlot = ChainTable.number(sealed) ?? 0 }

@@ -14,7 +14,7 @@ extension Chain {
       hash: tip.hash, height: tip.height, time: tip.time, slot: max(tip.slot, lastSealedSlot), stateRoot: tip.stateRoot, weight: tip.weight)
     guard let opportunity = consensus.opportunity(for: producer.address, after: after, at: wall) else { return }
     var start = opportunity.time
-    let isBehind = executing != nil || !ready.isEmpty || isStoreBehind
+    let isBehind = sealing != nil || executing != nil || !ready.isEmpty || isStoreBehind
     if isBehind { start = start + configuration.productionPatience }
     guard start <= wall else {
       productionAt = clock.instant(of: start)

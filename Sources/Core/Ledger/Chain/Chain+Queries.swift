@@ -26,7 +26,7 @@ extension Chain {
   /// Counts for metrics and health.
   public var statistics: ChainStatistics {
     ChainStatistics(
-      queuedBlocks: waiting.count - orphans.count, orphans: orphans.count, sideBlocks: nodes.count - canonical.count,
+      queuedBlocks: waiting.count - waiting.orphans.count, orphans: waiting.orphans.count, sideBlocks: nodes.count - canonical.count,
       pendingTransactions: pool.count, pendingBytes: pool.bytes, verifyingTransactions: verifyingIDs.count,
       uncommittedBlocks: gathered.blocks + (underWay?.commit.blocks ?? 0), isStoreFailing: retryAt != nil)
   }
@@ -120,11 +120,20 @@ extension Chain {
   @_specialize(where L == AccountLedger, C == ProofOfAuthority)
   public func checkInvariants() {
     pool.checkInvariants()
-    precondition(orphans.count <= configuration.orphans, "\(orphans.count) orphans")
-    precondition(Set(orphans).count == orphans.count && orphans.allSatisfy { waiting[$0]?.stage == .orphan }, "orphans are off")
-    precondition(waiting.values.filter { $0.stage == .orphan }.count == orphans.count, "an orphan is not listed")
+    waiting.checkInvariants()
     precondition(
-      waitingBytes == waiting.values.reduce(0) { $0 + $1.bytes.count } && waitingBytes <= configuration.queuedBytes, "\(waitingBytes) B")
+      waiting.orphanCharge <= max(configuration.orphanBytes, waiting.charge(ledger.limits.blockBytes)),
+      "\(waiting.orphanCharge) B of orphans")
+    for hash in waiting.hashes {
+      guard let entry = waiting[hash] else { continue }
+      precondition(nodes[hash] == nil, "a validated block waits")
+      switch entry.stage {
+      case .sealing: precondition(unsealed.contains(hash) || sealing?.hashes.contains(hash) == true, "nobody checks a seal")
+      case .parked: precondition(nodes[entry.parent] == nil, "a block waits for a validated parent")
+      case .ready: precondition(ready.contains(hash), "a block is ready and not in the queue")
+      case .executing: precondition(executing?.hash == hash, "a block is not executed")
+      }
+    }
     precondition(nodes.count - canonical.count <= configuration.sideBlocks, "too many side blocks")
     precondition(canonical[tipNode.head.height] == tipNode.head.hash, "the tip is not on the chain")
     precondition(
@@ -135,7 +144,8 @@ extension Chain {
     }
     for node in nodes.values {
       precondition(node.head.height >= floor && (node.head.height == floor || nodes[node.parent] != nil), "block \(node.head.height) hangs")
-      precondition(node.head.hash == tipNode.head.hash || !node.head.isBetter(than: tipNode.head), "a better block is not the tip")
+      precondition(
+        node.head.hash == tipNode.head.hash || !consensus.isBetter(node.head, than: tipNode.head), "a better block is not the tip")
     }
     precondition(byHeight.values.reduce(0) { $0 + $1.count } == nodes.count, "heights are off")
   }

@@ -4,6 +4,8 @@ import Wire
 extension Chain {
   /// Something expensive and pure: run it anywhere, in any order, and report the result.
   public enum Work: Sendable {
+    /// Checks the seals of headers.
+    case checkSeals([BlockHeader], C)
     /// Verifies and executes one block.
     case verifyBlock(BlockWork)
     /// Verifies the signatures of pending transactions.
@@ -15,6 +17,7 @@ extension Chain {
     @_specialize(where L == AccountLedger, C == ProofOfAuthority)
     public func run(crypto: any CryptoSuite) -> WorkResult {
       switch self {
+      case .checkSeals(let headers, let consensus): .seals(headers.map { consensus.judgeSeal($0, crypto: crypto) })
       case .verifyBlock(let work): .block(work.run(crypto: crypto))
       case .verifyTransactions(let transactions, let ledger):
         .transactions(transactions.map { ledger.hasValidSignature($0, crypto: crypto) })
@@ -25,6 +28,8 @@ extension Chain {
 
   /// What work gave.
   public enum WorkResult: Sendable {
+    /// What is to be said of each seal.
+    case seals([SealVerdict])
     /// A block's execution, or why it is invalid.
     case block(Result<VerifiedBlock, BlockError>)
     /// Whether each signature is good.
@@ -39,9 +44,10 @@ extension Chain {
     let execution: Execution<L.State>
   }
 
-  /// A block to verify: seal, transactions, execution, state root.
+  /// A block to verify: seal unless that was done, transactions, execution, state root.
   public struct BlockWork: Sendable {
     let block: Block
+    let isSealed: Bool
     let parentState: L.State
     /// Ids of its transactions whose signature is known to be good.
     let verified: Set<Hash256>
@@ -54,7 +60,7 @@ extension Chain {
 
     private func verify(_ crypto: any CryptoSuite) throws(BlockError) -> VerifiedBlock {
       let header = block.header
-      guard consensus.hasValidSeal(header, crypto: crypto) else { throw .badSeal }
+      guard isSealed || consensus.hasValidSeal(header, crypto: crypto) else { throw .badSeal }
       var transactions: [TransactionInfo] = []
       transactions.reserveCapacity(block.transactions.count)
       for (index, bytes) in block.transactions.enumerated() {
@@ -123,6 +129,7 @@ extension Chain {
       return
     }
     workAt = nil
+    startSealing(&outputs)
     startExecution(&outputs)
     startVerification(&outputs)
     produce(now, &outputs)
@@ -133,9 +140,12 @@ extension Chain {
     if let (work, hash) = executing, work == id {
       executing = nil
       if waiting[hash] != nil {
-        waiting[hash]?.stage = .ready
+        waiting.move(hash, to: .ready)
         ready.insert(hash, at: 0)
       }
+    } else if let (work, hashes) = sealing, work == id {
+      sealing = nil
+      unsealed.insert(contentsOf: hashes, at: 0)
     } else if let batch = verifications.removeValue(forKey: id) {
       unverified.insert(contentsOf: batch, at: 0)
     } else if building?.work == id {

@@ -4,7 +4,7 @@ import Wire
 /// One chain of one node: validates blocks, chooses between forks, keeps pending transactions, produces, and says what to store.
 ///
 /// A pure machine. Expensive parts leave it as ``Work`` values, which the shell runs in a pool and reports back; writes leave it as batches,
-/// of which at most one is under way. A block's way: received → cheap checks → signatures, execution and state root in the pool →
+/// of which at most one is under way. A block's way: received → cheap checks → seal → signatures, execution and state root, in the pool →
 /// the better chain becomes the *tip* → one atomic batch → `committed` → verdict, relay, `newHead`. What follows a batch is said only once
 /// it is durable; meanwhile later blocks are executed on the tip and gather in the next batch.
 ///
@@ -53,8 +53,8 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     case relayTransaction(Hash256, bytes: [UInt8], source: ItemSource)
     /// The durable chain ends here now; `reorgDepth` blocks were replaced.
     case newHead(ChainHead, reorgDepth: Int)
-    /// A parent is missing; ask the source of its child first.
-    case needBlock(Hash256, source: ItemSource)
+    /// A parent is missing; ask the source of its child first. `isRetry` when it was asked for before.
+    case needBlock(Hash256, source: ItemSource, isRetry: Bool)
     /// For logs and metrics.
     case event(ChainEvent)
   }
@@ -69,18 +69,6 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     let transactions: [TransactionInfo]
     let state: L.State
     let changes: [StateChange]
-  }
-
-  /// A received block that is not validated yet.
-  struct Waiting: Sendable {
-    enum Stage { case ready, held, orphan, executing }
-    let block: Block
-    let bytes: [UInt8]
-    let transactionIDs: [Hash256]
-    let source: ItemSource
-    var token: ValidationToken?
-    let received: Instant
-    var stage: Stage
   }
 
   /// A transaction that is being verified.
@@ -118,14 +106,14 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   var canonical: [UInt64: Hash256] = [:]
   var floor: UInt64 = 0
   var tipNode: Node
-  /// The first block seen of each producer and slot.
-  var seals: [UInt64: [BlockHeader]] = [:]
+  /// The first two headers with a good seal of each producer and slot; none for engines that allow any number.
+  var seals: RecentMap<SealKey, [BlockHeader]>
 
-  var waiting: [Hash256: Waiting] = [:]
-  var waitingChildren: [Hash256: [Hash256]] = [:]
-  var waitingBytes = 0
+  var waiting: WaitingBlocks
+  /// Blocks whose seal is to be checked, in the order of arrival.
+  var unsealed: [Hash256] = []
+  var sealing: (work: WorkID, hashes: [Hash256])?
   var ready: [Hash256] = []
-  var orphans: [Hash256] = []
   var orphanCheck: Instant?
   var executing: (work: WorkID, hash: Hash256)?
   var invalidBlocks: RecentMap<Hash256, BlockError>
@@ -174,6 +162,8 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     tipNode = root
     head = root.head
     floor = root.head.height
+    seals = RecentMap(capacity: configuration.sealsRemembered)
+    waiting = WaitingBlocks(orphanChargeMinimum: configuration.orphanBytesMinimum)
     invalidBlocks = RecentMap(capacity: configuration.invalidRemembered)
     invalidTransactions = RecentMap(capacity: configuration.invalidRemembered)
     verified = RecentMap(capacity: configuration.verifiedRemembered)
@@ -228,6 +218,7 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   mutating func finish(_ id: WorkID, _ result: WorkResult, _ now: Instant, _ outputs: inout [Output]) {
     isRefused = false
     switch result {
+    case .seals(let verdicts): sealsChecked(id, verdicts, now, &outputs)
     case .block(let result): executed(id, result, now, &outputs)
     case .transactions(let results): verifiedTransactions(id, results, now, &outputs)
     case .built(let block, let skipped): built(id, block, skipped, now, &outputs)

@@ -36,6 +36,14 @@ public enum ItemSource: Hashable, Sendable {
   /// This node's own production.
   case own
 
+  /// Whether this node wanted it: it asked for it, or made it.
+  var isAskedFor: Bool {
+    switch self {
+    case .sync, .own: true
+    case .gossip, .local: false
+    }
+  }
+
   /// The peer, if there is one.
   public var peer: PeerID? {
     switch self {
@@ -46,10 +54,10 @@ public enum ItemSource: Hashable, Sendable {
 }
 
 /// What became of a block. Each token gets exactly one.
-public enum BlockVerdict: Hashable, Sendable {
+public enum BlockVerdict: Hashable, Sendable, CustomStringConvertible {
   /// Valid. On the chain and durable, or kept as a side branch.
   case accepted(Hash256)
-  /// Seen before and not invalid.
+  /// Valid, and seen before. A copy of a block that still waits gets that block's verdict, when there is one.
   case known(Hash256)
   /// The parent is missing; the block is kept for a while and no other verdict follows.
   case orphan(parent: Hash256)
@@ -59,6 +67,18 @@ public enum BlockVerdict: Hashable, Sendable {
   case future(ahead: Duration)
   /// Not taken, without blame.
   case refused(BlockRefusal)
+
+  /// In words for the operator.
+  public var description: String {
+    switch self {
+    case .accepted(let hash): "block \(hash.short) accepted"
+    case .known(let hash): "block \(hash.short) is known"
+    case .orphan(let parent): "its parent \(parent.short) is missing"
+    case .invalid(let error): error.description
+    case .future(let ahead): "its time lies \(Int(ahead.milliseconds)) ms ahead of this node's clock"
+    case .refused(let refusal): refusal.description
+    }
+  }
 }
 
 /// Why a block was not taken though it may be valid.
@@ -67,12 +87,15 @@ public enum BlockRefusal: Hashable, Sendable, CustomStringConvertible {
   case busy
   /// It would change blocks that this node takes as final.
   case final(height: UInt64, floor: UInt64)
+  /// Its producer made two others for the same slot, and nothing stands on this one.
+  case twin(slot: UInt64)
 
   /// In words for the operator.
   public var description: String {
     switch self {
     case .busy: "the queue of blocks is full"
     case .final(let height, let floor): "height \(height) forks below the final height \(floor)"
+    case .twin(let slot): "two other blocks of its producer for slot \(slot) are known"
     }
   }
 }
@@ -122,6 +145,8 @@ public enum ChainEvent: Hashable, Sendable {
   case blockProduced(hash: Hash256, height: UInt64, slot: UInt64, transactions: Int)
   /// This node's own block was refused: its rules or its clock changed under it.
   case ownBlockRefused(BlockError)
+  /// This node's own block broke no rule and was not taken.
+  case ownBlockLost(BlockVerdict)
   /// Pending transactions left without being confirmed.
   case transactionsDropped(count: Int, DropReason)
   /// The store failed; the same batch is tried again.
@@ -145,12 +170,24 @@ public struct ChainConfiguration: Hashable, Sendable {
   /// How many blocks a better branch may replace; 64 by default. That many states and blocks are kept in memory (shared where
   /// equal; at most 64 MiB of full blocks) and their undo records in the store. Deeper forks are refused.
   public var finalityDepth = 64
-  /// Blocks that wait for execution; 512 by default. More are refused as busy.
+  /// Blocks that stand on a known one, or were asked for, and wait for execution; 512 by default. More are refused as busy; this node's
+  /// own never are.
   public var queuedBlocks = 512
-  /// Bytes of all blocks that wait, orphans included; 64 MiB by default.
+  /// Their bytes; 64 MiB by default.
   public var queuedBytes = 64 << 20
-  /// Blocks that wait for a parent; 64 by default. The oldest is dropped for a new one.
-  public var orphans = 64
+  /// Blocks that one peer passed on and whose seal is not checked yet; 64 by default, which takes 3 ms of a core. More are refused as busy.
+  public var unsealedBlocks = 64
+  /// Their bytes; 4 MiB by default, and always one block.
+  public var unsealedBytes = 4 << 20
+  /// Seals in one piece of work; 64 by default.
+  public var sealBatch = 64
+  /// Bytes of all blocks that wait for a parent, each charged ``orphanBytesMinimum`` at least; 16 MiB by default. For a new one the oldest
+  /// of the peer that sent most is dropped.
+  public var orphanBytes = 16 << 20
+  /// The same of one peer; 4 MiB by default, and always one block. For a new one the peer's own oldest is dropped.
+  public var orphanBytesOfPeer = 4 << 20
+  /// What an orphan is charged at least; 256 KiB by default, which makes 64 orphans at most, 16 of a peer.
+  public var orphanBytesMinimum = 256 << 10
   /// How long an orphan waits; 2 min by default.
   public var orphanLifetime: Duration = .seconds(120)
   /// How often a missing parent is asked for again; 5 s by default.
@@ -159,12 +196,16 @@ public struct ChainConfiguration: Hashable, Sendable {
   public var sideBlocks = 256
   /// Hashes of invalid blocks and transactions to remember, each; 4,096 by default.
   public var invalidRemembered = 4096
+  /// Slots and producers of which good seals are remembered; 4,096 by default, 4 MB when each has sealed twice.
+  public var sealsRemembered = 4096
   /// Ids of transactions whose signature was verified to remember; 32,768 by default (about 3 MB), a few full blocks and the pool.
   public var verifiedRemembered = 32_768
   /// Transactions that wait for verification; 4,096 by default. More are refused as busy.
   public var queuedTransactions = 4096
-  /// Copies of one transaction that may wait for the first one's verdict; 64 by default. More are refused as busy.
+  /// Copies of one block or transaction that may wait for the first one's verdict; 64 by default. More are refused as busy.
   public var copiesWaiting = 64
+  /// Copies of one block that one peer may have waiting: by gossip, in a range, asked for by hash; 4 by default. More are refused as busy.
+  public var copiesOfPeer = 4
   /// Transactions in one piece of work; 64 by default, about 2.5 ms of a core.
   public var verificationBatch = 64
   /// Pieces of transaction work under way at once; 4 by default.

@@ -15,6 +15,14 @@ public protocol Consensus: Sendable {
   /// Checks all that a header shows without its seal: turn, slot, time. Cheap.
   func check(_ header: BlockHeader, parent: ChainHead) throws(BlockError)
 
+  /// Checks what a header shows without seal and parent, for a block whose parent is missing: it may wait for the parent only when it passes.
+  /// Cheap. Nothing by default; an engine that needs the parent for a rule leaves it to ``check(_:parent:)``.
+  func checkAlone(_ header: BlockHeader) throws(BlockError)
+
+  /// What can be said of the seal before the parent is known. Called in the worker pool for each new block, before it costs more. By default
+  /// what ``hasValidSeal(_:crypto:)`` says; an engine whose sealers follow from the parent's state says ``SealVerdict/undecided``.
+  func judgeSeal(_ header: BlockHeader, crypto: any CryptoSuite) -> SealVerdict
+
   /// Whether the seal is good. Expensive: called in the worker pool.
   func hasValidSeal(_ header: BlockHeader, crypto: any CryptoSuite) -> Bool
 
@@ -31,6 +39,30 @@ public protocol Consensus: Sendable {
 extension Consensus {
   /// True.
   public var sealsOncePerSlot: Bool { true }
+
+  /// Nothing.
+  public func checkAlone(_ header: BlockHeader) throws(BlockError) {}
+
+  /// Good or bad, as ``hasValidSeal(_:crypto:)`` says.
+  public func judgeSeal(_ header: BlockHeader, crypto: any CryptoSuite) -> SealVerdict {
+    hasValidSeal(header, crypto: crypto) ? .good : .bad
+  }
+
+  /// Whether a chain is to be preferred to `other`, which counts now: more weight. Where slots are sealed once, equal weight means twins of
+  /// one slot, and the first one seen stays, so that a second seal replaces nothing; the next block decides. Otherwise the lower hash wins.
+  public func isBetter(_ head: ChainHead, than other: ChainHead) -> Bool {
+    head.weight != other.weight ? head.weight > other.weight : !sealsOncePerSlot && head.hash < other.hash
+  }
+}
+
+/// What is to be said of a seal before the parent is known.
+public enum SealVerdict: Hashable, Sendable {
+  /// It is good.
+  case good
+  /// It is bad, whatever the parent.
+  case bad
+  /// The parent's state decides: the seal is checked with the block's execution.
+  case undecided
 }
 
 /// A slot in which a node may make a block.
@@ -95,7 +127,4 @@ public struct ChainHead: Hashable, Sendable {
     self.stateRoot = stateRoot
     self.weight = weight
   }
-
-  /// Whether this chain is to be preferred to `other`: more weight, then the lower hash, so that all nodes choose alike.
-  public func isBetter(than other: ChainHead) -> Bool { weight != other.weight ? weight > other.weight : hash < other.hash }
 }

@@ -9,7 +9,8 @@ import Wire
 ///
 /// *Fork choice.* The chain with most validated blocks wins. Each block needs a slot of its own and an authority's seal, so more
 /// blocks mean more slots in which an authority agreed; an outnumbered half of a split network cannot outgrow the other. Between equals
-/// the one whose last slot is earlier wins, then the lower hash: every node decides alike and at once, whatever arrived first.
+/// the one whose last slot is earlier wins. What is still equal are two blocks of one authority for one slot: each node keeps the one that it
+/// saw first, so that a second seal replaces nothing, and all agree with the next block.
 public struct ProofOfAuthority: Consensus {
   /// The producers in the order of their turns; not empty.
   public let authorities: [Address]
@@ -50,6 +51,16 @@ public struct ProofOfAuthority: Consensus {
   /// Slot behind the parent's, the slot's time, no consensus data, the slot's owner as producer.
   public func check(_ header: BlockHeader, parent: ChainHead) throws(BlockError) {
     guard header.slot > parent.slot else { throw .slotNotAfterParent(slot: header.slot, parent: parent.slot) }
+    try checkSlot(header)
+  }
+
+  /// A slot for each block below, the slot's time, no consensus data, the slot's owner as producer.
+  public func checkAlone(_ header: BlockHeader) throws(BlockError) {
+    guard header.slot >= header.height else { throw .slotTooEarly(slot: header.slot, height: header.height) }
+    try checkSlot(header)
+  }
+
+  private func checkSlot(_ header: BlockHeader) throws(BlockError) {
     guard let time = time(of: header.slot) else { throw .malformed("slot \(header.slot) is out of range") }
     guard header.time == time else { throw .wrongTime(header.time, expected: time) }
     guard header.consensusData.isEmpty else { throw .badConsensusData("\(header.consensusData.count) bytes where none belong") }

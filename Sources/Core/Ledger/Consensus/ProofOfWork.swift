@@ -53,6 +53,13 @@ public struct ProofOfWork: Consensus {
     guard header.seal.count == 8 else { throw .badSeal }
   }
 
+  /// Slot, and the length of seal and target.
+  public func checkAlone(_ header: BlockHeader) throws(BlockError) {
+    guard header.slot == header.height else { throw .slotTooEarly(slot: header.slot, height: header.height) }
+    guard ProofOfWork.target(header) != nil else { throw .badConsensusData("not a target") }
+    guard header.seal.count == 8 else { throw .badSeal }
+  }
+
   /// Whether the work was done. Two hashes.
   public func hasValidSeal(_ header: BlockHeader, crypto: any CryptoSuite) -> Bool {
     guard let target = ProofOfWork.target(header), header.seal.count == 8 else { return false }

@@ -40,6 +40,22 @@ public enum StandardConsensus: Consensus {
     }
   }
 
+  /// The engine's checks without a parent.
+  public func checkAlone(_ header: BlockHeader) throws(BlockError) {
+    switch self {
+    case .authority(let engine): try engine.checkAlone(header)
+    case .work(let engine): try engine.checkAlone(header)
+    }
+  }
+
+  /// The engine's word on the seal.
+  public func judgeSeal(_ header: BlockHeader, crypto: any CryptoSuite) -> SealVerdict {
+    switch self {
+    case .authority(let engine): engine.judgeSeal(header, crypto: crypto)
+    case .work(let engine): engine.judgeSeal(header, crypto: crypto)
+    }
+  }
+
   /// The engine's check of the seal.
   public func hasValidSeal(_ header: BlockHeader, crypto: any CryptoSuite) -> Bool {
     switch self {

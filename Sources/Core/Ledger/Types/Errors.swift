@@ -95,6 +95,8 @@ public enum BlockError: Error, Hashable, Sendable, CustomStringConvertible {
   case wrongTurn(slot: UInt64, producer: Address, expected: Address)
   /// The slot does not lie behind the parent's.
   case slotNotAfterParent(slot: UInt64, parent: UInt64)
+  /// The slot is not the height's, or too early for so many blocks below.
+  case slotTooEarly(slot: UInt64, height: UInt64)
   /// The time is not the slot's.
   case wrongTime(WallTime, expected: WallTime)
   /// The consensus data is not what the engine asks for; the text says why.
@@ -122,6 +124,7 @@ public enum BlockError: Error, Hashable, Sendable, CustomStringConvertible {
     case .unknownProducer(let producer): "producer \(producer.short) is no authority"
     case .wrongTurn(let slot, let producer, let expected): "slot \(slot) is \(expected.short)'s, not \(producer.short)'s"
     case .slotNotAfterParent(let slot, let parent): "slot \(slot) does not lie behind the parent's slot \(parent)"
+    case .slotTooEarly(let slot, let height): "slot \(slot) does not fit height \(height)"
     case .wrongTime(let time, let expected): "time \(time) instead of \(expected)"
     case .badConsensusData(let why): "bad consensus data: \(why)"
     case .badSeal: "bad seal"

@@ -15,6 +15,10 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   case validity
   /// No honest node is banned, by peer or by network.
   case blame
+  /// No honest node is scored for what it sent by another honest node.
+  case content
+  /// No honest node's own block is refused for a want of room.
+  case ownBlocks
   /// Nothing that belongs to an ended link or stream stays behind.
   case memory
   /// No timer is due again and again at one moment.
@@ -35,6 +39,8 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
     case .transactions: "In the end every accepted transaction is in the chain of every honest node, once."
     case .validity: "Only blocks that keep all rules are applied, and equal blocks give equal state."
     case .blame: "No honest node is banned or cut off for an offence by another honest node."
+    case .content: "No honest node is scored for what it sent by another honest node."
+    case .ownBlocks: "No honest node's own block is refused for a want of room."
     case .memory: "Nothing that belongs to an ended link or stream stays behind."
     case .progress: "No timer is due again and again at one moment."
     case .connected: "In the end all honest nodes run and are connected."
@@ -46,7 +52,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   /// Whether it is checked at every step or sample, rather than at the end.
   var isCheckedThroughout: Bool {
     switch self {
-    case .oneLink, .invariants, .durability, .blame, .memory, .progress: true
+    case .oneLink, .invariants, .durability, .blame, .content, .ownBlocks, .memory, .progress: true
     case .transactions, .validity, .connected, .oneHead, .speed: false
     }
   }

@@ -23,6 +23,8 @@ extension Simulation {
       measures.blocks.begin(hash, at: now, origin: node.index, nodes: nodes.count) { isAttentive(nodes[$0]) }
     case .chain(.ownBlockRefused(let error)):
       if node.isHonest { oracle.violate(.validity, node.index, "its own block was refused: \(error)") }
+    case .chain(.ownBlockLost(let verdict)):
+      if node.isHonest, verdict == .refused(.busy) { oracle.violate(.ownBlocks, node.index, "its own block was not taken: \(verdict)") }
     case .blockAccepted(let hash, let peer):
       measures.blocks.reach(hash, node.index, from: peer.flatMap { nodeOf[$0] }, at: now)
     case .transactionAccepted(let id, let peer):
@@ -53,7 +55,11 @@ extension Simulation {
     case .banned(let subject, _, let detail): observe(banOf: subject, detail, node)
     case .refused(_, _, let reason): measures.refusals[reason.code.description, default: 0] += 1
     case .dialFailed(_, _, _, let failure, _): measures.dialFailures[failure.kind, default: 0] += 1
-    case .offence(_, let offence, _): measures.offences[offence.rawValue, default: 0] += 1
+    case .offence(let peer, let offence, _):
+      measures.offences[offence.rawValue, default: 0] += 1
+      if node.isHonest, offence.isContent, let other = nodeOf[peer], nodes[other].isHonest {
+        oracle.violate(.content, node.index, "it holds \(offence.rawValue) against the honest n\(other)")
+      }
     default: break
     }
   }
@@ -67,6 +73,16 @@ extension Simulation {
       if nodes[banned].isHonest { oracle.violate(.blame, node.index, "banned the honest n\(banned): \(detail)") }
     } else if case .network(let network) = subject, let honest = nodes.first(where: { $0.isHonest && network.contains($0.ip) }) {
       oracle.violate(.blame, node.index, "banned \(network), where the honest \(honest.name) stands: \(detail)")
+    }
+  }
+}
+
+extension Offence {
+  /// Whether it says that what the peer sent was bad, rather than late, too much, or of no use.
+  fileprivate var isContent: Bool {
+    switch self {
+    case .rateExceeded, .late, .uselessAnswer, .unsolicited, .unanswered: false
+    default: true
     }
   }
 }

@@ -1,6 +1,7 @@
 import Discovery
 import HostCore
 import Identity
+import Ledger
 import NodeCore
 import SecureChannel
 import Sync
@@ -13,6 +14,14 @@ struct Mask {
   private let peers: ProtocolID
   private var names: [StreamRef: ProtocolID] = [:]
   private var generator: SeededGenerator
+  /// Forged blocks that it answers with when asked for them.
+  private var forged: [Hash256: [UInt8]] = [:]
+  /// What goes out in place of declining a request.
+  private var answers: [StreamRef: [UInt8]] = [:]
+  /// Forged blocks that were asked for: they go out by gossip in the same moment.
+  private var copies: [[UInt8]] = []
+  /// Two blocks of the same length for one slot: every other peer gets the second for the first.
+  var twins: (first: [UInt8], second: [UInt8])?
 
   init(_ behaviour: Behaviour, network: String, partition: String, seed: UInt64) {
     self.behaviour = behaviour
@@ -25,23 +34,45 @@ struct Mask {
   mutating func note(_ input: HostCore.Input) {
     switch input {
     case .streamOpened(let stream, let name): names[stream] = name
-    case .streamEnded(let stream, _): names[stream] = nil
+    case .streamEnded(let stream, _):
+      names[stream] = nil
+      answers[stream] = nil
+    case .message(let stream, let bytes):
+      guard !forged.isEmpty, !stream.stream.isOutbound, names[stream] == protocols.blocks,
+        case .hash(let hash)? = try? BlocksRequest(encoded: bytes.rawSpan), let block = forged[hash]
+      else { return }
+      answers[stream] = BytesList([block]).encoded
+      copies.append(block)
     case .closed(let connection, _), .failed(let connection, _): names = names.filter { $0.key.connection != connection }
     default: break
     }
   }
 
-  /// What leaves instead; `nil` for nothing.
-  mutating func change(_ output: HostCore.Output) -> HostCore.Output? {
+  /// Takes in a forged block, to be given to those who ask for it.
+  mutating func forge(_ hash: Hash256, _ block: [UInt8]) {
+    if forged.count >= 16 { forged = [:] }
+    forged[hash] = block
+  }
+
+  /// Forged blocks that are to go out by gossip now.
+  mutating func takeCopies() -> [[UInt8]] {
+    defer { copies = [] }
+    return copies
+  }
+
+  /// What leaves instead.
+  mutating func change(_ output: HostCore.Output) -> [HostCore.Output] {
     switch output {
     case .open(let stream, let offered): names[stream] = offered.first
-    case .reset(let stream, _): names[stream] = nil
+    case .reset(let stream, _):
+      if let answer = answers.removeValue(forKey: stream) { return [.send(stream, answer), .finish(stream)] }
+      names[stream] = nil
     case .send(let stream, let bytes):
-      guard let name = names[stream] else { return output }
-      return change(stream, bytes, name)
+      guard let name = names[stream] else { return [output] }
+      return change(stream, bytes, name).map { [$0] } ?? []
     default: break
     }
-    return output
+    return [output]
   }
 
   private mutating func change(_ stream: StreamRef, _ bytes: [UInt8], _ name: ProtocolID) -> HostCore.Output? {
@@ -56,9 +87,17 @@ struct Mask {
     case .withhold where isGossip && bytes.count > 200: return nil
     case .withhold where isAnswer && name == protocols.blocks: return .send(stream, BytesList([]).encoded)
     case .addresses where isAnswer && name == peers: return .send(stream, PeerListMessage.response(nobody()))
+    case .equivocate where isGossip: return .send(stream, swapped(stream, bytes))
     case .answers where isAnswer && name == protocols.blocks: return .send(stream, twisted(bytes))
     default: return .send(stream, bytes)
     }
+  }
+
+  private func swapped(_ stream: StreamRef, _ bytes: [UInt8]) -> [UInt8] {
+    guard let (first, second) = twins, first.count == second.count, stream.connection.rawValue & 1 == 1, bytes.count >= first.count,
+      let place = (0...(bytes.count - first.count)).first(where: { bytes[$0..<($0 + first.count)].elementsEqual(first) })
+    else { return bytes }
+    return Array(bytes[..<place]) + second + bytes[(place + first.count)...]
   }
 
   private mutating func raised(_ bytes: [UInt8], isAnswer: Bool) -> [UInt8] {

@@ -18,6 +18,14 @@ struct Plan {
 
     var behaviours: [Int: Behaviour] = [:]
     for group in scenario.liars {
+      if group.behaviour == .equivocate {
+        // Among the authorities, of whom one at least is honest: what breaks the rules is cut off in the end.
+        for _ in 0..<min(authorities / 2, Int((group.share * Double(authorities)).rounded(.up))) {
+          let index = count - 1 - behaviours.keys.count { $0 >= count - authorities }
+          if index >= seeds { behaviours[index] = .equivocate }
+        }
+        continue
+      }
       for _ in 0..<Int((group.share * Double(count)).rounded(.up)) {
         if let index = others.popLast() { behaviours[index] = group.behaviour }
       }

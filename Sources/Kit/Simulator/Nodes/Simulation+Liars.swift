@@ -6,10 +6,12 @@ import NodeCore
 import Wire
 
 extension Simulation {
-  /// What really leaves a node in place of what its core wanted; `nil` for nothing.
-  func masked(_ output: HostCore.Output, of node: SimulatedNode) -> HostCore.Output? {
-    guard node.mask != nil else { return output }
-    return node.mask!.change(output)
+  /// What really leaves a node in place of what its core wanted.
+  func masked(_ output: HostCore.Output, of node: SimulatedNode) -> [HostCore.Output] {
+    guard node.mask != nil else { return [output] }
+    let changed = node.mask!.change(output)
+    for block in node.mask!.takeCopies() { if let core = node.core { publish(block, core.protocolNames.blockTopic, node) } }
+    return changed
   }
 
   /// A byzantine node does something of its own accord.
@@ -19,6 +21,9 @@ extension Simulation {
     switch behaviour {
     case .blocks: if let bytes = badBlock(node, core) { publish(bytes, core.protocolNames.blockTopic, node) }
     case .transactions: publish(badTransaction(), core.protocolNames.transactionTopic, node)
+    case .orphans: floodOrphans(node, core)
+    case .twins: forge(node, core)
+    case .equivocate: forgeSealed(node, core)
     case .links:
       for other in nodes where other !== node && generator.unit() < 0.2 {
         post(node.index, .host(.command(.dial(PeerAddress(peer: other.key.peerID, address: other.address), keep: true))))
@@ -28,7 +33,7 @@ extension Simulation {
     queue.schedule(.misbehave(node: node.index), at: now + .seconds(2) + generator.jitter(.seconds(4)))
   }
 
-  private func publish(_ bytes: [UInt8], _ topic: Topic, _ node: SimulatedNode) {
+  func publish(_ bytes: [UInt8], _ topic: Topic, _ node: SimulatedNode) {
     post(node.index, .host(.command(.publish(topic, bytes))))
   }
 

@@ -101,10 +101,11 @@ extension Simulation {
 
   func perform(_ output: Core.Output, of node: SimulatedNode) {
     switch output {
-    case .host(let output): if let output = masked(output, of: node) { perform(output, of: node) }
+    case .host(let output): for output in masked(output, of: node) { perform(output, of: node) }
     case .work(let id, _) where isRefused(by: node): post(node.index, .workRefused(id))
     case .store(let id, _) where isRefused(by: node): post(node.index, .commitRefused(id))
     case .work(let id, let work):
+      if node.behaviour == .equivocate, case .build = work { equivocate(node) }
       // A node has one worker.
       let result = work.run(crypto: crypto)
       node.workFree = max(node.workFree, now) + scenario.workCost(work)
@@ -167,6 +168,7 @@ extension Scenario {
   /// What a piece of work takes on one core, by the measured cost of its parts: 40 µs a signature, 10 µs an execution.
   func workCost(_ work: Chain<AccountLedger, ProofOfAuthority>.Work) -> Duration {
     switch work {
+    case .checkSeals(let headers, _): .microseconds(20 + 50 * headers.count)
     case .verifyBlock: .microseconds(200) + .microseconds(Int64(5 * transactions * blockTime.seconds))
     case .verifyTransactions(let transactions, _): .microseconds(20 + 40 * transactions.count)
     case .build: .microseconds(300) + .microseconds(Int64(10 * transactions * blockTime.seconds))

@@ -153,6 +153,18 @@ extension Scenario {
     liars = addresses 0.05
     liars = links 0.05
     liars = answers 0.05
+    liars = orphans 0.05
+    liars = twins 0.05
+    liars = equivocate 0.25
+    """,
+    """
+    name = orphans
+    about = A stranger sends blocks of a megabyte on parents that nobody has, over wide lines.
+    nodes = 12
+    upload = 125MB
+    download = 125MB
+    duration = 180s
+    liars = orphans 0.1
     """,
     """
     name = late-joiners

@@ -196,4 +196,10 @@ public enum Behaviour: String, Hashable, Sendable, CaseIterable {
   case links
   /// Answers requests for blocks with others than were asked for.
   case answers
+  /// Sends large blocks on parents that nobody has.
+  case orphans
+  /// Sends forged blocks together with their forged parents, and copies of good blocks with other bodies.
+  case twins
+  /// An authority that seals several blocks for each of its slots, and bad ones with good seals.
+  case equivocate
 }

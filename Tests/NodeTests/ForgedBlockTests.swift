@@ -1,0 +1,104 @@
+import Crypto
+import Foundation
+import Identity
+import Ledger
+import NodeCore
+import Starling
+import Sync
+import Testing
+import Wire
+
+@testable import Node
+
+/// Nodes among strangers that make blocks by hand: bad ones are never passed on, and keep nobody from the chain.
+@Suite(.serialized) struct ForgedBlockTests {
+  private static let crypto = SystemCrypto.shared
+  /// The flock's authority.
+  private static let key = NodeKey(seed: [UInt8](repeating: 5, count: 32), crypto: crypto)
+
+  /// A block of the flock's authority with any parent and body; only the form is right, and the seal unless `isForged`.
+  private static func block(
+    _ chain: ChainInfo, parent: Hash256, height: UInt64, slot: UInt64, transactions: [[UInt8]] = [], isForged: Bool = false
+  ) -> Block {
+    var header = BlockHeader(
+      chain: chain.genesis, parent: parent, height: height, time: WallTime(milliseconds: 1_000 + Int64(slot) * 1_000),
+      transactionRoot: MerkleTree.root(of: transactions.map { crypto.sha256($0) }, crypto: crypto), stateRoot: .zero,
+      producer: Address(key.publicKey)!, slot: slot)
+    header.seal = isForged ? [UInt8](repeating: 7, count: 64) : key.sign(header.sealingBytes, crypto: crypto)
+    return Block(header: header, transactions: transactions)
+  }
+
+  /// A child whose parent is bad, and the parent twice in one moment, as the answer to the node's question and by gossip: while one copy is
+  /// being looked at, the other one is not known to be good, and nobody behind the node hears of it.
+  @Test func aBadBlockThatIsBeingLookedAtIsNotPassedOn() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let node = try flock.start("node") { $0.network = "main" }
+    let neighbour = try flock.start("neighbour", "seeds.toml", "bootstrap_peers = [\"\(try node.hostPort())\"]") { $0.network = "main" }
+    try await eventually("both are linked") { try node.isLinked(exactlyTo: neighbour) }
+    let chain = try node.chainInformation()
+
+    // A thousand signatures, of which the last is bad: looking at it takes some time.
+    let sender = NodeKey(seed: [UInt8](repeating: 6, count: 32), crypto: Self.crypto)
+    var transactions = (0..<1_000).map { nonce in
+      Transaction(
+        chain: chain.genesis, nonce: UInt64(nonce), fee: 0, payload: .setData(key: [1], value: [2]), key: sender, crypto: Self.crypto
+      ).encoded
+    }
+    transactions[999][transactions[999].count - 1] ^= 1
+    let parent = Self.block(chain, parent: chain.genesis, height: 1, slot: 1_000, transactions: transactions)
+    let child = Self.block(chain, parent: parent.hash(crypto: Self.crypto), height: 2, slot: 1_001)
+
+    let stranger = try await Stranger(to: node)
+    let host = stranger.host
+    await host.serve(Stranger.protocols.blocks) { _, _ in
+      try await host.publish(Stranger.protocols.blockTopic, parent.encoded)
+      return BytesList([parent.encoded]).encoded
+    }
+    _ = try await stranger.enter()
+    try await eventually("the stranger is heard") { await host.topicPeers(Stranger.protocols.blockTopic) == [node.peerID] }
+    try await host.publish(Stranger.protocols.blockTopic, child.encoded)
+    try await eventually("the stranger is out") { try await stranger.isOut() }
+    #expect(try stranger.story().contains("offence invalidBlock"))
+    // What the node had passed on would have come before this answer does.
+    guard case .story(let story) = try neighbour.askAndWait(.explain(node.peerID)) else { throw Missing("no story") }
+    #expect(!story.sentences.contains { $0.contains("offence") }, "\(story.sentences)")
+    #expect(try node.isLinked(exactlyTo: neighbour) && neighbour.isLinked(exactlyTo: node))
+    await host.close()
+  }
+
+  /// Sixty-four megabytes of blocks on parents that nobody has do not keep an authority from making and taking blocks.
+  @Test func orphansDoNotStopAnAuthority() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let file = flock.folder + "/producer"
+    try KeyFile.write(Self.key, to: file)
+    let authority = try flock.start("authority") {
+      $0.network = "main"
+      $0.nodeType = .authority
+      $0.producerKeyFile = file
+    }
+    try await eventually("it makes blocks") { try authority.information().head.height >= 2 }
+    let stranger = try await Stranger(to: authority)
+    _ = try await stranger.enter()
+    try await eventually("the stranger is heard") { await stranger.host.topicPeers(Stranger.protocols.blockTopic) == [authority.peerID] }
+    let chain = try authority.chainInformation()
+    // Each as large as a block may be.
+    func orphan(_ number: UInt8, last: Int) -> [UInt8] {
+      let filling = [UInt8](repeating: 1, count: 8_000)
+      return Self.block(
+        chain, parent: Self.crypto.sha256([number]), height: chain.head.height + 2, slot: chain.head.slot - UInt64(number),
+        transactions: (0..<130).map { [number, UInt8($0)] + filling } + [[UInt8](repeating: 2, count: last)], isForged: true
+      ).encoded
+    }
+    for number in 0..<70 as Range<UInt8> {
+      let bytes = orphan(number, last: 6_000 + (1 << 20) - orphan(number, last: 6_000).count)
+      #expect(bytes.count == 1 << 20)
+      // The first one costs it the link: what it could not send before that does not count.
+      do { try await stranger.host.publish(Stranger.protocols.blockTopic, bytes) } catch { break }
+    }
+    let height = try authority.information().head.height
+    try await eventually("it goes on making blocks") { try authority.information().head.height >= height + 5 }
+    await stranger.host.close()
+  }
+}
