@@ -97,10 +97,42 @@ import Testing
       #expect(story.present.contains { $0.contains("First heard of") && $0.contains("this node") }, "\(story.present)")
 
       #expect(first.refusal { try first.post("/peers", AddPeerRequest(address: "nonsense")) } == "400 bad_address")
-      #expect(first.refusal { try first.post("/peers", AddPeerRequest(address: "/ip4/127.0.0.1/udp/1")) } == "409 not_dialled")
+      #expect(first.refusal { try first.post("/peers", AddPeerRequest(address: "/ip4/127.0.0.1/udp/1")) } == "400 bad_address")
       #expect(first.refusal { try first.post("/peers", AddPeerRequest(address: try first.address())) } == "400 is_self")
       #expect(first.refusal { try first.delete("/peers/16U") } == "404 unknown_peer")
       #expect(first.refusal { try first.delete("/peers/%2Fip4%2F127.0.0.1%2Ftcp%2F9") } == "404 unknown_peer")
+    }
+  }
+
+  /// Whom the node dials is listed before anybody has answered, an address can be asked about, and the health names what is wrong.
+  @Test func dialsAreShown() async throws {
+    try await Self.withFlock { flock in
+      let other = try flock.start("other")
+      let sought = NodeKey(seed: [UInt8](repeating: 77, count: 32), crypto: Node.crypto).peerID
+      let place = try other.information().addresses[0]
+      let first = try Served(flock, "first") {
+        $0.bootstrapPeers = ["127.0.0.1:1", place.withPeerID(sought).description]
+        $0.kademlia = false
+      }
+      var dials: [DialsResponse.Dial] = []
+      try waitUntil("both dials have failed") {
+        let answer: DialsResponse = try first.client.get(Self.prefix + "/dials")
+        dials = answer.dials
+        return dials.count { $0.last != nil } == 2
+      }
+      #expect(dials.count == 2 && dials.allSatisfy { $0.role == "must-keep" && $0.failures >= 1 }, "\(dials)")
+      #expect(dials.contains { $0.peerID == nil && $0.addresses == ["/ip4/127.0.0.1/tcp/1"] && $0.last?.reason == "refused" })
+      #expect(dials.contains { $0.peerID == sought.description && $0.last?.answered == other.peerID.description })
+      for text in ["127.0.0.1:1", "%2Fip4%2F127.0.0.1%2Ftcp%2F1"] {
+        let story = try first.story(text)
+        #expect(story.peerID == nil && story.address == "/ip4/127.0.0.1/tcp/1")
+        #expect(story.sentences.contains { $0.contains("connection refused") }, "\(story.sentences)")
+      }
+      let named = try first.story(place.description.replacing("/", with: "%2F"))
+      #expect(named.peerID == sought.description, "whose address it is to be")
+      let health: HealthResponse = try first.client.get(Self.prefix + "/health")
+      #expect(health.status == .isolated)
+      #expect(["connection refused", "another peer answered"].contains { health.reason.contains($0) }, "\(health.reason)")
     }
   }
 

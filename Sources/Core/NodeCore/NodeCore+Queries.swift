@@ -14,6 +14,8 @@ extension NodeCore {
       case .peers: outputs.append(.answer(id, .peers(peers(now))))
       case .webPeers: outputs.append(.answer(id, .webPeers(host.webPeers)))
       case .explain(let peer): outputs.append(.answer(id, .story(host.peering.story(of: peer, now: now))))
+      case .explainAddress(let address): outputs.append(.answer(id, .story(host.peering.story(at: address, now: now))))
+      case .dials: outputs.append(.answer(id, .dials(host.peering.dialList(now: now))))
       case .peersNamed(let text): outputs.append(.answer(id, .peersNamed(host.peering.peers(named: text))))
       case .rules: outputs.append(.answer(id, .rules(host.peering.rules(now: now))))
       case .book: outputs.append(.answer(id, .book(host.peering.bookSummary())))
@@ -52,10 +54,12 @@ extension NodeCore {
 
   /// The node's own description.
   public func info(_ now: Instant) -> NodeInfo {
-    NodeInfo(
+    let health = health(now: now)
+    return NodeInfo(
       peerID: host.peerID, network: configuration.host.network, chainID: genesis.chainID, nodeType: configuration.nodeType,
       addresses: host.listenAddresses, advertisedAddresses: host.advertisedAddresses, head: chain.head, peers: host.peering.counts.active,
-      pendingTransactions: chain.mempool.count, uptime: now - started, health: health(now: now), sync: sync.state,
+      pendingTransactions: chain.mempool.count, uptime: now - started, health: health,
+      healthReason: health == .isolated ? "no peer is connected: \(host.peering.whyAlone(now: now))" : health.reason, sync: sync.state,
       warnings: host.peering.warnings(now: now))
   }
 

@@ -23,6 +23,10 @@ public enum Query: Sendable {
   case peers
   /// What is known of a peer's story.
   case explain(PeerID)
+  /// What is known of an address.
+  case explainAddress(Multiaddr)
+  /// Whom the node dials, and how it goes.
+  case dials
   /// Peers that speak HTTP.
   case webPeers
   /// The chain's head and rules.
@@ -63,7 +67,9 @@ public enum Answer: Sendable {
   case peers([PeerStatus])
   /// To ``Query/webPeers``.
   case webPeers([WebFinder.Peer])
-  /// To ``Query/explain(_:)``.
+  /// To ``Query/dials``.
+  case dials([DialStatus])
+  /// To ``Query/explain(_:)`` and ``Query/explainAddress(_:)``.
   case story(PeerStory)
   /// To ``Query/peersNamed(_:)``: a few at most.
   case peersNamed([PeerID])
@@ -155,6 +161,8 @@ public struct NodeInfo: Sendable {
   public let uptime: Duration
   /// How it is doing.
   public let health: Health
+  /// Why, in one sentence that names the cause where that is known.
+  public let healthReason: String
   /// Where it stands with its chain.
   public let sync: SyncState
   /// What its operator should look into, in sentences.

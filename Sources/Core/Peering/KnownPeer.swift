@@ -38,8 +38,8 @@ struct KnownPeer {
   private(set) var notBefore = Instant.zero
   /// Why there is a wait until ``notBefore``.
   private(set) var pause = DialPause.failures
-  /// The last dial that failed, until a link succeeds.
-  var lastFailure: (failure: DialFailure, address: Multiaddr, at: Instant)?
+  /// What went wrong last, until a link is good.
+  var trouble: Trouble?
   /// When the peer last said that a newer link of this node's took the place of the one to it, and this node had none.
   var replacedAt: Instant?
   /// Accepted links in a row that took each other's place soon.
@@ -52,6 +52,38 @@ struct KnownPeer {
   var link: ConnectionID?
   /// The place in its list; kept by ``KnownTable``.
   fileprivate(set) var position = 0
+
+  /// A dial that failed, or a link that ended for a reason that is no good sign.
+  struct Trouble {
+    enum Kind {
+      case dial(DialFailure)
+      case link(Reason, LinkCloser)
+    }
+
+    let kind: Kind
+    let address: Multiaddr
+    let at: Instant
+
+    func status(_ now: Instant) -> DialStatus.Trouble {
+      switch kind {
+      case .dial(let failure):
+        var answered: PeerID?
+        if case .wrongPeer(let other) = failure { answered = other }
+        return .init(address: address, kind: failure.kind, words: failure.description, answered: answered, ago: now - at)
+      case .link(let reason, let closer):
+        let words =
+          switch closer {
+          case .thisSide: "this node closed the link: \(reason)"
+          case .remote: "it closed the link: \(reason.quoted)"
+          case .nobody: "the link broke: \(reason)"
+          }
+        return .init(address: address, kind: "\(reason.code)", words: words, answered: nil, ago: now - at)
+      }
+    }
+  }
+
+  /// The address of the last dial, if that failed.
+  var failedAddress: Multiaddr? { if let trouble, case .dial = trouble.kind { trouble.address } else { nil } }
 
   init(waitingSince: Instant) { self.waitingSince = waitingSince }
 

@@ -11,7 +11,7 @@ extension PeeringMachine {
     let steps = history.events.filter { $0.event.peer == peer || isAboutAddress($0.event, of: ips) }.map { at, event in
       PeerStory.Step(time: clock.time(at: at), ago: now - at, event: event)
     }
-    return PeerStory(peer: peer, present: present(peer, ips, now), steps: steps)
+    return PeerStory(peer: peer, address: nil, present: present(peer, ips, now), steps: steps)
   }
 
   /// Whether a network that one of the addresses lies in was banned, or is no longer; or whether somebody at one of them was refused before
@@ -24,7 +24,7 @@ extension PeeringMachine {
     }
   }
 
-  private func present(_ peer: PeerID, _ ips: [IPAddress], _ now: Instant) -> [String] {
+  func present(_ peer: PeerID, _ ips: [IPAddress], _ now: Instant) -> [String] {
     var lines: [String] = []
     if peer == localPeer { return ["This is the node itself; it is never dialled."] + warnings(now: now) }
     if let ban = bans.ban(peer: peer, ip: nil, now: now) { lines.append("Banned \(left(ban, now)): \(ban.detail).") }
@@ -52,7 +52,7 @@ extension PeeringMachine {
     ban.end == .distantFuture ? "until it is lifted" : "for another \(PeeringMachine.text(ban.end - now))"
   }
 
-  private func explain(_ entry: KnownPeer, _ target: DialTarget, _ now: Instant) -> [String] {
+  func explain(_ entry: KnownPeer, _ target: DialTarget, _ now: Instant) -> [String] {
     var lines: [String] = []
     let role =
       switch entry.role {
@@ -72,13 +72,16 @@ extension PeeringMachine {
       let (end, ban) = (Int(configuration.disconnectScore), Int(configuration.banScore))
       lines.append("Score \(Int(score)): \(rank)disconnected at \(end), banned at \(ban).")
     }
-    guard entry.link == nil else { return lines }
-    if let last = entry.lastFailure {
-      lines.append("The last dial failed \(PeeringMachine.text(now - last.at)) ago at \(last.address): \(last.failure).")
+    if let round = rounds[target] {
+      let places = round.attempts.compactMap { links[$0]?.address.description }.joined(separator: ", ")
+      lines.append("Being dialled at \(places), because \(round.cause.words).")
     }
-    if addresses.isEmpty { lines.append("Not dialled: no address is known.") }
-    let crowded = addresses.compactMap { AddressFacts($0).ip.flatMap { crowdFault($0, besides: []) } }
-    if entry.role != .keep, let fault = crowded.first, crowded.count == addresses.count { lines.append("Not dialled: \(fault).") }
+    guard entry.link == nil else { return lines }
+    if let last = entry.trouble?.status(now) {
+      lines.append("Last trouble, \(PeeringMachine.text(last.ago)) ago at \(last.address): \(last.words).")
+    }
+    let bar = barInWords(target, now)
+    if let bar { lines.append("Not dialled: \(bar).") }
     if entry.notBefore > now {
       lines.append("Not dialled for another \(PeeringMachine.text(entry.notBefore - now)): \(entry.pauseInWords).")
     }
@@ -90,6 +93,7 @@ extension PeeringMachine {
         )
       }
     }
+    if entry.role == .keep, bar == nil, entry.notBefore <= now { lines.append("Dialled as soon as a slot is free.") }
     if entry.role != .keep && slots.lasting >= outboundWanted {
       lines.append("Not dialled: \(slots.lasting) outbound links, the wanted \(outboundWanted) are reached.")
     }

@@ -211,7 +211,7 @@ extension PeeringMachine {
     guard let id = book.find(BookItem(target, address)) else { return }
     let record = book.records[id]
     if record.marks.contains(.nameless), target.peer != nil { return takeName(from: address, of: target, now, &outputs) }
-    if record.marks.contains(.configured), let peer = target.peer, case .wrongPeer(let other) = known[target]?.lastFailure?.failure {
+    if record.marks.contains(.configured), let peer = target.peer, case .dial(.wrongPeer(let other)) = known[target]?.trouble?.kind {
       emit(.anotherAnswered(peer, address, other), now, &outputs)
     }
     guard !record.isConfigured, !record.isTried else { return }
@@ -244,7 +244,7 @@ extension PeeringMachine {
     known.update(bare) {
       $0.role = entry.role
       $0.streak = entry.streak
-      $0.lastFailure = entry.lastFailure
+      $0.trouble = entry.trouble
       $0.wait(until: now + configuration.backOffMinimum, .failures)
     }
     book.keep(BookItem(bare, address), marks: .nameless, at: BookSeconds(at: now))

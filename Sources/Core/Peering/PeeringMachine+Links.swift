@@ -209,14 +209,14 @@ extension PeeringMachine {
 
   mutating func introduce(_ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
     guard let id = linkOfPeer[peer], var link = links[id], link.state == .introducing else { return }
-    if let failed = known[.peer(peer)]?.lastFailure?.address, AddressFacts(failed).ip != link.ip, isNameless(failed, of: peer) {
+    if let failed = known[.peer(peer)]?.failedAddress, AddressFacts(failed).ip != link.ip, isNameless(failed, of: peer) {
       // It may have stood in at that address for somebody else, who is still wanted.
       takeName(from: failed, of: .peer(peer), now, &outputs)
     }
     known.update(.peer(peer)) { entry in
       entry.streak = 0
       entry.failures = 0
-      entry.lastFailure = nil
+      entry.trouble = nil
       entry.wait(until: now, .courtesy)
     }
     if link.direction == .outbound {
@@ -350,6 +350,7 @@ extension PeeringMachine {
       if isReplacedElsewhere {
         entry.waitingSince = now
         entry.replacedAt = now
+        entry.trouble = .init(kind: .link(reason, closer), address: link.address, at: now)
         entry.shortLives += 1
         entry.wait(until: now + BackOff.delay(entry, isLasting: false, hurries: false, configuration, &generator), .replaced)
         return
@@ -360,6 +361,7 @@ extension PeeringMachine {
         return
       }
       entry.waitingSince = now
+      entry.trouble = .init(kind: .link(reason, closer), address: link.address, at: now)
       if link.state == .active {
         if now - link.since >= configuration.settledAfter { entry.shortLives = 0 } else { entry.shortLives += 1 }
       } else {

@@ -16,7 +16,10 @@ extension PeeringMachine {
   }
 
   private func role(of link: Link) -> PeerRole {
-    guard let target = link.peer.map(DialTarget.peer) ?? link.target else { return .heard }
+    (link.peer.map(DialTarget.peer) ?? link.target).map { role(of: $0) } ?? .heard
+  }
+
+  func role(of target: DialTarget) -> PeerRole {
     switch known[target]?.role {
     case .keep: return .mustKeep
     case .seed: return .seed

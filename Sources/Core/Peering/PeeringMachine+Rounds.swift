@@ -109,7 +109,7 @@ extension PeeringMachine {
     book.dialled(BookItem(target, link.address), hasFailed: true, counts: counts, at: BookSeconds(at: now))
     rounds[target]?.attempts.removeAll { $0 == id }
     if counts { rounds[target]?.counts = true }
-    known.update(target) { $0.lastFailure = (failure, link.address, now) }
+    known.update(target) { $0.trouble = .init(kind: .dial(failure), address: link.address, at: now) }
     if case .wrongPeer(localPeer) = failure {
       if isOwnTwin(link, now, &outputs) {
         doubt(link.address, of: target, now, &outputs)

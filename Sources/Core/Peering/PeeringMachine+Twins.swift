@@ -86,7 +86,7 @@ extension PeeringMachine {
   /// A dial of an address without a name has led to another machine with this node's key: no good now, and no address of this node's own.
   mutating func failedByTwin(_ link: Link, _ target: DialTarget, _ now: Instant, _ outputs: inout [Output]) {
     let failure = DialFailure.wrongPeer(localPeer)
-    known.update(target) { $0.lastFailure = (failure, link.address, now) }
+    known.update(target) { $0.trouble = .init(kind: .dial(failure), address: link.address, at: now) }
     doubt(link.address, of: target, now, &outputs)
     let wait = book.contains(target) ? bookRound(target, nil, counts: false, now) : .zero
     emit(.dialFailed(link.id, nil, link.address, failure, retryIn: wait), now, &outputs)

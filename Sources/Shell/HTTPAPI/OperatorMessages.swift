@@ -244,8 +244,10 @@ public struct StoryResponse: Codable, Hashable, Sendable {
     }
   }
 
-  /// The PeerID.
-  public var peerID: String
+  /// The PeerID; absent where an address was asked about at which nobody is known.
+  public var peerID: String?
+  /// The address, where one was asked about.
+  public var address: String?
   /// The present state in sentences.
   public var present: [String]
   /// What is remembered of what happened, oldest first.
@@ -254,15 +256,94 @@ public struct StoryResponse: Codable, Hashable, Sendable {
   public var sentences: [String]
 
   /// Makes the answer.
-  public init(peerID: String, present: [String], steps: [Step], sentences: [String]) {
+  public init(peerID: String?, address: String? = nil, present: [String], steps: [Step], sentences: [String]) {
     self.peerID = peerID
+    self.address = address
     self.present = present
     self.steps = steps
     self.sentences = sentences
   }
 
   enum CodingKeys: String, CodingKey {
-    case present, steps, sentences
+    case address, present, steps, sentences
     case peerID = "peer_id"
   }
+}
+
+/// Whom a node dials and how it goes: `GET /api/v1/node/dials`.
+public struct DialsResponse: Codable, Hashable, Sendable {
+  /// What went wrong last.
+  public struct Trouble: Codable, Hashable, Sendable {
+    /// Where.
+    public var address: String
+    /// What; a stable name.
+    public var reason: String
+    /// What, in words.
+    public var words: String
+    /// The PeerID of who answered in place of the one that was dialled.
+    public var answered: String?
+    /// How long ago.
+    public var secondsAgo: Double
+
+    /// Makes the entry.
+    public init(address: String, reason: String, words: String, answered: String?, secondsAgo: Double) {
+      self.address = address
+      self.reason = reason
+      self.words = words
+      self.answered = answered
+      self.secondsAgo = secondsAgo
+    }
+
+    enum CodingKeys: String, CodingKey {
+      case address, reason, words, answered
+      case secondsAgo = "seconds_ago"
+    }
+  }
+
+  /// A peer, or an address whose peer is not known.
+  public struct Dial: Codable, Hashable, Sendable {
+    /// The PeerID.
+    public var peerID: String?
+    /// Its addresses, in the order in which they are dialled.
+    public var addresses: [String]
+    /// `must-keep`, `seed`, `stored` or `heard`.
+    public var role: String
+    /// `linked`, `dialling`, `waiting`, `barred` or `ready`.
+    public var state: String
+    /// Why it waits or is barred.
+    public var detail: String?
+    /// When it is dialled again, from now on.
+    public var nextSeconds: Double?
+    /// Failures in a row.
+    public var failures: Int
+    /// What went wrong last.
+    public var last: Trouble?
+
+    /// Makes the entry.
+    public init(
+      peerID: String?, addresses: [String], role: String, state: String, detail: String?, nextSeconds: Double?, failures: Int,
+      last: Trouble?
+    ) {
+      self.peerID = peerID
+      self.addresses = addresses
+      self.role = role
+      self.state = state
+      self.detail = detail
+      self.nextSeconds = nextSeconds
+      self.failures = failures
+      self.last = last
+    }
+
+    enum CodingKeys: String, CodingKey {
+      case addresses, role, state, detail, failures, last
+      case peerID = "peer_id"
+      case nextSeconds = "next_seconds"
+    }
+  }
+
+  /// Configured and kept peers, seeds, then others that are being dialled or wait after a failure.
+  public var dials: [Dial]
+
+  /// Makes the answer.
+  public init(dials: [Dial]) { self.dials = dials }
 }

@@ -27,10 +27,10 @@ enum NodeRoutes {
       node.ask(.info) { answer in
         guard case .info(let info) = answer else { return respond(responder, answer) }
         let response = HealthResponse(
-          status: .init(rawValue: info.health.status) ?? .stalled, reason: info.health.reason,
+          status: .init(rawValue: info.health.status) ?? .stalled, reason: info.healthReason,
           warnings: info.warnings.isEmpty ? nil : info.warnings)
         // Load balancers look at the status alone.
-        responder.respond(.success(response, status: info.sync.isCaughtUp ? 200 : 503))
+        responder.respond(.success(response, status: info.health == .healthy ? 200 : 503))
       }
     }
     router.post(prefix + "/transaction") { request, responder in
@@ -89,6 +89,7 @@ enum NodeRoutes {
     case .info(let info): responder.success(NodeInfoResponse(info))
     case .peers(let peers): responder.success(PeersResponse(peers: peers.map { PeersResponse.Peer($0) }))
     case .webPeers: failed(responder, "HTTP peers are served by /peers")
+    case .dials(let dials): responder.success(DialsResponse(dials))
     case .story(let story): responder.success(StoryResponse(story))
     case .rules(let rules): responder.success(RulesResponse(rules))
     case .book(let summary): responder.success(BookResponse(summary))

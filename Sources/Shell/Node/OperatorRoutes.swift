@@ -9,9 +9,15 @@ enum OperatorRoutes {
   static func add(to router: inout Router, for node: Node) {
     let prefix = "/api/v1/node"
     router.get(prefix + "/peers/{peer}/explain") { request, responder in
-      withPeer(request.parameters["peer"] ?? "", node, responder) { .explain($0) }
+      let text = request.parameters["peer"] ?? ""
+      // No name of a peer has one of these.
+      guard text.contains(where: { "/:".contains($0) }) else { return withPeer(text, node, responder) { .explain($0) } }
+      NodeRoutes.ask(node, responder) { () throws(HTTPError) in
+        let item = try address(text)
+        return .explainAddress(item.peer.map { item.address.withPeerID($0) } ?? item.address)
+      }
     }
-    for (path, query) in [("/rules", Query.rules), ("/book", .book)] {
+    for (path, query) in [("/rules", Query.rules), ("/book", .book), ("/dials", .dials)] {
       router.get(prefix + path) { _, responder in NodeRoutes.ask(node, responder) { () throws(HTTPError) in query } }
     }
     router.get(prefix + "/book/entries") { request, responder in
@@ -184,12 +190,29 @@ enum OperatorRoutes {
 extension StoryResponse {
   init(_ story: PeerStory) {
     self.init(
-      peerID: story.peer.description, present: story.present,
+      peerID: story.peer?.description, address: story.address?.description, present: story.present,
       steps: story.steps.map { step in
         Step(
           time: step.time.milliseconds, kind: step.event.kind, reason: step.event.reasonName,
           connection: step.event.connection.map { "\($0)" }, address: step.event.address?.description, sentence: step.sentence)
       }, sentences: story.sentences)
+  }
+}
+
+extension DialsResponse {
+  init(_ dials: [DialStatus]) {
+    self.init(
+      dials: dials.map { dial in
+        Dial(
+          peerID: dial.peer?.description, addresses: dial.addresses.map(\.description), role: dial.role.rawValue,
+          state: dial.state.rawValue,
+          detail: dial.detail, nextSeconds: dial.next.map { max(0, $0.seconds) }, failures: dial.failures,
+          last: dial.last.map { last in
+            Trouble(
+              address: last.address.description, reason: last.kind, words: last.words, answered: last.answered?.description,
+              secondsAgo: max(0, last.ago.seconds))
+          })
+      })
   }
 }
 

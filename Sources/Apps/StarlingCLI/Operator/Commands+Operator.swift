@@ -15,7 +15,10 @@ extension Commands {
 
   static let peers = Command(
     "peers", "List a node's peers, live on a terminal.",
-    options: [api, CommandOption("once", help: "Print one list and end, also on a terminal."), json],
+    options: [
+      api, CommandOption("once", help: "Print one list and end, also on a terminal."),
+      CommandOption("dialling", help: "Print whom the node dials instead: what went wrong last, and when it tries again."), json,
+    ],
     details: """
       On a terminal the list is drawn again each second until q or Ctrl-C; elsewhere, or with --once, it is printed once.
 
@@ -62,7 +65,8 @@ extension Commands {
     ])
 
   static let explain = Command(
-    "explain", "Tell a peer's story: why it was chosen, refused, scored, banned, dropped.", options: [api, json], arguments: [name],
+    "explain", "Tell a peer's or an address's story: why it was chosen, refused, scored, banned, dropped.", options: [api, json],
+    arguments: [CommandArgument("PEER", help: "A PeerID, the beginning of one, or an address: a multiaddr or host:port.")],
     details: """
       The beginning of a name is looked for among the peers at hand: those linked, dialled lately, banned, trusted or in the story of late.
       Exit codes: 0 told, 1 not known, several meant, or not reachable.

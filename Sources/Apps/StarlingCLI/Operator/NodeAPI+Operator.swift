@@ -29,6 +29,7 @@ extension NodeAPI {
   func findService(_ name: String) throws(HTTPClientError) -> FindingsResponse {
     try client.get(Self.prefix + "/node/find/services/\(Self.escaped(name))")
   }
+  func dials() throws(HTTPClientError) -> DialsResponse { try client.get(Self.prefix + "/node/dials") }
   func rules() throws(HTTPClientError) -> RulesResponse { try client.get(Self.prefix + "/node/rules") }
   func book() throws(HTTPClientError) -> BookResponse { try client.get(Self.prefix + "/node/book") }
   func bookEntries(from start: Int, limit: Int) throws(HTTPClientError) -> BookEntriesResponse {

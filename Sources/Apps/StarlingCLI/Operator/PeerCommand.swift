@@ -101,7 +101,7 @@ enum ExplainCommand {
     if call.isOn("json") {
       Output.json(story)
     } else {
-      Output.line(story.peerID)
+      Output.line(story.peerID ?? story.address ?? "")
       for sentence in story.sentences { Output.line("  " + sentence) }
     }
     return ExitStatus.success

@@ -9,6 +9,7 @@ import Wire
 enum PeersCommand {
   static func run(_ call: ParsedCommand) throws -> Int32 {
     let api = try NodeAPI(call)
+    if call.isOn("dialling") { return show(try api.dials(), call) }
     if call.isOn("json") {
       Output.json(try api.peers())
       return ExitStatus.success
@@ -21,6 +22,22 @@ enum PeersCommand {
       return ExitStatus.success
     }
     for line in table(peers).lines(width: terminal.width, colours: terminal.colours) { Output.line(line) }
+    return ExitStatus.success
+  }
+
+  /// Whom the node dials, what went wrong last, and when it tries again.
+  private static func show(_ answer: DialsResponse, _ call: ParsedCommand) -> Int32 {
+    if call.isOn("json") {
+      Output.json(answer)
+      return ExitStatus.success
+    }
+    if answer.dials.isEmpty { Output.line("Nobody is dialled: no peer is configured, and none waits after a failure.") }
+    for dial in answer.dials {
+      Output.line("\(dial.peerID ?? "nobody known") (\(dial.role)) at \(dial.addresses.joined(separator: ", "))")
+      let next = dial.nextSeconds.map { "next try in \(HumanTime.text(UInt64($0.rounded(.up))))" }
+      Output.line("  " + [dial.state, dial.detail, next].compactMap(\.self).joined(separator: "; "))
+      if let last = dial.last { Output.line("  \(HumanTime.text(UInt64(last.secondsAgo))) ago at \(last.address): \(last.words)") }
+    }
     return ExitStatus.success
   }
 

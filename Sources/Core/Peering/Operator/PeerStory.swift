@@ -16,8 +16,10 @@ public struct PeerStory: Sendable {
     public var sentence: String { "\(PeeringMachine.text(ago)) ago: \(event.sentence)." }
   }
 
-  /// The peer.
-  public let peer: PeerID
+  /// The peer; `nil` in the story of an address at which nobody is known.
+  public let peer: PeerID?
+  /// The address that was asked about, if it was one.
+  public let address: Multiaddr?
   /// The present state in sentences.
   public let present: [String]
   /// What is remembered of what happened, oldest first.
