@@ -35,6 +35,34 @@ struct TCPTests {
     }
   }
 
+  /// The other end says something and is gone, so that a write fails before its words were read: they are read all the same.
+  @Test func lastWordsAreReadThoughNothingCanBeSent() throws {
+    try withLoops(2) { loops in
+      let server = TestServer(on: [loops[0]]) { SocketProbe() }
+      let address = try server.listen()
+      let probe = SocketProbe()
+      let socket = try loops[1].dial(address, probe)
+      let far = server.sockets.wait(for: 1)[0]
+      probe.connected.wait(for: 1)
+      let words = Array("goodbye".utf8)
+      try loops[1].runAndWait {
+        socket.startReading()
+        // Within this turn nothing is read here.
+        socket.write([1])
+        try loops[0].runAndWait {
+          far.stopReading()
+          far.write(words)
+          // What lies there unread makes the system reset the connection.
+          far.close()
+        }
+        server.probes.wait(for: 1)[0].closed.wait(for: 1)
+        while socket.write([2]) {}
+      }
+      #expect(probe.closed.wait(for: 1) == [.connectionReset] || probe.closed.values == [.brokenPipe])
+      #expect(probe.received == words)
+    }
+  }
+
   @Test func thousandConnections() throws {
     Platform.raiseDescriptorLimit()
     try withLoops(3) { loops in

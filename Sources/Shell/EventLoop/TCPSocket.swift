@@ -88,6 +88,8 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
   private var isTurnOver = false
   private var hasReachedEnd = false
   private var closeError: TransportError?
+  /// Why nothing can be sent any more, while what came before is still read.
+  private var writeError: TransportError?
   /// Limits dialling, later finishing.
   private var timer: LoopTimer?
 
@@ -253,6 +255,7 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
         return
       }
       hasReachedEnd = true
+      if let writeError { return fail(writeError) }
       if state == .finishing {
         if shutdownState == .done { close() }
       } else {
@@ -282,7 +285,7 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
       return uv_try_write(stream, &buffer, 1)
     }
     guard status >= 0 || status == UV_EAGAIN.rawValue else {
-      fail(TransportError(status: status, context: "write to \(remote)"))
+      failWriting(status)
       return false
     }
     let written = max(0, Int(status))
@@ -330,7 +333,7 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
 
   /// Whether the caller may write on; closes the socket when far too much is unsent.
   private func noteMarks() -> Bool {
-    guard !isClosing else { return false }
+    guard !isClosing, writeError == nil else { return false }
     let pending = pendingBytes
     if pending > configuration.pendingMaximumBytes {
       fail(TransportError(.limitReached, context: "\(pending) bytes unsent to \(remote)"))
@@ -345,10 +348,7 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
     while !isWriteInFlight, queuedBytes > 0, !isClosing, state != .connecting {
       let (count, bytes) = gather()
       let status = uv_try_write(stream, loop.gather.baseAddress, UInt32(count))
-      guard status >= 0 || status == UV_EAGAIN.rawValue else {
-        fail(TransportError(status: status, context: "write to \(remote)"))
-        return
-      }
+      guard status >= 0 || status == UV_EAGAIN.rawValue else { return failWriting(status) }
       let written = max(0, Int(status))
       consume(written)
       if written < bytes { submit() }
@@ -386,22 +386,28 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
     }
     if status != 0 {
       isWriteInFlight = false
-      fail(TransportError(status: status, context: "write to \(remote)"))
+      failWriting(status)
     }
   }
 
   private func didWrite(_ status: Int32) {
     isWriteInFlight = false
     guard !isClosing else { return }
-    guard status == 0 else {
-      fail(TransportError(status: status, context: "write to \(remote)"))
-      return
-    }
+    guard status == 0 else { return failWriting(status) }
     consume(inFlightBytes)
     inFlightBytes = 0
     flush()
     noteDrain()
     shutdownIfFlushed()
+  }
+
+  /// Nothing more can be sent, for the other end is gone. What it said before that still lies in the kernel and is read to its end.
+  private func failWriting(_ status: Int32) {
+    let error = TransportError(status: status, context: "write to \(remote)")
+    guard state == .open, !hasReachedEnd, status == UV_EPIPE.rawValue || status == UV_ECONNRESET.rawValue else { return fail(error) }
+    shutdownState = .done
+    writeError = error
+    dropQueue()
   }
 
   private func noteDrain() {
@@ -520,13 +526,17 @@ public final class TCPSocket: LoopHandle, @unchecked Sendable {
   override func loopIsStopping() { fail(TransportError(.canceled, context: "event loop stopped")) }
 
   override func didClose() {
+    dropQueue()
+    let delegate = delegate
+    self.delegate = nil
+    delegate?.socketClosed(self, error: closeError)
+  }
+
+  private func dropQueue() {
     queue = []
     head = 0
     headOffset = 0
     queuedBytes = 0
-    let delegate = delegate
-    self.delegate = nil
-    delegate?.socketClosed(self, error: closeError)
   }
 
   private func limit(to timeout: Duration, _ body: @escaping (TCPSocket) -> Void) {
