@@ -72,6 +72,18 @@ import Wire
     #expect(flights[0].prefix(24) != flights[1].prefix(24) && flights[0].dropFirst(24).prefix(20) != flights[1].dropFirst(24).prefix(20))
   }
 
+  /// A remote may wait for the nonce before it says anything: it comes at once, from the end that has nothing to say as well.
+  @Test func theNonceWaitsForNothing() {
+    let listener = makeListener(Self.configuration(1))
+    var (bytes, outputs): ([UInt8], [Connection.Output]) = ([], [])
+    #expect(listener.hasPendingOutput && listener.produce(into: &bytes, maximumBytes: 1 << 16, now: .zero, outputs: &outputs))
+    #expect(bytes.count == 24 && !listener.hasPendingOutput)
+    // One that is closed before says nothing any more.
+    let closed = makeListener(Self.configuration(1))
+    closed.close(.closedLocally("over"), into: &outputs)
+    #expect(closed.isDrained)
+  }
+
   /// Whoever has another key or none is named for what he is, by the end that has one; nobody is established.
   @Test(arguments: [(1, 2), (1, nil), (nil, 1)] as [(UInt8?, UInt8?)])
   func strangers(dialer: UInt8?, listener: UInt8?) {

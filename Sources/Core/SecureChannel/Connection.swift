@@ -248,7 +248,7 @@ public final class Connection {
     guard !isClosing else { return discardOutput() }
     var reason = privateStream?.explain(error) ?? error
     if error == .endOfFile, let code = remoteGoAway { reason = .remoteGoAway(code) }
-    if statisticsStore.bytesReceived == 0, case .dialer = role {
+    if statisticsStore.bytesReceived <= (privateStream == nil ? 0 : PrivateStream.nonceBytes), case .dialer = role {
       // A limit before the handshake, whose name the other end cannot say yet.
       reason = .turnedAway(
         privateStream == nil
@@ -299,6 +299,8 @@ public final class Connection {
   /// Whether ``produce(into:maximumBytes:now:outputs:)`` would append bytes.
   public var hasPendingOutput: Bool {
     if !clearOutput.isEmpty { return true }
+    // A remote may wait for the nonce before it says a word.
+    if let privateStream, !privateStream.hasSentNonce, !isClosing { return true }
     guard sendCipher != nil else { return false }
     return !control.isEmpty || finalGoAway != nil || !updates.isEmpty || !ready.isEmpty
   }

@@ -25,6 +25,9 @@ final class PrivateStream {
     self.crypto = crypto
   }
 
+  /// Whether the nonce is among what was produced.
+  var hasSentNonce: Bool { sending != nil }
+
   /// Whether the remote has shown that it has the key.
   var hasShownKey: Bool { greeting.count == Self.expectedGreeting.count }
 
