@@ -10,13 +10,24 @@ import Wire
     let link = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1").id
     let ping = bench.run(to: 1, answeringPings: false).outputs.pings
     #expect(ping.map(\.id) == [link])
-    bench.send(.pong(link, nonce: ping[0].nonce &+ 1), at: 1.05)
-    #expect(bench.machine.roundTrip(of: peer(1)) == nil, "only the nonce that was sent counts")
     bench.send(.pong(link, nonce: ping[0].nonce), at: 1.08)
     #expect(bench.machine.roundTrip(of: peer(1)) == .milliseconds(80))
     let second = bench.run(to: 31, answeringPings: false).outputs.pings
     bench.send(.pong(link, nonce: second[0].nonce), at: 31.16)
     #expect(bench.machine.roundTrip(of: peer(1)) == .milliseconds(90))
+  }
+
+  /// A peer that answers otherwise than with the echo lives; how far away it is remains unknown.
+  @Test(arguments: [nil, 7] as [UInt64?]) func answersThatAreNoEcho(nonce: UInt64?) {
+    var bench = Bench()
+    let link = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1").id
+    for round in 0..<10 {
+      let pings = bench.run(to: 1 + Double(round) * 30, answeringPings: false).outputs.pings
+      #expect(pings.map(\.id) == [link])
+      bench.send(.pong(link, nonce: nonce))
+    }
+    #expect(bench.machine.roundTrip(of: peer(1)) == nil && bench.machine.counts.active == 1)
+    #expect(bench.machine.links(now: bench.now).map(\.missedPongs) == [0])
   }
 
   @Test func threeMissed() {

@@ -218,7 +218,7 @@ import Wire
     pair.pass(.milliseconds(9_999))
     #expect(pair.takeOutputs(.dialer).isEmpty)
     pair.pass(.milliseconds(1))
-    #expect(pair.takeOutputs(.dialer) == [.streamFailed(id, .negotiationFailed("no protocol agreed within 10.0 s"))])
+    #expect(pair.takeOutputs(.dialer) == [.streamFailed(id, .negotiationTimeout(.seconds(10)))])
     #expect(pair.dialer.nextDeadline == nil)
   }
 

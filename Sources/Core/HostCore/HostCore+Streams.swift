@@ -54,18 +54,19 @@ extension HostCore {
       if isActive(link.peer) { run(gossip: .received(link.peer, bytes), now, &outputs) }
     case .pingAnswerer:
       if mayPing(stream, link, now, &outputs) { outputs.append(.send(stream, bytes)) }
-    case .keepAlive(let nonce):
-      if bytes.prefix(8).elementsEqual(Self.pingBytes(nonce).prefix(8)) {
-        run(peering: .pong(stream.connection, nonce: nonce), now, &outputs)
-      }
+    case .keepAlive(let awaited):
+      guard awaited != nil else { return }
+      links[stream.connection]?.streams[stream.stream] = .keepAlive(awaited: nil)
+      // The echo may be that of an earlier ping.
+      run(peering: .pong(stream.connection, nonce: Self.echoedNonce(bytes)), now, &outputs)
     case .identifyPush(var collected, let messages):
       guard messages < IdentifyInfo.maximumMessages else { return outputs.append(.reset(stream, code: .protocolViolation)) }
       collected.append(contentsOf: bytes)
       links[stream.connection]?.streams[stream.stream] = .identifyPush(collected: collected, messages: messages + 1)
     case .goodbye:
-      links[stream.connection]?.farewell = try? Reason(encoded: bytes.rawSpan)
+      if link.farewell == nil { link.farewell = try? Reason(encoded: bytes.rawSpan) }
       // The other end keeps another link and waits for the end of this one.
-      if let reason = links[stream.connection]?.farewell, reason.code == .duplicate || reason.code == .replaced {
+      if let reason = link.farewell, reason.code == .duplicate || reason.code == .replaced {
         outputs.append(.close(stream.connection, reason))
         closed(stream.connection, .endOfFile, now, &outputs)
       }
@@ -137,7 +138,12 @@ extension HostCore {
     case .request:
       if let (id, result) = requests.finished(stream) { answered(id, result, now, &outputs) }
     case .gossipIn: outputs.append(.finish(stream))
-    case .identifyAnswerer, .gossipOut, .keepAlive, .identifyPusher, .oneWay: break
+    case .keepAlive(let awaited):
+      // It pongs no more here: the next ping opens another stream.
+      links[stream.connection]?.keepAlive = nil
+      outputs.append(.reset(stream))
+      if awaited != nil { run(peering: .pong(stream.connection, nonce: nil), now, &outputs) }
+    case .identifyAnswerer, .gossipOut, .identifyPusher, .oneWay: break
     }
   }
 
@@ -151,10 +157,10 @@ extension HostCore {
     switch role {
     case .request:
       if let (id, result) = requests.ended(stream, error) { answered(id, result, now, &outputs) }
-    case .keepAlive(let nonce):
+    case .keepAlive(let awaited):
       links[stream.connection]?.keepAlive = nil
-      // A peer without ping answers by refusing the stream: it lives.
-      if case .negotiationFailed = error { run(peering: .pong(stream.connection, nonce: nonce), now, &outputs) }
+      // A peer that refuses the stream lives, be it that it speaks no ping or has no room for the stream.
+      if awaited != nil, error?.isAnswer ?? true { run(peering: .pong(stream.connection, nonce: nil), now, &outputs) }
     case .gossipOut: gossipStreamLost(stream, link.peer, error, now, &outputs)
     case .gossipIn: gossipEnded(stream, link.peer, now, &outputs)
     case .identifyPusher: pushEnded(stream, error, now, &outputs)
@@ -175,9 +181,9 @@ extension HostCore {
     let stream: StreamRef
     if let open = links[connection]!.keepAlive {
       stream = StreamRef(connection: connection, stream: open)
-      links[connection]!.streams[open] = .keepAlive(lastNonce: nonce)
+      links[connection]!.streams[open] = .keepAlive(awaited: nonce)
     } else {
-      stream = links[connection]!.makeStream(connection, .keepAlive(lastNonce: nonce))
+      stream = links[connection]!.makeStream(connection, .keepAlive(awaited: nonce))
       links[connection]!.keepAlive = stream.stream
       outputs.append(.open(stream, [HostProtocols.ping]))
     }
@@ -190,5 +196,11 @@ extension HostCore {
     bytes.appendBigEndian(nonce)
     var filler = SeededGenerator(seed: nonce)
     return bytes + filler.bytes(24)
+  }
+
+  /// The nonce of an echo; `nil` for bytes that no ping had.
+  private static func echoedNonce(_ bytes: [UInt8]) -> UInt64? {
+    let nonce = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    return bytes == pingBytes(nonce) ? nonce : nil
   }
 }

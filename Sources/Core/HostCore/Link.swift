@@ -8,7 +8,8 @@ final class Link {
   /// What a stream of the link is for.
   enum StreamRole {
     case pingAnswerer
-    case keepAlive(lastNonce: UInt64)
+    /// This side pings over it. The nonce is the last ping's, until the peer has answered in whatever way.
+    case keepAlive(awaited: UInt64?)
     case identifyAnswerer
     case identifyPush(collected: [UInt8], messages: Int)
     /// This side tells the peer of a change.

@@ -54,12 +54,15 @@ extension PeeringMachine {
     return true
   }
 
-  /// An answer to any of the last pings proves life; the round trip is smoothed as TCP does it.
-  mutating func pong(_ id: ConnectionID, _ nonce: UInt64, _ now: Instant) {
-    guard var link = links[id], link.state == .active, let ping = link.pings.first(where: { $0.nonce == nonce }) else { return }
+  /// Any answer proves life. Only the echo of one of the last pings measures the round trip, which is smoothed as TCP does it: it alone
+  /// cannot be sent too early.
+  mutating func pong(_ id: ConnectionID, _ nonce: UInt64?, _ now: Instant) {
+    guard var link = links[id], link.state == .active, !link.pings.isEmpty else { return }
     lineProvenAt = now
-    let sample = now - ping.sent
-    if link.roundTrip == nil { link.roundTrip = RoundTripEstimate(first: sample) } else { link.roundTrip?.add(sample) }
+    if let ping = link.pings.first(where: { $0.nonce == nonce }) {
+      let sample = now - ping.sent
+      if link.roundTrip == nil { link.roundTrip = RoundTripEstimate(first: sample) } else { link.roundTrip?.add(sample) }
+    }
     let wasSilent = link.missed > 0
     link.pings = []
     link.missed = 0

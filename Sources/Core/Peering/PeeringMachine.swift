@@ -33,8 +33,8 @@ public struct PeeringMachine: Sendable {
     case refusedBy(PeerID, Reason)
     /// A link ended that this machine had not closed.
     case closed(ConnectionID, LinkEnd)
-    /// The answer to a ping.
-    case pong(ConnectionID, nonce: UInt64)
+    /// The answer to a ping: its echo, or with `nil` anything else by which the peer shows that it is there, as a refusal.
+    case pong(ConnectionID, nonce: UInt64?)
     /// A peer did wrong.
     case report(PeerID, Offence)
     /// A peer was of use: it is less likely to be evicted from a full house.

@@ -7,6 +7,7 @@ extension ChannelError: CustomStringConvertible {
     case .turnedAway(let text): "closed before the handshake: \(text)"
     case .handshakeTimeout: "the handshake took too long"
     case .negotiationFailed(let text): "no protocol in common: \(text)"
+    case .negotiationTimeout(let time): "no protocol agreed within \(time.seconds) s"
     case .protocolViolation(let text): "protocol violation: \(text)"
     case .wrongPeer(let expected, let actual): "expected \(expected) and found \(actual)"
     case .notInNetwork(let text): "not of this private network: \(text)"
@@ -19,6 +20,17 @@ extension ChannelError: CustomStringConvertible {
     case .limit(let text): "limit reached: \(text)"
     case .keepAliveTimeout: "no answer to keep-alive"
     case .closedLocally(let text): "closed here: \(text)"
+    }
+  }
+}
+
+extension ChannelError {
+  /// Whether a stream that ends with this error was answered by the other end, which refused or reset it or broke a rule: the other end is
+  /// there. A limit or a time of this side's shows nothing.
+  public var isAnswer: Bool {
+    switch self {
+    case .streamReset, .negotiationFailed, .protocolViolation, .messageTooLarge: true
+    default: false
     }
   }
 }

@@ -232,7 +232,7 @@ extension Connection {
     while let first = negotiating.first, first.negotiationDeadline <= clock, !isClosing {
       _ = negotiating.popFirst()
       if first.isGone || first.negotiation == nil { continue }
-      failStream(first, .negotiationFailed("no protocol agreed within \(configuration.streamNegotiationTimeout.seconds) s"), into: &outputs)
+      failStream(first, .negotiationTimeout(configuration.streamNegotiationTimeout), into: &outputs)
     }
   }
 }

@@ -56,8 +56,10 @@ public enum ChannelError: Error, Hashable, Sendable {
   case turnedAway(String)
   /// The set-up took longer than the configured limit.
   case handshakeTimeout
-  /// No protocol in common: for security, muxer or a stream.
+  /// No protocol in common: for security, muxer or a stream. It is the other end that said so.
   case negotiationFailed(String)
+  /// No protocol was agreed for a stream in this time: the other end has not answered.
+  case negotiationTimeout(Duration)
   /// multistream-select, Noise, Yamux or framing was violated; the text names the rule.
   case protocolViolation(String)
   /// The handshake proved another peer than the one dialled.

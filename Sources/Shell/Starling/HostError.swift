@@ -140,7 +140,7 @@ extension HostError {
     let code: Code =
       switch error {
       case .endOfFile, .transport, .remoteGoAway, .keepAliveTimeout: .linkLost
-      case .handshakeTimeout: .timedOut
+      case .handshakeTimeout, .negotiationTimeout: .timedOut
       case .turnedAway: .refused
       case .negotiationFailed: .protocolNotSupported
       case .protocolViolation, .messageTooLarge: .badAnswer
