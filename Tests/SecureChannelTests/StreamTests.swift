@@ -248,4 +248,47 @@ import Wire
     pair.on(.listener) { $0.receiveEnd(now: pair.now, into: &$1) }
     #expect(pair.takeOutputs(.listener) == [.streamFailed(refused, .remoteGoAway(0)), .closed(.remoteGoAway(0))])
   }
+
+  /// However many streams there are, those that the link lives by have room, on both sides.
+  @Test func vitalStreamsHaveRoomInReserve() {
+    var table = table
+    table[ping] = .init(framing: .fixed(bytes: 32), isVital: true)
+    var limited = Connection.Configuration()
+    limited.inboundStreamsMaximum = 4
+    limited.outboundStreamsMaximum = 6
+    limited.unacknowledgedStreamsMaximum = 6
+    limited.vitalStreamsReserve = 2
+    let pair = makeOpenPair(dialer: limited, listener: limited)
+    pair.dialer.protocols = table
+    pair.listener.protocols = table
+    let ids = (1...5).map { pair.open(.dialer, UInt32($0), [echo]) }
+    for id in ids { pair.send(.dialer, [1], on: id) }
+    pair.run()
+    var outputs = pair.takeOutputs(.dialer)
+    // The fifth is taken until it says what it wants; it is never accepted first and refused then.
+    #expect(
+      outputs.withoutRoundTrips.filter { if case .streamAccepted = $0 { true } else { false } }
+        == ids[..<4].map { .streamAccepted($0, echo) })
+    #expect(outputs.contains(.streamFailed(ids[4], .streamReset(.resourceLimit))) && pair.listener.statistics.refusedStreams == 1)
+    #expect(pair.takeOutputs(.listener).messages(StreamID(rawValue: 5)).isEmpty)
+    let vital = (6...7).map { pair.open(.dialer, UInt32($0), [ping]) }
+    pair.run()
+    #expect(pair.takeOutputs(.dialer).withoutRoundTrips == vital.map { .streamAccepted($0, ping) })
+    // The reserve has an end as well.
+    let last = pair.open(.dialer, 8, [ping])
+    pair.run()
+    #expect(pair.takeOutputs(.dialer).withoutRoundTrips == [.streamFailed(last, .streamReset(.resourceLimit))])
+    for id in vital { pair.dialer.reset(id) }
+    pair.run()
+    // On the side that opens them, and without a wait for those that the remote has not acknowledged.
+    _ = pair.open(.dialer, 9, [echo])
+    _ = pair.open(.dialer, 10, [echo])
+    outputs = pair.takeOutputs(.dialer)
+    let tooMany = pair.open(.dialer, 11, [echo])
+    #expect(pair.takeOutputs(.dialer) == [.streamFailed(tooMany, .limit("outbound streams: 6"))])
+    pair.listener.reset(StreamID(rawValue: 1))
+    let late = pair.open(.dialer, 12, [ping])
+    pair.run()
+    #expect(pair.takeOutputs(.dialer).contains(.streamAccepted(late, ping)))
+  }
 }

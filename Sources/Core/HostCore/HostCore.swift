@@ -85,17 +85,17 @@ public final class HostCore {
     discoverer = Discoverer(localPeer: key.peerID, configuration: configuration.discovery, seed: generator.next(), now: now)
     dialBackServer = DialBackServer(configuration: configuration.discovery.dialBack)
     table = ProtocolTable([
-      HostProtocols.ping: .init(framing: .fixed(bytes: 32)),
-      HostProtocols.identify: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
-      HostProtocols.identifyPush: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes)),
-      HostProtocols.goodbye: .init(framing: .lengthPrefixed(maximumBytes: Reason.maximumBytes)),
+      HostProtocols.ping: .init(framing: .fixed(bytes: 32), isVital: true),
+      HostProtocols.identify: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes), isVital: true),
+      HostProtocols.identifyPush: .init(framing: .lengthPrefixed(maximumBytes: IdentifyInfo.maximumMessageBytes), isVital: true),
+      HostProtocols.goodbye: .init(framing: .lengthPrefixed(maximumBytes: Reason.maximumBytes), isVital: true),
     ])
     if configuration.discovery.dialBack.isEnabled {
       table[HostProtocols.autoNAT] = .init(framing: .lengthPrefixed(maximumBytes: HostProtocols.autoNATBytesMaximum))
     }
     if let gossip = configuration.gossip {
       for version in configuration.gossipProtocols {
-        table[ProtocolID(version.name)] = .init(framing: .lengthPrefixed(maximumBytes: gossip.maximumRPCBytes))
+        table[ProtocolID(version.name)] = .init(framing: .lengthPrefixed(maximumBytes: gossip.maximumRPCBytes), isVital: true)
       }
     }
     if configuration.exchangesPeers {

@@ -28,6 +28,10 @@ extension Connection {
     /// Streams that this side may have open or waiting at a time; one more fails with ``ChannelError/limit(_:)``. Default 1,024.
     public var outboundStreamsMaximum = 1024
 
+    /// How many streams of vital protocols (``ProtocolTable/Entry/isVital``) may be open beyond ``inboundStreamsMaximum``, and beyond
+    /// ``outboundStreamsMaximum``, so that the rest cannot keep them out. Default 8.
+    public var vitalStreamsReserve = 8
+
     /// Streams that this side opened and the remote has not yet acknowledged; further ones wait for their turn. Default 256,
     /// the number that other implementations take.
     public var unacknowledgedStreamsMaximum = 256

@@ -67,20 +67,22 @@ extension Connection {
       bodyFinishes = false
     }
     if header.has(Yamux.syn) {
-      guard admit(header, into: &outputs) else { return }
+      guard admit(header, into: &outputs) else { return discardBody(into: &outputs) }
     }
     guard let stream = stream(onWire: header.stream) else {
       // The stream was reset or closed here while the frame was on its way.
-      if header.stream == 0 { violate("a stream frame without a stream", into: &outputs) }
-      return
+      if header.stream == 0 { return violate("a stream frame without a stream", into: &outputs) }
+      return discardBody(into: &outputs)
     }
     if !stream.isAcknowledged { acknowledge(stream) }
     if header.has(Yamux.rst) {
-      return failStream(stream, .streamReset(isData ? .unspecified : ResetCode(rawValue: header.length)), sendsReset: false, into: &outputs)
+      failStream(stream, .streamReset(isData ? .unspecified : ResetCode(rawValue: header.length)), sendsReset: false, into: &outputs)
+      return discardBody(into: &outputs)
     }
     if isData {
       guard header.length == 0 || !stream.isRemoteFinished else {
-        return failStream(stream, .protocolViolation("yamux: data after the end of the stream"), into: &outputs)
+        failStream(stream, .protocolViolation("yamux: data after the end of the stream"), into: &outputs)
+        return discardBody(into: &outputs)
       }
       guard Int(header.length) <= stream.receiveWindow else {
         return violate("\(header.length) bytes of data for a window of \(stream.receiveWindow)", into: &outputs)
@@ -101,6 +103,16 @@ extension Connection {
     if header.has(Yamux.fin) { finishRemote(stream, into: &outputs) }
   }
 
+  /// The body of the present frame belongs to no stream. Of those that are gone the remote may not have heard yet, and may send what their
+  /// windows admitted; nothing ever admitted more.
+  private func discardBody(into outputs: inout [Output]) {
+    guard !isClosing, bodyRemaining > 0 else { return }
+    guard bodyRemaining <= lateAllowance else {
+      return violate("\(bodyRemaining) bytes of data for no stream, where \(lateAllowance) may still come", into: &outputs)
+    }
+    lateAllowance -= bodyRemaining
+  }
+
   /// Takes a new stream from the remote; false when it is refused or the link failed.
   private func admit(_ header: YamuxHeader, into outputs: inout [Output]) -> Bool {
     guard header.stream != 0, header.stream.isMultiple(of: 2) == isDialer else {
@@ -111,8 +123,12 @@ extension Connection {
       violate("stream \(header.stream) opened twice", into: &outputs)
       return false
     }
-    guard inboundCount < configuration.inboundStreamsMaximum, nextInbound < 0x8000_0000, memory.reserve(ChannelStream.baseBytes) else {
+    // Which of them are vital shows later.
+    guard inboundCount < configuration.inboundStreamsMaximum + configuration.vitalStreamsReserve, nextInbound < 0x8000_0000,
+      memory.reserve(ChannelStream.baseBytes)
+    else {
       statisticsStore.refusedStreams &+= 1
+      allowLate(Yamux.initialWindow)
       Yamux.append(
         type: Yamux.windowUpdate, flags: Yamux.rst, stream: header.stream, length: ResetCode.resourceLimit.rawValue, to: &control)
       checkControl(into: &outputs)
@@ -200,7 +216,7 @@ extension Connection {
         }
         if case .agreed(let chosen) = progress {
           agree(chosen, stream, into: &outputs)
-          if offset < span.byteCount { deliver(span.extracting(offset..<span.byteCount), stream, into: &outputs) }
+          if offset < span.byteCount, !stream.isGone { deliver(span.extracting(offset..<span.byteCount), stream, into: &outputs) }
           return
         }
         schedule(stream)
@@ -209,13 +225,20 @@ extension Connection {
   }
 
   private func agree(_ chosen: ProtocolID, _ stream: ChannelStream, into outputs: inout [Output]) {
+    let entry = protocols[chosen]
+    if !stream.id.isOutbound, inboundCount > configuration.inboundStreamsMaximum, entry?.isVital != true {
+      // One of those in reserve. The answer that agrees must not go out before the refusal.
+      stream.preamble = []
+      statisticsStore.refusedStreams &+= 1
+      return failStream(stream, .limit("inbound streams: \(configuration.inboundStreamsMaximum)"), into: &outputs)
+    }
     stream.negotiation = nil
     stream.isHeld = false
     noteNegotiated()
     if stream.id.isOutbound {
       outputs.append(.streamAccepted(stream.id, chosen))
     } else {
-      stream.framing = protocols[chosen]?.framing ?? .raw
+      stream.framing = entry?.framing ?? .raw
       stream.isReported = true
       outputs.append(.streamOpened(stream.id, chosen))
     }

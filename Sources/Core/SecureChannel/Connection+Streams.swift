@@ -20,7 +20,8 @@ extension Connection {
     advance(now)
     guard !isClosing else { return }
     if let code = remoteGoAway { return outputs.append(.streamFailed(id, .remoteGoAway(code))) }
-    guard outboundCount < configuration.outboundStreamsMaximum else {
+    let isVital = protocols[first]?.isVital ?? false
+    guard outboundCount < configuration.outboundStreamsMaximum + (isVital ? configuration.vitalStreamsReserve : 0) else {
       return outputs.append(.streamFailed(id, .limit("outbound streams: \(configuration.outboundStreamsMaximum)")))
     }
     guard nextWire <= UInt32.max - 2 else { return outputs.append(.streamFailed(id, .limit("stream numbers of this connection"))) }
@@ -34,7 +35,7 @@ extension Connection {
     byID[id] = stream
     outboundCount += 1
     watchNegotiation(stream)
-    if unacknowledged < configuration.unacknowledgedStreamsMaximum && waiting.isEmpty {
+    if isVital || unacknowledged < configuration.unacknowledgedStreamsMaximum && waiting.isEmpty {
       release(stream)
     } else {
       waiting.append(stream)
@@ -171,6 +172,14 @@ extension Connection {
     checkControl(into: &outputs)
   }
 
+  /// A stream ends for which the remote may still send so many bytes, before it hears of the end.
+  func allowLate(_ bytes: Int) {
+    // The most that all windows can admit at one time.
+    let maximum =
+      (configuration.inboundStreamsMaximum + configuration.outboundStreamsMaximum) * Yamux.initialWindow + configuration.memoryMaximum
+    lateAllowance = min(lateAllowance + bytes, maximum)
+  }
+
   private func sendReset(_ stream: ChannelStream, code: ResetCode) {
     // A stream that the remote has not heard of needs no reset.
     if stream.id.isOutbound && !stream.isSYNSent { return }
@@ -191,6 +200,7 @@ extension Connection {
     statisticsStore.reassemblyBytes -= stream.message.count
     memory.release(stream.reserved)
     let wasNegotiating = stream.negotiation != nil
+    allowLate(stream.receiveWindow)
     stream.drop()
     byID[stream.id] = nil
     if stream.isReleased { byWire[stream.wire] = nil }

@@ -140,6 +140,8 @@ public final class Connection {
   var inboundCount = 0
   var outboundCount = 0
   var unacknowledged = 0
+  /// What the remote may still send for streams that are gone: what their windows admitted when they ended.
+  var lateAllowance = 0
   var nextInbound: UInt32 = 1
   var nextWire: UInt32
   /// What the remote makes this side keep.

@@ -34,11 +34,15 @@ public struct ProtocolTable: Sendable {
     public var framing: Framing
     /// Whether the application (the async API) reads the stream rather than the core.
     public var isApplication: Bool
+    /// Whether the link itself lives by the protocol, as by ping: its streams have room in reserve on a link that has as many streams as it
+    /// may have (``Connection/Configuration/vitalStreamsReserve``).
+    public var isVital: Bool
 
     /// Makes an entry.
-    public init(framing: Framing, isApplication: Bool = false) {
+    public init(framing: Framing, isApplication: Bool = false, isVital: Bool = false) {
       self.framing = framing
       self.isApplication = isApplication
+      self.isVital = isVital
     }
   }
 
