@@ -77,6 +77,7 @@ import Testing
           return story.sentences.contains { $0.contains("not-allowed (") && $0.contains("not on the list of a private network") }
         }
       }
+      #expect(!flock.log("stranger").contains("remote-closed"), "the first dial heard it already")
       #expect(try first.activePeers() == [again.peerID, near.peerID])
     }
   }

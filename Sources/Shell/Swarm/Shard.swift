@@ -53,7 +53,8 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   let memoryUsed = Atomic<Int>(0)
   let memoryRefusals = Atomic<Int>(0)
   let refusedStreams = Atomic<Int>(0)
-  private var isHeldBack = false
+  /// Whether nothing is read because the core is behind.
+  private(set) var isHeldBack = false
   private var whenEmpty: (@Sendable () -> Void)?
   /// What a link writes from, used again when the kernel took all of it at once.
   var writeBuffer: [UInt8] = []

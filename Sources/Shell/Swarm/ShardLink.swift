@@ -15,14 +15,13 @@ final class ShardLink: TCPSocketDelegate {
   private var expecting: PeerID?
   private var handshakeDeadline = Instant.distantFuture
   private var isEstablished = false
-  private var isAdmitted = false
   private var isClosing = false
   private var isEndTold = false
   private var peer: PeerID?
   /// Why the link ends; told to the core once the socket is closed.
   private var ending: ChannelError?
-  /// What happened on streams before the core admitted the link. At ``heldMaximum`` reading stops.
-  private var held: [Connection.Output] = []
+  /// What happened on streams before the core admitted the link. When it is full, reading stops.
+  private var hold = AdmissionHold<Connection.Output>()
   private var outputs: [Connection.Output] = []
   private var applications: [StreamID: ApplicationStream] = [:]
   /// Streams that are finished here and that nobody reads any more, with the bytes that were dropped.
@@ -122,6 +121,8 @@ final class ShardLink: TCPSocketDelegate {
       }
     }
     deliver(now)
+    // Small messages are consumed as they come, so that their window bounds nothing before the core has decided.
+    if mustWait { pause() }
     shard.markDirty(self)
     shard.endTurn(now)
   }
@@ -164,7 +165,8 @@ final class ShardLink: TCPSocketDelegate {
   }
 
   func pause() { socket?.stopReading() }
-  func resume() { if isAdmitted || held.count <= Self.heldMaximum { socket?.startReading() } }
+  func resume() { if !mustWait { socket?.startReading() } }
+  private var mustWait: Bool { hold.isFull(besides: connection?.statistics.reassemblyBytes ?? 0) }
 
   /// Lets the connection fill what the socket has room for.
   func flush(_ now: Instant) {
@@ -213,14 +215,7 @@ final class ShardLink: TCPSocketDelegate {
       // What is left to be sent, and the other end's patience, are no concern of the core's.
       tellEnd(ending ?? error)
     case .roundTrip: break
-    default:
-      if isAdmitted {
-        handleStream(output)
-      } else {
-        held.append(output)
-        // Small messages are consumed as they come, so that their window bounds nothing before the core has decided.
-        if held.count > Self.heldMaximum { pause() }
-      }
+    default: if !hold.keeps(output) { handleStream(output) }
     }
   }
 
@@ -279,12 +274,10 @@ final class ShardLink: TCPSocketDelegate {
   // MARK: What the core and the application want
 
   func admit(_ now: Instant) {
-    guard !isAdmitted else { return }
-    isAdmitted = true
-    let waiting = held
-    held = []
-    for output in waiting { handleStream(output) }
-    if waiting.count > Self.heldMaximum { resume() }
+    guard !hold.isAdmitted else { return }
+    let wasFull = mustWait
+    for output in hold.admit() { handleStream(output) }
+    if wasFull && !shard.isHeldBack { resume() }
   }
 
   func open(_ stream: StreamID, _ names: [ProtocolID], _ application: ApplicationStream?, _ now: Instant) {
@@ -394,7 +387,6 @@ final class ShardLink: TCPSocketDelegate {
     shard.emit(isEstablished ? .closed(id, error) : .failed(id, error))
   }
 
-  private static let heldMaximum = 256
   private static let framesOfTurn = 256
   private static let discardMaximum = 1 << 20
 }

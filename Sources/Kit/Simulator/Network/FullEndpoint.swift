@@ -14,7 +14,9 @@ final class FullEndpoint: LinkEndpoint {
   private var isOver = false
   /// Why the link ends; told to the core once the socket is closed.
   private var ending: ChannelError?
-  private var held: [Connection.Output] = []
+  private var hold = AdmissionHold<Connection.Output>()
+  /// What is not read because the hold is full.
+  private var unread: [Packet] = []
   private var outputs: [Connection.Output] = []
   private var blocked: Set<StreamID> = []
   /// Where each stream's bytes are counted.
@@ -51,6 +53,7 @@ final class FullEndpoint: LinkEndpoint {
 
   func receive(_ packet: Packet, _ now: Instant) {
     guard let connection, !isOver else { return }
+    if hold.isFull(besides: connection.statistics.reassemblyBytes) { return unread.append(packet) }
     switch packet {
     case .bytes(let bytes):
       end.bytesRead += bytes.count
@@ -80,9 +83,10 @@ final class FullEndpoint: LinkEndpoint {
   func admit(_ now: Instant) {
     guard !end.isAdmitted else { return }
     end.isAdmitted = true
-    let waiting = held
-    held = []
-    for output in waiting { stream(output) }
+    for output in hold.admit() { stream(output) }
+    let waiting = unread
+    unread = []
+    for packet in waiting { simulation.read(end, packet) }
   }
 
   func open(_ stream: StreamID, _ names: [ProtocolID], _ now: Instant) {
@@ -156,7 +160,7 @@ final class FullEndpoint: LinkEndpoint {
           emit(.established(end.connection, identity, remote: end.remote))
         case .closed(let error): ending = ending ?? error
         case .roundTrip: break
-        default: if end.isAdmitted { stream(output) } else { held.append(output) }
+        default: if !hold.keeps(output) { stream(output) }
         }
       }
     }

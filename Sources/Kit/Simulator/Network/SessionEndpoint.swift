@@ -68,7 +68,9 @@ final class SessionEndpoint: LinkEndpoint {
   private var streams: [Stream] = []
   private var inbound = 0
   /// What happened on streams before the core admitted the link.
-  private var held: [HostCore.Input] = []
+  private var hold = AdmissionHold<HostCore.Input>()
+  /// What is not read because the hold is full.
+  private var unread: [Packet] = []
   private var goodbye = false
 
   init(simulation: Simulation, end: LinkEnd, limits: Connection.Configuration, table: ProtocolTable) {
@@ -111,6 +113,7 @@ final class SessionEndpoint: LinkEndpoint {
 
   func receive(_ packet: Packet, _ now: Instant) {
     guard state != .closed else { return }
+    if hold.isFull() { return unread.append(packet) }
     switch packet {
     case .frames(let frames): for frame in frames where state != .closed { receive(frame, now) }
     case .bytes: preconditionFailure("bytes on a session link")
@@ -143,31 +146,33 @@ final class SessionEndpoint: LinkEndpoint {
     case .accept(let id, let name):
       guard let place = place(id) else { return }
       streams[place].traffic = simulation.measures.traffic.slot(of: name)
-      stream(.streamAccepted(ref(id), name))
+      stream(id, .streamAccepted(ref(id), name))
     case .refuse(let id):
       if remove(id) {
-        stream(.streamEnded(ref(id), .negotiationFailed("the remote speaks none of the protocols")))
+        stream(id, .streamEnded(ref(id), .negotiationFailed("the remote speaks none of the protocols")))
       }
     case .message(let id, let bytes): message(id, bytes, wireBytes: frame.wireBytes)
     case .finish(let id):
       guard let place = place(id) else { return }
       let isFinishedHere = streams[place].isFinishedHere
       streams[place].isFinishedThere = true
-      stream(.streamFinished(ref(id)))
+      stream(id, .streamFinished(ref(id)))
       if isFinishedHere { remove(id, tells: true) }
-    case .reset(let id, let code): if remove(id) { stream(.streamEnded(ref(id), .streamReset(code))) }
+    case .reset(let id, let code): if remove(id) { stream(id, .streamEnded(ref(id), .streamReset(code))) }
     case .goAway: goodbye = true
     }
   }
 
   private func opened(_ id: StreamID, _ names: [ProtocolID]) {
-    guard inbound < limits.inboundStreamsMaximum else { return transmit(.reset(flip(id), .resourceLimit)) }
     guard let name = names.first(where: { table[$0] != nil }), let entry = table[name] else { return transmit(.refuse(flip(id))) }
+    guard inbound < limits.inboundStreamsMaximum + reserve(entry) else { return transmit(.reset(flip(id), .resourceLimit)) }
     streams.append(Stream(id: id, framing: entry.framing, traffic: simulation.measures.traffic.slot(of: name)))
     inbound += 1
     transmit(.accept(flip(id), name))
-    stream(.streamOpened(ref(id), name))
+    stream(id, .streamOpened(ref(id), name), opening: name)
   }
+
+  private func reserve(_ entry: ProtocolTable.Entry?) -> Int { entry?.isVital == true ? limits.vitalStreamsReserve : 0 }
 
   private func message(_ id: StreamID, _ bytes: [UInt8], wireBytes: Int) {
     guard let place = place(id), !streams[place].isFinishedThere else { return }
@@ -175,16 +180,16 @@ final class SessionEndpoint: LinkEndpoint {
     if case .lengthPrefixed(let maximum) = streams[place].framing, bytes.count > maximum {
       remove(id)
       transmit(.reset(flip(id), .protocolViolation))
-      return stream(.streamEnded(ref(id), .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum)))
+      return stream(id, .streamEnded(ref(id), .messageTooLarge(bytes: UInt64(bytes.count), maximum: maximum)))
     }
-    stream(.message(ref(id), bytes))
+    stream(id, .message(ref(id), bytes), bytes: bytes.count)
   }
 
   func delivered(_ now: Instant) {
     for id in streams.filter(\.isBlocked).map(\.id) {
       guard let place = place(id), outstanding(place) < Self.window + limits.lowWatermark else { continue }
       streams[place].isBlocked = false
-      stream(.writable(ref(id)))
+      stream(id, .writable(ref(id)))
     }
     end.other?.isAwaited = streams.contains(where: \.isBlocked)
   }
@@ -202,15 +207,18 @@ final class SessionEndpoint: LinkEndpoint {
   func admit(_ now: Instant) {
     guard !end.isAdmitted else { return }
     end.isAdmitted = true
-    let waiting = held
-    held = []
-    for input in waiting { emit(input) }
+    for input in hold.admit() { emit(input) }
+    let waiting = unread
+    unread = []
+    for packet in waiting { simulation.read(end, packet) }
   }
 
   func open(_ id: StreamID, _ names: [ProtocolID], _ now: Instant) {
     guard state == .established else { return }
     let outbound = streams.count - inbound
-    guard outbound < limits.outboundStreamsMaximum else { return stream(.streamEnded(ref(id), .limit("outbound streams"))) }
+    guard outbound < limits.outboundStreamsMaximum + reserve(table[names[0]]) else {
+      return stream(id, .streamEnded(ref(id), .limit("outbound streams")))
+    }
     precondition(place(id) == nil, "stream \(id) is already open")
     streams.append(Stream(id: id, framing: table[names[0]]?.framing ?? .raw, traffic: simulation.measures.traffic.slot(of: names[0])))
     transmit(.open(flip(id), names))
@@ -232,14 +240,14 @@ final class SessionEndpoint: LinkEndpoint {
     if queued > limits.highWatermark && !streams[place].isBlocked {
       streams[place].isBlocked = true
       end.other?.isAwaited = true
-      stream(.blocked(ref(id)))
+      stream(id, .blocked(ref(id)))
     }
   }
 
   private func abort(_ id: StreamID, _ error: ChannelError) {
     remove(id)
     transmit(.reset(flip(id), .unspecified))
-    stream(.streamEnded(ref(id), error))
+    stream(id, .streamEnded(ref(id), error))
   }
 
   func finish(_ id: StreamID, _ now: Instant) {
@@ -260,7 +268,7 @@ final class SessionEndpoint: LinkEndpoint {
     if wasEstablished { transmit(.goAway) }
     state = .closed
     streams = []
-    held = []
+    unread = []
     simulation.closeSocket(end, tells: true)
     emit(wasEstablished ? .closed(end.connection, error) : .failed(end.connection, error))
   }
@@ -272,7 +280,7 @@ final class SessionEndpoint: LinkEndpoint {
     guard let place = place(id) else { return false }
     streams.remove(at: place)
     if !id.isOutbound { inbound -= 1 }
-    if tells { stream(.streamEnded(ref(id), nil)) }
+    if tells { stream(id, .streamEnded(ref(id), nil)) }
     return true
   }
 
@@ -285,7 +293,9 @@ final class SessionEndpoint: LinkEndpoint {
   }
 
   private func emit(_ input: HostCore.Input) { simulation.post(end.node, .host(input)) }
-  private func stream(_ input: HostCore.Input) { if end.isAdmitted { emit(input) } else { held.append(input) } }
+  private func stream(_ id: StreamID, _ input: HostCore.Input, opening name: ProtocolID? = nil, bytes: Int = 0) {
+    if !hold.keeps(input, on: id, opening: name, bytes: bytes) { emit(input) }
+  }
   private func ref(_ id: StreamID) -> StreamRef { StreamRef(connection: end.connection, stream: id) }
   private func flip(_ id: StreamID) -> StreamID { StreamID(rawValue: id.rawValue ^ 0x8000_0000) }
 
