@@ -135,7 +135,7 @@ let package = Package(
     tests("Dashboard", ["Wire", "Dashboard"]),
     tests("Starling", ["Threads", "Starling", "EventLoop", "ChatExample"]),
     tests("Node", ["Node", "NodeCore", "Starling", "Swarm", "Threads", "Store", "Ledger", "Identity", "Wire", "Crypto"]),
-    tests("CLI", ["StarlingCLI", "HTTPAPI"]),
+    tests("CLI", ["StarlingCLI", "HTTPAPI", "Starling", "Wire"]),
     tests("Interop", []),
     tests("House", []),
   ],

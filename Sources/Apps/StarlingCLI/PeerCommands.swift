@@ -63,11 +63,9 @@ enum IdentifyCommand {
     if call.isOn("json") {
       Output.json(peer)
     } else {
-      let indent = "\n" + String(repeating: " ", count: 18)
       Output.rows([
-        ("PeerID", peer.peerID), ("Agent", peer.agent), ("Protocol version", peer.protocolVersion),
-        ("Sees us at", peer.observedAddress ?? ""), ("Listens on", peer.addresses.joined(separator: indent)),
-        ("Protocols", peer.protocols.joined(separator: indent)),
+        ("PeerID", [peer.peerID]), ("Agent", [peer.agent]), ("Protocol version", [peer.protocolVersion]),
+        ("Sees us at", [peer.observedAddress ?? ""]), ("Listens on", peer.addresses), ("Protocols", peer.protocols),
       ])
     }
     return ExitStatus.success

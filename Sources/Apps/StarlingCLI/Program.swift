@@ -1,6 +1,7 @@
 import Foundation
 import HTTPAPI
 import Node
+import Wire
 
 /// How the program ends; the same for every command.
 enum ExitStatus {
@@ -91,26 +92,41 @@ enum Program {
 }
 
 /// What the program writes; each call is written at once, also into a pipe.
+///
+/// A peer chooses its agent's name, its reasons and more: whatever could steer a terminal is escaped here, whoever wrote it.
 enum Output {
-  /// Writes a line on standard output.
-  static func line(_ text: String) { write(text + "\n", to: STDOUT_FILENO) }
-  /// Writes a text on standard output.
-  static func text(_ text: String) { write(text, to: STDOUT_FILENO) }
-  /// Writes a line on standard error.
-  static func error(_ text: String) { write(text.hasSuffix("\n") ? text : text + "\n", to: STDERR_FILENO) }
+  /// Writes a line on standard output; what would end it earlier is escaped.
+  static func line(_ text: String) { write(text.printable() + "\n", to: STDOUT_FILENO) }
+  /// Writes a text of several lines on standard output.
+  static func text(_ text: String) { write(lines(text), to: STDOUT_FILENO) }
+  /// Writes one or more lines on standard error.
+  static func error(_ text: String) { write(lines(text.hasSuffix("\n") ? text : text + "\n"), to: STDERR_FILENO) }
+  /// Writes lines as they are, with their colours: a table's, whose cells are clean.
+  static func table(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: STDOUT_FILENO) }
 
   /// Writes a value as one line of JSON with sorted keys.
   static func json(_ value: some Encodable) {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    line((try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "null")
+    // What has to be escaped stands in strings only, so the value stays the same.
+    let text = (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+    write(text.printable(\.jsonEscape) + "\n", to: STDOUT_FILENO)
   }
 
   /// Writes names and values in two columns.
-  static func rows(_ rows: [(String, String)]) {
-    let width = rows.map(\.0.count).max() ?? 0
-    text(rows.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 + "\n" }.joined())
+  static func rows(_ rows: [(String, String)]) { self.rows(rows.map { ($0.0, [$0.1]) }) }
+
+  /// Writes names and values in two columns; several values of one name stand below each other.
+  static func rows(_ rows: [(String, [String])]) {
+    let width = (rows.map(\.0.count).max() ?? 0) + 2
+    for (name, values) in rows {
+      for (index, value) in (values.isEmpty ? [""] : values).enumerated() {
+        line((index == 0 ? name : "").padding(toLength: width, withPad: " ", startingAt: 0) + value)
+      }
+    }
   }
+
+  private static func lines(_ text: String) -> String { text.printable { $0 == "\n" ? "\n" : String($0).printable() } }
 
   /// Writes all of a text; gives up when nobody reads any more.
   static func write(_ text: String, to descriptor: Int32) {

@@ -18,15 +18,15 @@ enum StatusCommand {
     } else {
       let node = status.node
       Output.rows([
-        ("Health", HealthCommand.text(status.health)),
-        ("Node", "\(node.peerID) (\(node.nodeType), Starling \(node.version))"),
-        ("Network", "\(node.network), chain \(node.chainID)"),
-        ("Head", "\(node.height) \(node.head)"),
-        ("Block time", "\(Double(status.chain.blockTimeMilliseconds) / 1_000) s, \(status.chain.authorities.count) authorities"),
-        ("Peers", "\(node.peers)"),
-        ("Mempool", "\(node.mempool)"),
-        ("Up", HumanTime.text(node.uptimeSeconds)),
-        ("Listens on", node.addresses.isEmpty ? "nothing" : node.addresses.joined(separator: "\n            ")),
+        ("Health", [HealthCommand.text(status.health)]),
+        ("Node", ["\(node.peerID) (\(node.nodeType), Starling \(node.version))"]),
+        ("Network", ["\(node.network), chain \(node.chainID)"]),
+        ("Head", ["\(node.height) \(node.head)"]),
+        ("Block time", ["\(Double(status.chain.blockTimeMilliseconds) / 1_000) s, \(status.chain.authorities.count) authorities"]),
+        ("Peers", ["\(node.peers)"]),
+        ("Mempool", ["\(node.mempool)"]),
+        ("Up", [HumanTime.text(node.uptimeSeconds)]),
+        ("Listens on", node.addresses.isEmpty ? ["nothing"] : node.addresses),
       ])
     }
     return HealthCommand.status(status.health)

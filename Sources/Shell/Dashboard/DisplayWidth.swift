@@ -1,3 +1,5 @@
+import Wire
+
 /// How many terminal columns text takes, and cutting by columns.
 ///
 /// Control characters never reach the terminal: text from peers could move the cursor or change its title.
@@ -5,13 +7,8 @@ public enum DisplayWidth {
   /// The columns that the text takes once cleaned; O(n).
   public static func of(_ text: String) -> Int { text.reduce(0) { $0 + of($1) } }
 
-  /// The text with control and bidirectional characters replaced by `·`; O(n).
-  public static func clean(_ text: String) -> String {
-    guard text.unicodeScalars.contains(where: isControl) else { return text }
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars { result.append(isControl(scalar) ? "·" : scalar) }
-    return String(result)
-  }
+  /// The text with everything that must not reach a terminal replaced by `·`; O(n).
+  public static func clean(_ text: String) -> String { text.printable { _ in "·" } }
 
   /// The clean text cut or filled up to exactly `width` columns; what was cut ends in `…`. O(n).
   public static func fit(_ text: String, to width: Int, alignedRight: Bool = false) -> String {
@@ -64,11 +61,4 @@ public enum DisplayWidth {
   }
 
   private static func isRegionalIndicator(_ scalar: Unicode.Scalar) -> Bool { (0x1f1e6...0x1f1ff).contains(scalar.value) }
-
-  private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.value {
-    case 0..<0x20, 0x7f..<0xa0, 0x200e...0x200f, 0x2028...0x202e, 0x2066...0x2069: true
-    default: false
-    }
-  }
 }

@@ -21,12 +21,11 @@ enum BookCommand {
     func table(_ table: BookResponse.Table) -> String {
       "\(table.places) places taken, in \(table.filledBuckets) of \(table.buckets) buckets"
     }
-    let indent = "\n         "
     Output.rows([
-      ("Peers", "\(book.peers), \(book.addresses) addresses of \(book.groups) network groups"),
-      ("Tried", table(book.tried) + (book.waiting == 0 ? "" : "; \(book.waiting) wait for a test of the holder")),
-      ("New", table(book.new)), ("Anchors", book.anchors.isEmpty ? "none" : book.anchors.joined(separator: indent)),
-      ("Groups", book.largestGroups.map { "\($0.name): \($0.addresses)" }.joined(separator: indent)),
+      ("Peers", ["\(book.peers), \(book.addresses) addresses of \(book.groups) network groups"]),
+      ("Tried", [table(book.tried) + (book.waiting == 0 ? "" : "; \(book.waiting) wait for a test of the holder")]),
+      ("New", [table(book.new)]), ("Anchors", book.anchors.isEmpty ? ["none"] : book.anchors),
+      ("Groups", book.largestGroups.map { "\($0.name): \($0.addresses)" }),
     ])
     return ExitStatus.success
   }

@@ -21,7 +21,7 @@ enum PeersCommand {
       Output.line("No peers. 'starling health' tells more.")
       return ExitStatus.success
     }
-    for line in table(peers).lines(width: terminal.width, colours: terminal.colours) { Output.line(line) }
+    Output.table(table(peers).lines(width: terminal.width, colours: terminal.colours))
     return ExitStatus.success
   }
 

@@ -17,7 +17,8 @@ enum SimOutput {
     }
     if broken.count > shownBroken {
       let seeds = broken.dropFirst(shownBroken).map { "\($0.run.seed)" }.joined(separator: ", ")
-      Output.line("… and \(broken.count - shownBroken) more: seeds \(seeds)\n")
+      Output.line("… and \(broken.count - shownBroken) more: seeds \(seeds)")
+      Output.line("")
     }
     if let only = reports.first, reports.count == 1 {
       print(only)

@@ -1,4 +1,5 @@
 import Foundation
+import Wire
 
 /// How severe an event is.
 public enum LogLevel: String, CaseIterable, Comparable, Hashable, Sendable {
@@ -160,7 +161,7 @@ public final class Logger: Sendable {
 
   /// Escapes what could end a text or a line, or steer a terminal; cuts long texts.
   private static func escape(_ text: String, json: Bool) -> String {
-    let text = text.utf8.count > textMaximum ? String(decoding: text.utf8.prefix(textMaximum), as: UTF8.self) + "…" : text
+    let text = text.utf8.count > textMaximum ? text.prefix(bytes: textMaximum) + "…" : text
     var result = ""
     for scalar in text.unicodeScalars {
       switch scalar.value {
@@ -169,11 +170,7 @@ public final class Logger: Sendable {
       case 0x0a: result += "\\n"
       case 0x0d: result += "\\r"
       case 0x09: result += "\\t"
-      case 0..<0x20, 0x7f..<0xa0, 0x200e...0x200f, 0x2028...0x202e, 0x2066...0x2069:
-        let digits = String(scalar.value, radix: 16)
-        let padded = String(repeating: "0", count: 4 - digits.count) + digits
-        result += json ? "\\u" + padded : "\\u{\(digits)}"
-      default: result.unicodeScalars.append(scalar)
+      default: result += json ? String(scalar).printable(\.jsonEscape) : String(scalar).printable()
       }
     }
     return result
