@@ -61,6 +61,19 @@ import Wire
     #expect(throws: IdentityError.self) { try PeerID(bytes: hex(text)) }
   }
 
+  /// Names are free: somebody who could change one without changing its hash would put all of his into one place of every table.
+  @Test(arguments: [34, 38, 44]) func everyByteIsHashed(count: Int) throws {
+    let base: [UInt8] = count == 34 ? [0x12, 32] : [0, UInt8(count - 2)]
+    for place in 2..<count {
+      let names = try (0..<100).map { number in
+        var bytes = base + [UInt8](repeating: 7, count: count - 2)
+        bytes[place] = UInt8(number)
+        return try PeerID(bytes: bytes)
+      }
+      #expect(Set(names.map(\.hashValue)).count > 95, "byte \(place)")
+    }
+  }
+
   @Test func orderIsByteOrder() {
     var generator = SeededGenerator(seed: 3)
     let peers = (0..<60).map { _ in PeerID(PublicKey(kind: .ed25519, data: generator.bytes(32)), crypto: crypto) }

@@ -59,11 +59,14 @@ public struct PeerID: Hashable, Comparable, Sendable {
       && left.words.4 == right.words.4 && left.words.5 == right.words.5 && left.count == right.count
   }
 
-  /// Hashes the part in which PeerIDs differ.
+  /// Hashes every byte: names are free, and one that could be changed without changing the hash would fill a table with one chain.
   public func hash(into hasher: inout Hasher) {
+    hasher.combine(words.0)
     hasher.combine(words.1)
     hasher.combine(words.2)
     hasher.combine(words.3)
+    hasher.combine(words.4)
+    if count > 40 { hasher.combine(words.5) }
   }
 
   /// Adds the multihash to a keyed hash.
