@@ -19,12 +19,14 @@ func item(_ number: UInt64, port: Int = 4001) -> PeerAddress {
   @Test func requestVectors() throws {
     #expect(PeerListMessage.request(maximum: 250) == [0x08, 0xfa, 0x01])
     #expect(PeerListMessage.request(maximum: 9_999) == [0x08, 0xfa, 0x01])
-    for (bytes, wanted) in [([], 250), ([0x08, 0x05], 5), ([0x08, 0xff, 0xff, 0x03], 250), ([0x10, 0x01, 0x08, 0x07], 7)]
+    for (bytes, wanted) in [
+      ([], 250), ([0x08, 0x05], 5), ([0x08, 0xff, 0xff, 0x03], 250), ([0x10, 0x01, 0x08, 0x07], 7), ([0x0a, 0x01, 0x00], 250),
+    ]
       as [([UInt8], Int)]
     {
       #expect(try PeerListMessage.decodeRequest(bytes.rawSpan) == wanted)
     }
-    for bytes in [[0x08], [0x08, 0x80], [0x0a, 0x01, 0x00], [UInt8](repeating: 0x10, count: 65)] as [[UInt8]] {
+    for bytes in [[0x08], [0x08, 0x80], [0x0a, 0x02, 0x00], [UInt8](repeating: 0x10, count: 65)] as [[UInt8]] {
       #expect(throws: ProtobufError.self) { try PeerListMessage.decodeRequest(bytes.rawSpan) }
     }
   }

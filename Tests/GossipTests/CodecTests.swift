@@ -43,16 +43,24 @@ import Wire
     writer.message(3) { $0.data(6, [1]) }
     let result = try read(writer.bytes)
     #expect(result.messages.count == 1)
-    #expect(!result.messages[0].isCanonical)
+    #expect(result.messages[0].isCanonical)
+    #expect(Array(writer.bytes[result.messages[0].unknown]) == [0x60, 5])
   }
 
-  @Test func aRepeatedFieldOfAMessageIsRefused() {
-    var writer = ProtobufWriter()
-    writer.message(2) {
-      $0.string(4, "a")
-      $0.string(4, "b")
-    }
-    #expect(throws: ProtobufError.badField(4)) { try self.read(writer.bytes) }
+  /// Message by message, how each field came, and whether all stacks would write it so.
+  @Test(arguments: [
+    ("12016122016 1".replacing(" ", with: ""), true), ("220161", true),
+    ("0a01011201611a0102220161 2a01033201046001".replacing(" ", with: ""), true),
+    ("22016122 0162".replacing(" ", with: ""), false), ("2201611201 62".replacing(" ", with: ""), false), ("6001220161", false),
+    ("1281006122 0161".replacing(" ", with: ""), false), ("9200016122 0161".replacing(" ", with: ""), false), ("1001220161", false),
+    ("120161220161220162", false), ("2201616b6c", true), ("22016132006b6c6d01020304", true),
+  ])
+  func canonicalForm(text: String, isCanonical: Bool) throws {
+    let body = Base16.decode(text)!
+    let bytes = [0x12, UInt8(body.count)] + body
+    let message = try #require(try read(bytes).messages.first)
+    #expect(message.isCanonical == isCanonical)
+    #expect(message.topic.map { Array(bytes[$0]) } == [UInt8(ascii: text.hasSuffix("220162") || text.hasSuffix("22 0162") ? "b" : "a")])
   }
 
   @Test func truncatedMessagesAreErrors() throws {

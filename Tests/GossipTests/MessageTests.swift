@@ -80,7 +80,7 @@ import Wire
       }
       let bench = bench()
       let outputs = bench.input(.received(peer(1), writer.bytes))
-      #expect(outputs == [.report(peer(1), .invalidMessage(blocks, .forbiddenField))])
+      #expect(outputs == [.event(.refused(blocks, .forbiddenField, from: peer(1)))])
       // The good twin still passes.
       #expect(bench.input(.received(peer(2), rpc { $0.publish(blocks, data) })).delivered == [data])
     }
@@ -90,7 +90,7 @@ import Wire
     let bench = bench(TopicConfiguration(maximumMessageBytes: 10))
     #expect(
       bench.input(.received(peer(1), rpc { $0.publish(blocks, [UInt8](repeating: 0, count: 11)) }))
-        == [.report(peer(1), .invalidMessage(blocks, .tooLarge))])
+        == [.event(.refused(blocks, .tooLarge, from: peer(1)))])
     #expect(bench.input(.received(peer(1), rpc { $0.publish(blocks, [UInt8](repeating: 0, count: 10)) })).delivered.count == 1)
     #expect(
       bench.input(.publish(blocks, [UInt8](repeating: 1, count: 11))) == [.publishFailed(blocks, .tooLarge(bytes: 11, maximum: 10))])
@@ -149,7 +149,7 @@ import Wire
       ("no signature", signed(author, 1, data, omit: 5), .missingField),
       ("no author", signed(author, 1, data, omit: 1), .missingField),
       ("no number", signed(author, 1, data, omit: 3), .missingField),
-      ("noise for a signature", signed(author, 1, data, signature: [UInt8](repeating: 1, count: 64)), .badSignature),
+      ("noise for a signature", signed(author, 1, data, signature: [UInt8](repeating: 1, count: 64)), .disputedSignature),
       ("a short signature", signed(author, 1, data, signature: [1]), .badSignature),
       ("another's hand", signed(other, 1, data, claims: author.peerID), .badSignature),
       ("other data", signed(author, 1, [9], signature: Array(good.suffix(64))), .badSignature),
@@ -159,8 +159,10 @@ import Wire
     ]
     for row in table {
       let bench = bench(TopicConfiguration(signing: .strictSign))
-      #expect(
-        bench.input(.received(peer(1), row.bytes)) == [.report(peer(1), .invalidMessage(blocks, row.reason))], Comment(rawValue: row.name))
+      let refused: Gossip.Output =
+        row.reason.isForwardersFault
+        ? .report(peer(1), .invalidMessage(blocks, row.reason)) : .event(.refused(blocks, row.reason, from: peer(1)))
+      #expect(bench.input(.received(peer(1), row.bytes)) == [refused], Comment(rawValue: row.name))
       // A forgery doesn't mask the real one, which has the same id.
       let outputs = bench.input(.received(peer(2), good))
       #expect(outputs.delivered == [data], Comment(rawValue: row.name))

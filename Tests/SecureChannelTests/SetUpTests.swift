@@ -94,6 +94,8 @@ import Wire
       ([0x00], "multistream: an empty message"),
       ([0x80, 0x80], "multistream: a message longer than 1,024 bytes"),
       ([0x81, 0x08], "multistream: a message of 1025 bytes, more than 1,024"),
+      ([0x93, 0x00], "multistream: a length that is not in its shortest form"),
+      ([0x93, 0x80, 0x00], "multistream: a message longer than 1,024 bytes"),
       ([0x02, 0x61, 0x62], "multistream: a message without its newline"),
       ([0x02, 0xff, 0x0a], "multistream: a message that is not text"),
       (multistream("GET / HTTP/1.1"), "multistream: the first message is not /multistream/1.0.0"),

@@ -154,7 +154,22 @@ import Wire
     pair.run()
     #expect(
       pair.takeOutputs(.listener).last
-        == .streamFailed(StreamID(rawValue: 3), .protocolViolation("framing: a length prefix of more than nine bytes")))
+        == .streamFailed(StreamID(rawValue: 3), .protocolViolation("framing: a length of more than nine bytes")))
+  }
+
+  /// One length has one form, however its bytes are cut into reads.
+  @Test(arguments: [[0x85, 0x00], [0x80, 0x00], [0x85, 0x80, 0x80, 0x00]] as [[UInt8]])
+  func paddedLengthsAreRefused(prefix: [UInt8]) {
+    for cut in 0...prefix.count {
+      let pair = makeOpenPair()
+      let id = pair.open(.dialer, 1, [echo], framing: .raw)
+      for part in [prefix[..<cut], prefix[cut...] + pattern(5)] {
+        pair.send(.dialer, Array(part), on: id)
+        pair.run()
+      }
+      let refused = ChannelError.protocolViolation("framing: a length that is not in its shortest form")
+      #expect(pair.takeOutputs(.listener).last == .streamFailed(remoteFirst, refused), "cut at \(cut)")
+    }
   }
 
   @Test func ownOversizedMessageFailsTheStream() {

@@ -8,17 +8,15 @@ private func dump(_ bytes: [UInt8]) -> [String] {
     var reader = ProtobufReader(bytes.rawSpan)
     while let field = try reader.nextField() {
       switch field {
-      case 1: lines.append("1 \(try reader.uint64())")
-      case 2: lines.append("2 \(try reader.string())")
-      case 3: lines.append("3 \(Base16.encode(try reader.bytes()))")
-      case 4: lines.append("4 \(try reader.bool())")
-      case 5: lines.append("5 \(try reader.int64())")
-      case 6: lines.append("6 \(try reader.uint32())")
-      case 7: lines.append("7 \(try reader.int())")
-      case 8: lines.append("8 \(try reader.span().byteCount)")
-      default:
-        try reader.skip()
-        lines.append("\(field) skipped")
+      case .number(1): lines.append("1 \(reader.uint64)")
+      case .bytes(2): lines.append("2 \(try reader.string())")
+      case .bytes(3): lines.append("3 \(Base16.encode(reader.bytes))")
+      case .number(4): lines.append("4 \(reader.bool)")
+      case .number(5): lines.append("5 \(reader.int64)")
+      case .number(6): lines.append("6 \(reader.uint32)")
+      case .number(7): lines.append("7 \(reader.int)")
+      case .bytes(8): lines.append("8 \(reader.span.byteCount)")
+      default: lines.append("\(field.number) skipped")
       }
     }
   } catch {
@@ -32,13 +30,20 @@ private func dump(_ bytes: [UInt8]) -> [String] {
   @Test(arguments: [
     ("089601", ["1 150"]), ("120774657374696e67", ["2 testing"]), ("1a03089601", ["3 089601"]), ("", []),
     ("2001", ["4 true"]), ("28ffffffffffffffffff01", ["5 -1"]), ("30ffffffff0f", ["6 4294967295"]),
-    ("3080808080 10".replacing(" ", with: ""), ["error overflow"]), ("38ffffffffffffffffff01", ["error overflow"]),
+    // Numbers beyond their type, as protobuf's own decoders read them.
+    ("308180808010", ["6 1"]), ("38ffffffffffffffffff01", ["7 9223372036854775807"]),
+    ("08ffffffffffffffffff02", ["1 9223372036854775807"]),
+    ("08808080808080808080", ["error truncated"]), ("0880808080808080808080 01".replacing(" ", with: ""), ["error overflow"]),
+    ("088000", ["1 0"]), ("8a0000", ["1 skipped"]),
     ("4a0101", ["9 skipped"]), ("490102030405060708", ["9 skipped"]), ("4d01020304", ["9 skipped"]), ("48ff01", ["9 skipped"]),
-    ("4b", ["error badTag"]), ("4c", ["error badTag"]), ("4e", ["error badTag"]), ("4f", ["error badTag"]),
+    // Groups are passed over whole.
+    ("4b4c", ["9 skipped"]), ("4b0801120161534d00000000544c0801", ["9 skipped", "1 1"]), ("4b", ["error truncated"]),
+    ("4b54", ["error badTag"]), ("4c", ["error badTag"]), ("4e", ["error badTag"]), ("4f", ["error badTag"]),
     ("0001", ["error badTag"]), ("8080808010 00".replacing(" ", with: ""), ["error badTag"]), ("08", ["error truncated"]),
     ("1205616263", ["error truncated"]), ("12ffffffffffffffffff01", ["error truncated"]), ("4d010203", ["error truncated"]),
-    ("4901", ["error truncated"]), ("0affffff", ["error wrongType"]), ("1001", ["error wrongType"]), ("1202c328", ["error notText"]),
-    ("08ffffffffffffffffff02", ["error overflow"]), ("0801080212026869", ["1 1", "1 2", "2 hi"]),
+    ("4901", ["error truncated"]), ("0affffff", ["error truncated"]), ("0a0161", ["1 skipped"]), ("1001", ["2 skipped"]),
+    ("1202c328", ["error notText"]),
+    ("0801080212026869", ["1 1", "1 2", "2 hi"]),
   ])
   func messages(text: String, lines: [String]) { #expect(dump(Base16.decode(text)!) == lines) }
 
@@ -74,6 +79,56 @@ private func dump(_ bytes: [UInt8]) -> [String] {
         #expect(lines.last == "error truncated", "cut at \(cut)")
       }
     }
+  }
+
+  @Test func groupsNestToALimit() {
+    let deep = [UInt8](repeating: 0x4b, count: 100) + [UInt8](repeating: 0x4c, count: 100)
+    #expect(dump(deep) == ["9 skipped"])
+    #expect(dump([0x4b] + deep + [0x4c]) == ["error badTag"])
+    #expect(dump([UInt8](repeating: 0x4b, count: 1 << 20)) == ["error badTag"])
+  }
+
+  /// A value that nobody can read does not hide where the field ends, nor that it does not.
+  @Test func aBadValueKeepsItsPlace() throws {
+    let bytes: [UInt8] = [0x12, 2, 0xc3, 0x28, 0x08, 5]
+    var reader = ProtobufReader(bytes.rawSpan)
+    _ = try reader.nextField()
+    let text = reader.text
+    let field = try reader.nextField()
+    let (number, nothing) = (reader.uint64, reader.bytes)
+    let end = try reader.nextField()
+    #expect(text == nil && field == .number(1) && number == 5 && nothing == [] && end == nil)
+  }
+
+  @Test func aPartOfLargerBytesIsReadInPlace() throws {
+    let bytes: [UInt8] = [0xff, 0x12, 1, 7, 0x80, 0x01]
+    var reader = ProtobufReader(bytes.rawSpan, in: 1..<4)
+    let field = try reader.nextField()
+    let (range, offset) = (reader.range, reader.offset)
+    let end = try reader.nextField()
+    #expect(field == .bytes(2) && range == 3..<4 && offset == 4 && end == nil)
+    // Neither a number nor a length reaches beyond the part.
+    for part in [1..<3, 1..<2, 4..<5] {
+      #expect(throws: ProtobufError.truncated) {
+        var reader = ProtobufReader(bytes.rawSpan, in: part)
+        while try reader.nextField() != nil {}
+      }
+    }
+  }
+
+  @Test func textOfAMessage() throws {
+    func text(_ bytes: [UInt8], _ maximum: Int) throws -> String {
+      var writer = ProtobufWriter()
+      writer.data(1, bytes)
+      var reader = ProtobufReader(writer.bytes.rawSpan)
+      _ = try reader.nextField()
+      return reader.text(maximumBytes: maximum)
+    }
+    #expect(try text(Array("hello".utf8), 10) == "hello")
+    #expect(try text(Array("hello".utf8), 4) == "hell")
+    #expect(try text([0x61, 0xff, 0x62], 10) == "a\u{fffd}b")
+    #expect(try text([UInt8](repeating: 0xff, count: 1_000), 100).utf8.count <= 100)
+    #expect(try text(Array(String(repeating: "é", count: 300).utf8), 255).utf8.count == 254)
   }
 
   @Test func randomBytesNeverTrap() {

@@ -4,7 +4,7 @@ import Wire
 @Suite struct VarintTests {
   static let table: [(UInt64, String)] = [
     (0, "00"), (1, "01"), (127, "7f"), (128, "8001"), (255, "ff01"), (300, "ac02"), (16383, "ff7f"), (16384, "808001"),
-    (1 << 31, "8080808008"), (1 << 63, "80808080808080808001"), (.max, "ffffffffffffffffff01"),
+    (1 << 31, "8080808008"), (1 << 63 - 1, "ffffffffffffffff7f"),
   ]
 
   @Test(arguments: table)
@@ -25,25 +25,39 @@ import Wire
     #expect(inside == .value(value, bytes: bytes.count))
   }
 
-  @Test(arguments: ["ffffffffffffffffff02", "80808080808080808080", "ffffffffffffffffffffff01", "8080808080808080808001"])
-  func tooLarge(text: String) {
+  /// The specification's rules: at most nine bytes, and the shortest form (multiformats/unsigned-varint).
+  @Test(arguments: [
+    ("80808080808080808001", Varint.Fault.tooLong), ("ffffffffffffffffff01", .tooLong), ("808080808080808080", .tooLong),
+    ("8000", .padded), ("818000", .padded), ("ffffffffffffffff00", .padded), ("8080808000", .padded),
+  ])
+  func otherFormsAreRefused(text: String, fault: Varint.Fault) {
     let bytes = Base16.decode(text)!
     let result = Varint.read(bytes.rawSpan)
-    #expect(result == .overflow)
+    #expect(result == .invalid(fault))
   }
 
-  @Test func paddedFormsAreRead() {
-    let bytes: [UInt8] = [0x80, 0x00]
-    let result = Varint.read(bytes.rawSpan)
-    #expect(result == .value(0, bytes: 2))
+  /// Protobuf's decoders take padded forms and ten bytes, and drop what is above the 64th bit.
+  @Test(arguments: [
+    ("8000", Varint.Result.value(0, bytes: 2)), ("818000", .value(1, bytes: 3)), ("80808080808080808001", .value(1 << 63, bytes: 10)),
+    ("ffffffffffffffffff01", .value(.max, bytes: 10)), ("ffffffffffffffffff7f", .value(.max, bytes: 10)), ("80", .incomplete),
+    ("8080808080808080808001", .invalid(.tooLong)), ("80808080808080808080", .invalid(.tooLong)),
+  ])
+  func protobufReadsMore(text: String, result: Varint.Result) {
+    let bytes = Base16.decode(text)!
+    let found = Varint.readProtobuf(bytes.rawSpan, at: 0)
+    #expect(found == result)
   }
 
-  @Test func randomBytesNeverTrapAndValuesComeBack() {
+  @Test func randomBytesNeverTrapAndEachNumberHasOneForm() {
     var generator = SeededGenerator(seed: 1)
     for _ in 0..<20_000 {
       let bytes = generator.bytes(generator.index(below: 14))
-      if case .value(let value, let count) = Varint.read(bytes.rawSpan) { #expect(Varint.size(value) <= count) }
-      let value = generator.next() >> UInt64(generator.index(below: 64))
+      if case .value(let value, let count) = Varint.read(bytes.rawSpan) {
+        var encoded: [UInt8] = []
+        Varint.append(value, to: &encoded)
+        #expect(encoded == Array(bytes.prefix(count)))
+      }
+      let value = generator.next() >> UInt64(1 + generator.index(below: 63))
       var encoded: [UInt8] = []
       Varint.append(value, to: &encoded)
       let result = Varint.read(encoded.rawSpan)

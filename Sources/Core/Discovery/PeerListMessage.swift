@@ -23,7 +23,7 @@ public enum PeerListMessage {
     var maximum = addressesMaximum
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
-      if field == 1 { maximum = Int(min(try reader.uint64(), UInt64(addressesMaximum))) } else { try reader.skip() }
+      if field == .number(1) { maximum = min(reader.int, addressesMaximum) }
     }
     return maximum
   }
@@ -69,11 +69,8 @@ public enum PeerListMessage {
     do throws(ProtobufError) {
       var reader = ProtobufReader(span)
       while let field = try reader.nextField() {
-        guard field == 1 else {
-          try reader.skip()
-          continue
-        }
-        let item = try decodePeer(try reader.span())
+        guard field == .bytes(1) else { continue }
+        let item = try decodePeer(reader.span)
         // An empty peer costs a list entry too.
         count += max(1, item.addresses.count)
         if count > addressesMaximum { break }
@@ -102,9 +99,9 @@ public enum PeerListMessage {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1: peer = try reader.bytes()
-      case 2: addresses.append(try reader.bytes())
-      default: try reader.skip()
+      case .bytes(1): peer = reader.bytes
+      case .bytes(2): addresses.append(reader.bytes)
+      default: break
       }
     }
     return (peer, addresses)

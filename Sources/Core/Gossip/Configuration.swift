@@ -73,6 +73,9 @@ extension Gossip {
     public var dontWantBytes = 1_024
     /// The same for topics without validation, where the message itself follows at once: worth it only when sending takes longer.
     public var dontWantBytesWithoutValidation = 16_384
+    /// The most signatures of one peer that are checked in vain in a heartbeat; its further signed messages are passed over until the next.
+    /// A check costs about 0.1 ms.
+    public var maximumFailedChecks = 128
     /// The most bytes of topics that are kept of one peer, and that this side subscribes to. Each topic counts with its name and
     /// ``subscriptionOverhead``. Default 512 KiB: some 780 topics of 70 bytes, where the largest networks have 162 of them.
     ///

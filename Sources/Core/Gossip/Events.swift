@@ -7,7 +7,7 @@ public enum GossipOffence: Hashable, Sendable {
   case malformedRPC
   /// An RPC above the configured maximum, in bytes.
   case oversizedRPC(Int)
-  /// A message that broke a rule; it was not forwarded.
+  /// A message that the peer should not have forwarded; see ``RejectionReason/isForwardersFault``.
   case invalidMessage(Topic, RejectionReason)
   /// GRAFT before the backoff was over.
   case graftDuringBackoff(Topic)
@@ -17,20 +17,30 @@ public enum GossipOffence: Hashable, Sendable {
   case slow(dropped: Int)
 }
 
-/// Why a message was refused.
+/// Why a message was refused. It is neither delivered nor forwarded, and not remembered: another one with its id has its chance.
 public enum RejectionReason: String, Hashable, Sendable, CaseIterable {
-  /// No topic, or data above the topic's maximum.
+  /// Data and unknown signed fields above the topic's maximum.
   case tooLarge
   /// A field is there that the policy forbids.
   case forbiddenField
-  /// A field that the policy demands is absent or malformed.
+  /// A field that the policy demands is absent, or in another form than all stacks read.
   case missingField
+  /// A signed message whose fields are not as all stacks write them: twice, out of order, in a longer form or of another type.
+  case ambiguousForm
   /// The key does not belong to the author, or there is none.
   case wrongKey
-  /// The signature is not the author's.
+  /// The signature is not the author's, and no stack can find that it is.
   case badSignature
+  /// The signature is not the author's, but stacks differ on messages or signatures of this form.
+  case disputedSignature
+  /// Too many signatures of this peer were checked in vain since the last heartbeat: this one was not looked at.
+  case tooManyFailedChecks
   /// The application refused it.
   case refusedByApplication
+
+  /// Whether the peer that forwarded the message is to blame. Where stacks judge a message differently, an honest forwarder of another
+  /// stack must not pay for it: a single author could otherwise take all its links from it.
+  public var isForwardersFault: Bool { self == .badSignature || self == .refusedByApplication }
 }
 
 /// Why a peer left the mesh.
@@ -63,6 +73,8 @@ public enum GossipEvent: Hashable, Sendable {
   case pruned(PeerID, Topic, PruneReason)
   /// A message came again; only with ``Gossip/Configuration/reportsDuplicates``.
   case duplicate(MessageID, Topic, from: PeerID)
+  /// A message was refused for which its forwarder is not to blame.
+  case refused(Topic, RejectionReason, from: PeerID)
   /// The application took too long over a message; it may come again.
   case validationExpired(MessageID, Topic)
   /// The stream to a peer ended, and why: nothing goes to it until the stream is opened again after `retryIn`. `nil`: it is given up until

@@ -67,6 +67,7 @@ extension Gossip {
       peer.idsAsked = 0
       peer.dontWantIDs = 0
       peer.subscriptionChanges = 0
+      peer.failedChecks = 0
       // What a peer does not want is kept for one to two histories' time.
       if counters.heartbeats % max(1, configuration.historyLength) == 0 { peer.dontWant.rotate() }
     }

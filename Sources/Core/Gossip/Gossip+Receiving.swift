@@ -51,36 +51,28 @@ extension Gossip {
     counters.messagesReceived += 1
     let data = fields.data ?? 0..<0
     let rules = topic.configuration
-    guard data.count <= rules.maximumMessageBytes else { return reject(topic, .tooLarge, peer, into: &outputs) }
+    let freight = rules.signing == .strictSign ? fields.unknown.count : 0
+    guard data.count + freight <= rules.maximumMessageBytes else {
+      return reject(topic, .tooLarge, peer, promises.isEmpty ? nil : messageID(fields, in: bytes, topic), into: &outputs)
+    }
 
     let author: PeerID?
     let sequence: UInt64?
     switch rules.signing {
     case .strictNoSign:
       guard fields.from == nil, fields.sequence == nil, fields.signature == nil, fields.key == nil else {
-        return reject(topic, .forbiddenField, peer, into: &outputs)
+        return reject(topic, .forbiddenField, peer, promises.isEmpty ? nil : messageID(fields, in: bytes, topic), into: &outputs)
       }
       author = nil
       sequence = nil
     case .strictSign:
       guard let from = fields.from, let number = fields.sequence, number.count == 8, fields.signature != nil,
         let name = try? PeerID(bytes: bytes.rawSpan.extracting(from))
-      else { return reject(topic, .missingField, peer, into: &outputs) }
+      else { return reject(topic, .missingField, peer, nil, into: &outputs) }
       author = name
       sequence = bytes[number].reduce(0) { $0 << 8 | UInt64($1) }
     }
-
-    let id: MessageID
-    switch rules.identification {
-    case .contentHash(let count):
-      let span = bytes.rawSpan.extracting(data)
-      id = topic.recent.id(of: span) ?? MessageID(crypto.sha256(span), bytes: count)
-    case .fromAndSequence:
-      guard let from = fields.from, let number = fields.sequence, let value = MessageID(Array(bytes[from]) + bytes[number]) else {
-        return reject(topic, .missingField, peer, into: &outputs)
-      }
-      id = value
-    }
+    guard let id = messageID(fields, in: bytes, topic) else { return reject(topic, .missingField, peer, nil, into: &outputs) }
 
     if topic.seen.contains(id) { return countDuplicate(id, topic, peer, into: &outputs) }
     if !topic.pending.isEmpty, let pending = topic.pending[id] {
@@ -91,7 +83,9 @@ extension Gossip {
     }
     // Own messages whose id was forgotten come from a peer that replays them.
     if let author, author == key?.peerID { return countDuplicate(id, topic, peer, into: &outputs) }
-    if let author, let fault = faultOfSignature(fields, in: bytes, author: author) { return reject(topic, fault, peer, into: &outputs) }
+    if let author, let reason = refusal(of: fields, in: bytes, author: author, from: peer) {
+      return reject(topic, reason, peer, id, into: &outputs)
+    }
 
     // From here on the message is what its id says: what is remembered now cannot be a forgery in its place.
     if !promises.isEmpty { promises[id] = nil }
@@ -117,6 +111,17 @@ extension Gossip {
     }
   }
 
+  private func messageID(_ fields: RPC.Message, in bytes: [UInt8], _ topic: TopicState) -> MessageID? {
+    switch topic.configuration.identification {
+    case .contentHash(let count):
+      let span = bytes.rawSpan.extracting(fields.data ?? 0..<0)
+      return topic.recent.id(of: span) ?? MessageID(crypto.sha256(span), bytes: count)
+    case .fromAndSequence:
+      guard let from = fields.from, let number = fields.sequence else { return nil }
+      return MessageID(Array(bytes[from]) + bytes[number])
+    }
+  }
+
   /// The subscribed topic of this name, found by comparing bytes while topics are few.
   private func subscribedTopic(_ bytes: [UInt8], _ range: Range<Int>?) -> TopicState? {
     guard let range else { return nil }
@@ -129,14 +134,16 @@ extension Gossip {
     return topic
   }
 
-  /// The message with a frame of its own. An RPC that holds this message and nothing else is that frame already; a message
-  /// with unknown fields is written anew without them, so that nobody can attach freight to another's message.
+  /// The message with a frame of its own. An RPC that holds this message and nothing else is that frame already. A signed message
+  /// stays as it came, for its signature covers all of it; of an unsigned one only what its id covers is forwarded, so that nobody
+  /// can attach freight to another's message.
   private func makeMessage(
     _ fields: RPC.Message, in bytes: [UInt8], id: MessageID, topic: TopicState, author: PeerID?, sequence: UInt64?, from peer: GossipPeer
   ) -> GossipMessage {
     let frame: [UInt8]
     let dataRange: Range<Int>
-    if fields.isCanonical, let data = fields.data {
+    if fields.isCanonical, author != nil || fields.unknown.isEmpty {
+      let data = fields.data ?? fields.whole.upperBound..<fields.whole.upperBound
       let header = 1 + Varint.size(UInt64(fields.whole.count))
       if bytes.count == header + fields.whole.count {
         frame = bytes
@@ -152,10 +159,7 @@ extension Gossip {
         dataRange = data.lowerBound + moved..<data.upperBound + moved
       }
     } else {
-      func part(_ range: Range<Int>?) -> [UInt8]? { range.map { Array(bytes[$0]) } }
-      (frame, dataRange) = RPCEncoder.publish(
-        topic: topic.utf8, data: bytes.rawSpan.extracting(fields.data ?? 0..<0), from: part(fields.from),
-        sequence: part(fields.sequence), signature: part(fields.signature), key: part(fields.key))
+      (frame, dataRange) = RPCEncoder.publish(topic: topic.utf8, data: bytes.rawSpan.extracting(fields.data ?? 0..<0))
     }
     return GossipMessage(
       id: id, topic: topic.topic, author: author, sequence: sequence, receivedFrom: peer.id, frame: frame, dataRange: dataRange)
@@ -169,10 +173,18 @@ extension Gossip {
     if configuration.reportsDuplicates { outputs.append(.event(.duplicate(id, topic.topic, from: peer.id))) }
   }
 
-  private func reject(_ topic: TopicState, _ reason: RejectionReason, _ peer: GossipPeer, into outputs: inout [Output]) {
+  private func reject(
+    _ topic: TopicState, _ reason: RejectionReason, _ peer: GossipPeer, _ id: MessageID?, into outputs: inout [Output]
+  ) {
     counters.rejected += 1
     peer.statistics.rejected += 1
-    report(peer.id, .invalidMessage(topic.topic, reason), into: &outputs)
+    if reason.isForwardersFault {
+      report(peer.id, .invalidMessage(topic.topic, reason), into: &outputs)
+    } else {
+      // It sent what it had announced.
+      if let id { promises[id] = nil }
+      outputs.append(.event(.refused(topic.topic, reason, from: peer.id)))
+    }
   }
 
   /// Remembers, forwards and delivers a good message.

@@ -45,6 +45,7 @@ final class GossipPeer {
   var idsAsked = 0
   var dontWantIDs = 0
   var subscriptionChanges = 0
+  var failedChecks = 0
   var droppedSinceReport = 0
 
   var statistics = GossipPeerStatistics()

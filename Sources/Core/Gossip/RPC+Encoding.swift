@@ -165,5 +165,5 @@ enum RPCEncoder {
     }
   }
 
-  private static let signaturePrefix = Array("libp2p-pubsub:".utf8)
+  static let signaturePrefix = Array("libp2p-pubsub:".utf8)
 }

@@ -19,7 +19,7 @@ struct RPC {
     var topic = 0..<0
   }
 
-  /// A message's fields. A field that is absent has no range.
+  /// A message's fields. A field that is absent has no range; of one that comes twice the last counts, as everywhere in protobuf.
   struct Message: Hashable {
     var whole: Range<Int>
     var from: Range<Int>?
@@ -28,8 +28,21 @@ struct RPC {
     var topic: Range<Int>?
     var signature: Range<Int>?
     var key: Range<Int>?
-    /// Whether writing the fields again gives the same bytes.
-    var isCanonical = false
+    /// Where the signature or the key begins, or what follows them: a signature covers what lies before.
+    var signedEnd: Int
+    /// Where the fields begin that are unknown.
+    var unknownStart: Int
+    /// Whether every stack writes the message like this: known fields once, ascending and in shortest form, then unknown ones.
+    var isCanonical = true
+
+    /// Fields that this version does not know; signed with the rest.
+    var unknown: Range<Int> { unknownStart..<whole.upperBound }
+
+    init(whole: Range<Int>) {
+      self.whole = whole
+      signedEnd = whole.upperBound
+      unknownStart = whole.upperBound
+    }
   }
 
   struct IHave: Hashable {
@@ -63,24 +76,24 @@ struct RPC {
 
   /// Reads an RPC. Unknown fields are passed over. Memory is bounded by `limits`, about 80 bytes an element.
   init(_ source: RawSpan, limits: Limits) throws(ProtobufError) {
-    var fields = FieldCursor(0..<source.byteCount)
-    while let field = try fields.next(source) {
-      switch field.number {
-      case 1:
+    var reader = ProtobufReader(source)
+    while let field = try reader.nextField() {
+      switch field {
+      case .bytes(1):
         guard subscriptions.count < limits.subscriptions else {
           ignored += 1
           continue
         }
-        subscriptions.append(try RPC.subscription(source, field.bytes()))
-      case 2:
+        subscriptions.append(try RPC.subscription(source, reader.range))
+      case .bytes(2):
         guard messages.count < limits.messages else {
           ignored += 1
           continue
         }
-        messages.append(try RPC.message(source, field.bytes()))
-      case 3:
+        messages.append(try RPC.message(source, reader.range))
+      case .bytes(3):
         hasControl = true
-        try readControl(source, field.bytes(), limits)
+        try readControl(source, reader.range, limits)
       default: break
       }
     }
@@ -88,114 +101,96 @@ struct RPC {
 
   private static func subscription(_ source: RawSpan, _ range: Range<Int>) throws(ProtobufError) -> Subscription {
     var result = Subscription()
-    var fields = FieldCursor(range)
-    while let field = try fields.next(source) {
-      switch field.number {
-      case 1: result.subscribes = try field.number64() != 0
-      case 2: result.topic = try field.bytes()
+    var reader = ProtobufReader(source, in: range)
+    while let field = try reader.nextField() {
+      switch field {
+      case .number(1): result.subscribes = reader.bool
+      case .bytes(2): result.topic = reader.range
       default: break
       }
     }
     return result
   }
 
-  /// A field that comes twice is refused: two readers must not see two messages.
   private static func message(_ source: RawSpan, _ range: Range<Int>) throws(ProtobufError) -> Message {
     var result = Message(whole: range)
-    var fields = FieldCursor(range)
+    var reader = ProtobufReader(source, in: range)
+    var start = range.lowerBound
     var last = 0
-    var size = 0
-    var isKnownAndAscending = true
-    while let field = try fields.next(source) {
-      guard field.number <= 6 else {
-        isKnownAndAscending = false
+    while let field = try reader.nextField() {
+      defer { start = reader.offset }
+      guard case .bytes(let number) = field, number <= 6 else {
+        if field.number <= 6 { result.isCanonical = false }
+        result.unknownStart = min(result.unknownStart, start)
+        result.signedEnd = min(result.signedEnd, start)
         continue
       }
-      let bytes = try field.bytes()
-      let isRepeated =
-        switch field.number {
-        case 1: result.from.replace(with: bytes)
-        case 2: result.data.replace(with: bytes)
-        case 3: result.sequence.replace(with: bytes)
-        case 4: result.topic.replace(with: bytes)
-        case 5: result.signature.replace(with: bytes)
-        default: result.key.replace(with: bytes)
-        }
-      if isRepeated { throw .badField(field.number) }
-      if field.number < last { isKnownAndAscending = false }
-      last = field.number
-      size += 1 + Varint.size(UInt64(bytes.count)) + bytes.count
+      let value = reader.range
+      if number <= last || start > result.unknownStart || reader.offset - start != 1 + Varint.size(UInt64(value.count)) + value.count {
+        result.isCanonical = false
+      }
+      last = number
+      if number > 4 { result.signedEnd = min(result.signedEnd, start) }
+      switch number {
+      case 1: result.from = value
+      case 2: result.data = value
+      case 3: result.sequence = value
+      case 4: result.topic = value
+      case 5: result.signature = value
+      default: result.key = value
+      }
     }
-    result.isCanonical = isKnownAndAscending && size == range.count
     return result
   }
 
   private mutating func readControl(_ source: RawSpan, _ range: Range<Int>, _ limits: Limits) throws(ProtobufError) {
-    var fields = FieldCursor(range)
-    while let field = try fields.next(source) {
-      switch field.number {
-      case 1:
-        var have = IHave()
-        var inner = FieldCursor(try field.bytes())
-        while let field = try inner.next(source) {
-          switch field.number {
-          case 1: have.topic = try field.bytes()
-          case 2:
-            if have.ids.count < limits.idsPerIHave {
-              if let id = readID(source, try field.bytes(), limits) { have.ids.append(id) }
-            } else {
-              ignored += 1
-            }
-          default: break
-          }
-        }
-        if !have.ids.isEmpty { ihave.append(have) }
-      case 2:
-        var inner = FieldCursor(try field.bytes())
-        while let field = try inner.next(source) {
-          if field.number == 1, let id = readID(source, try field.bytes(), limits) { iwant.append(id) }
-        }
-      case 3:
-        var inner = FieldCursor(try field.bytes())
-        while let field = try inner.next(source) {
-          guard field.number == 1 else { continue }
-          if grafts.count < limits.grafts { grafts.append(try field.bytes()) } else { ignored += 1 }
-        }
-      case 4:
-        guard prunes.count < limits.prunes else {
-          ignored += 1
-          continue
-        }
-        prunes.append(try RPC.prune(source, field.bytes(), limits))
-      case 5:
-        var inner = FieldCursor(try field.bytes())
-        while let field = try inner.next(source) {
-          if field.number == 1, let id = readID(source, try field.bytes(), limits) { dontWant.append(id) }
-        }
-      default: break
+    var reader = ProtobufReader(source, in: range)
+    while let field = try reader.nextField() {
+      guard case .bytes(let number) = field, number <= 5 else { continue }
+      if number == 4 {
+        if prunes.count < limits.prunes { prunes.append(try RPC.prune(source, reader.range, limits)) } else { ignored += 1 }
+        continue
       }
+      var have = IHave()
+      var inner = ProtobufReader(source, in: reader.range)
+      while let field = try inner.nextField() {
+        switch (number, field) {
+        case (1, .bytes(1)): have.topic = inner.range
+        case (1, .bytes(2)):
+          if have.ids.count < limits.idsPerIHave {
+            if let id = readID(inner.span, limits) { have.ids.append(id) }
+          } else {
+            ignored += 1
+          }
+        case (2, .bytes(1)): if let id = readID(inner.span, limits) { iwant.append(id) }
+        case (3, .bytes(1)): if grafts.count < limits.grafts { grafts.append(inner.range) } else { ignored += 1 }
+        case (5, .bytes(1)): if let id = readID(inner.span, limits) { dontWant.append(id) }
+        default: break
+        }
+      }
+      if !have.ids.isEmpty { ihave.append(have) }
     }
   }
 
   private static func prune(_ source: RawSpan, _ range: Range<Int>, _ limits: Limits) throws(ProtobufError) -> Prune {
     var result = Prune()
-    var fields = FieldCursor(range)
-    while let field = try fields.next(source) {
-      switch field.number {
-      case 1: result.topic = try field.bytes()
-      case 2:
+    var reader = ProtobufReader(source, in: range)
+    while let field = try reader.nextField() {
+      switch field {
+      case .bytes(1): result.topic = reader.range
+      case .bytes(2):
         guard result.peers.count < limits.exchangedPeers else { continue }
         var peer = ExchangedPeer()
-        var inner = FieldCursor(try field.bytes())
-        while let field = try inner.next(source) {
-          switch field.number {
-          case 1: peer.peer = try field.bytes()
-          case 2: peer.record = try field.bytes()
+        var inner = ProtobufReader(source, in: reader.range)
+        while let field = try inner.nextField() {
+          switch field {
+          case .bytes(1): peer.peer = inner.range
+          case .bytes(2): peer.record = inner.range
           default: break
           }
         }
         result.peers.append(peer)
-      case 3: result.backoff = try field.number64()
+      case .number(3): result.backoff = reader.uint64
       default: break
       }
     }
@@ -203,85 +198,12 @@ struct RPC {
   }
 
   /// Ids that are empty or too long are passed over: no message of this side has such an id.
-  private mutating func readID(_ source: RawSpan, _ range: Range<Int>, _ limits: Limits) -> MessageID? {
+  private mutating func readID(_ id: RawSpan, _ limits: Limits) -> MessageID? {
     guard idCount < limits.ids else {
       ignored += 1
       return nil
     }
     idCount += 1
-    return MessageID(source.extracting(range))
-  }
-}
-
-extension Optional where Wrapped == Range<Int> {
-  /// Sets the value and tells whether there was one.
-  fileprivate mutating func replace(with range: Range<Int>) -> Bool {
-    defer { self = range }
-    return self != nil
-  }
-}
-
-/// Walks over the fields of a protobuf message that lies at a known place in larger bytes.
-struct FieldCursor {
-  struct Field {
-    let number: Int
-    let wireType: UInt8
-    let value: UInt64
-    let range: Range<Int>
-
-    /// The field's bytes as a place in the source.
-    func bytes() throws(ProtobufError) -> Range<Int> {
-      guard wireType == 2 else { throw .wrongType }
-      return range
-    }
-
-    /// The field as a number.
-    func number64() throws(ProtobufError) -> UInt64 {
-      guard wireType == 0 else { throw .wrongType }
-      return value
-    }
-  }
-
-  private var offset: Int
-  private let end: Int
-
-  init(_ range: Range<Int>) {
-    offset = range.lowerBound
-    end = range.upperBound
-  }
-
-  /// The next field, or `nil` at the end. A nested field may not reach beyond the message that holds it.
-  mutating func next(_ source: RawSpan) throws(ProtobufError) -> Field? {
-    if offset == end { return nil }
-    let tag = try varint(source)
-    guard tag >> 3 != 0, tag >> 3 < 1 << 29 else { throw .badTag }
-    let number = Int(tag >> 3)
-    switch tag & 7 {
-    case 0: return Field(number: number, wireType: 0, value: try varint(source), range: 0..<0)
-    case 1: return Field(number: number, wireType: 1, value: 0, range: try advance(8))
-    case 2:
-      let count = try varint(source)
-      guard count <= UInt64(end - offset) else { throw .truncated }
-      return Field(number: number, wireType: 2, value: 0, range: try advance(Int(count)))
-    case 5: return Field(number: number, wireType: 5, value: 0, range: try advance(4))
-    default: throw .badTag
-    }
-  }
-
-  private mutating func advance(_ count: Int) throws(ProtobufError) -> Range<Int> {
-    guard end - offset >= count else { throw .truncated }
-    defer { offset += count }
-    return offset..<offset + count
-  }
-
-  private mutating func varint(_ source: RawSpan) throws(ProtobufError) -> UInt64 {
-    switch Varint.read(source, at: offset) {
-    case .value(let value, let bytes):
-      guard bytes <= end - offset else { throw .truncated }
-      offset += bytes
-      return value
-    case .incomplete: throw .truncated
-    case .overflow: throw .overflow
-    }
+    return MessageID(id)
   }
 }

@@ -184,9 +184,8 @@ extension Offence {
     case .malformedRPC: self = .malformedMessage
     case .oversizedRPC: self = .oversizedMessage
     case .graftDuringBackoff: self = .rateExceeded
-    case .invalidMessage(_, .badSignature), .invalidMessage(_, .wrongKey): self = .invalidSignature
-    case .invalidMessage(_, .refusedByApplication): return nil
-    case .invalidMessage: self = .malformedMessage
+    case .invalidMessage(_, .badSignature): self = .invalidSignature
+    case .invalidMessage: return nil
     case .brokenPromises: self = .late
     case .slow: return nil
     }

@@ -39,6 +39,7 @@ public struct IdentifyInfo: Hashable, Sendable {
   static let maximumMessages = 10
   private static let maximumAddresses = 64
   private static let maximumProtocols = 256
+  private static let maximumProtocolBytes = 200
   private static let maximumTextBytes = 256
 
   /// The protobuf form of the whole description.
@@ -64,18 +65,18 @@ public struct IdentifyInfo: Hashable, Sendable {
     var reader = ProtobufReader(message)
     while let field = try reader.nextField() {
       switch field {
-      case 1: publicKey = try reader.bytes()
-      case 2:
-        let bytes = try reader.span()
-        if listenAddresses.count < Self.maximumAddresses, let address = try? Multiaddr(bytes: bytes) { listenAddresses.append(address) }
-      case 3:
-        let name = try reader.string()
-        if name.utf8.count <= 200 { keep(ProtocolID(name), &names, speaks) }
-      case 4: observedAddress = try? Multiaddr(bytes: try reader.span())
-      case 5: protocolVersion = String(try reader.string().prefix(Self.maximumTextBytes))
-      case 6: agent = String(try reader.string().prefix(Self.maximumTextBytes))
-      case 8: signedRecord = try reader.bytes()
-      default: try reader.skip()
+      case .bytes(1): publicKey = reader.bytes
+      case .bytes(2):
+        if listenAddresses.count < Self.maximumAddresses, let address = try? Multiaddr(bytes: reader.span) {
+          listenAddresses.append(address)
+        }
+      case .bytes(3):
+        if reader.range.count <= Self.maximumProtocolBytes, let name = reader.text { keep(ProtocolID(name), &names, speaks) }
+      case .bytes(4): observedAddress = try? Multiaddr(bytes: reader.span)
+      case .bytes(5): protocolVersion = reader.text(maximumBytes: Self.maximumTextBytes)
+      case .bytes(6): agent = reader.text(maximumBytes: Self.maximumTextBytes)
+      case .bytes(8): signedRecord = reader.bytes
+      default: break
       }
     }
   }

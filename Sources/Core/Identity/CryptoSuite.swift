@@ -22,6 +22,10 @@ public protocol CryptoSuite: AnyObject, Sendable {
   /// or RSA (PKCS#1 v1.5, SHA-256, 2048 to 8192 bits). False for any malformed key or signature; never traps.
   func verify(_ signature: RawSpan, of message: RawSpan, by key: PublicKey) -> Bool
 
+  /// Judges a signature as the network does, where what one stack finds good travels through all of them. As ``verify(_:of:by:)`` by
+  /// default.
+  func judge(_ signature: RawSpan, of message: RawSpan, by key: PublicKey) -> SignatureVerdict
+
   /// The X25519 public key of a 32-byte secret (RFC 7748).
   func x25519PublicKey(secret: [UInt8]) -> [UInt8]
 
@@ -36,6 +40,16 @@ public protocol CryptoSuite: AnyObject, Sendable {
 
   /// `count` bytes that nobody can predict.
   func randomBytes(_ count: Int) -> [UInt8]
+}
+
+/// How a signature stands with all the implementations that peers may use.
+public enum SignatureVerdict: Hashable, Sendable {
+  /// It is the key's: go-libp2p, the network's reference, finds so.
+  case good
+  /// It is not, but implementations differ on keys or signatures of this form.
+  case disputed
+  /// It is not, and no implementation finds otherwise.
+  case bad
 }
 
 /// One direction of an encrypted channel: ChaCha20-Poly1305 with a caller-supplied 64-bit counter as nonce
@@ -57,6 +71,11 @@ public protocol StreamCipher: AnyObject {
 }
 
 extension CryptoSuite {
+  /// ``verify(_:of:by:)``, without doubt either way.
+  public func judge(_ signature: RawSpan, of message: RawSpan, by key: PublicKey) -> SignatureVerdict {
+    verify(signature, of: message, by: key) ? .good : .bad
+  }
+
   /// SHA-256 of an array.
   public func sha256(_ bytes: [UInt8]) -> Hash256 { sha256(bytes.rawSpan) }
 

@@ -133,15 +133,13 @@ extension Multiaddr.Component {
     return [UInt8](value)
   }
 
-  /// A number in its shortest form only (multiformats/unsigned-varint): otherwise one address would have several spellings.
   private static func varint(_ span: RawSpan, _ offset: inout Int) throws(IdentityError) -> UInt64 {
     switch Varint.read(span, at: offset) {
     case .value(let value, let count):
-      guard count == Varint.size(value) else { throw .badMultiaddr("a number is not in its shortest form") }
       offset += count
       return value
     case .incomplete: throw .badMultiaddr("it ends inside a number")
-    case .overflow: throw .badMultiaddr("a number has more than 64 bits")
+    case .invalid(let fault): throw .badMultiaddr("a number \(fault)")
     }
   }
 }

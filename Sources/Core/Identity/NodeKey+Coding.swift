@@ -19,9 +19,9 @@ extension NodeKey {
       var reader = ProtobufReader(span)
       while let field = try reader.nextField() {
         switch field {
-        case 1: kind = try reader.uint64()
-        case 2: data = try reader.bytes()
-        default: try reader.skip()
+        case .number(1): kind = reader.uint64
+        case .bytes(2): data = reader.bytes
+        default: break
         }
       }
     } catch {

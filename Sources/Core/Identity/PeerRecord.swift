@@ -63,12 +63,12 @@ public struct PeerRecord: Hashable, Sendable {
       var reader = ProtobufReader(span)
       while let field = try reader.nextField() {
         switch field {
-        case 1: peer = try reader.bytes()
-        case 2: sequence = try reader.uint64()
-        case 3:
-          let address = try Self.address(try reader.span())
+        case .bytes(1): peer = reader.bytes
+        case .number(2): sequence = reader.uint64
+        case .bytes(3):
+          let address = try Self.address(reader.span)
           if let address, addresses.count < Self.maximumAddresses { addresses.append(address) }
-        default: try reader.skip()
+        default: break
         }
       }
     } catch {
@@ -84,7 +84,7 @@ public struct PeerRecord: Hashable, Sendable {
     var reader = ProtobufReader(span)
     var address: Multiaddr?
     while let field = try reader.nextField() {
-      if field == 1 { address = try? Multiaddr(bytes: try reader.span()) } else { try reader.skip() }
+      if field == .bytes(1) { address = try? Multiaddr(bytes: reader.span) }
     }
     return address
   }

@@ -38,9 +38,9 @@ public struct PublicKey: Hashable, Sendable {
       var reader = ProtobufReader(span)
       while let field = try reader.nextField() {
         switch field {
-        case 1: kind = Kind(rawValue: try reader.uint64())
-        case 2: data = try reader.bytes()
-        default: try reader.skip()
+        case .number(1): kind = Kind(rawValue: reader.uint64)
+        case .bytes(2): data = reader.bytes
+        default: break
         }
       }
     } catch {

@@ -52,11 +52,11 @@ public struct SignedEnvelope: Hashable, Sendable {
       var reader = ProtobufReader(span)
       while let field = try reader.nextField() {
         switch field {
-        case 1: key = try reader.bytes()
-        case 2: type = try reader.bytes()
-        case 3: payload = try reader.bytes()
-        case 5: signature = try reader.bytes()
-        default: try reader.skip()
+        case .bytes(1): key = reader.bytes
+        case .bytes(2): type = reader.bytes
+        case .bytes(3): payload = reader.bytes
+        case .bytes(5): signature = reader.bytes
+        default: break
         }
       }
     } catch {

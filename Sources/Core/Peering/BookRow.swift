@@ -58,12 +58,12 @@ struct PeerRow: Hashable {
       var reader = ProtobufReader(value.rawSpan)
       while let field = try reader.nextField() {
         switch field {
-        case 1: addresses.append(try PeerRow.address(try reader.span()))
-        case 2: failures = min(try reader.int(), 1_000_000)
-        case 3: score = ScoreField.read(try reader.uint64())
-        case 4: scoredAt = try reader.uint64()
-        case 5: firstSuccess = try reader.uint64()
-        default: try reader.skip()
+        case .bytes(1): addresses.append(try PeerRow.address(reader.span))
+        case .number(2): failures = min(reader.int, 1_000_000)
+        case .number(3): score = ScoreField.read(reader.uint64)
+        case .number(4): scoredAt = reader.uint64
+        case .number(5): firstSuccess = reader.uint64
+        default: break
         }
       }
     } catch { return nil }
@@ -75,9 +75,9 @@ struct PeerRow: Hashable {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1: result.bytes = try reader.bytes()
-      case 2: result.lastSuccess = try reader.uint64()
-      default: try reader.skip()
+      case .bytes(1): result.bytes = reader.bytes
+      case .number(2): result.lastSuccess = reader.uint64
+      default: break
       }
     }
     guard !result.bytes.isEmpty else { throw .badField(1) }
@@ -121,11 +121,8 @@ enum ListRow {
     do throws(ProtobufError) {
       var reader = ProtobufReader(value.rawSpan)
       while let field = try reader.nextField() {
-        guard field == 1 else {
-          try reader.skip()
-          continue
-        }
-        guard let item = try item(try reader.span()) else { return nil }
+        guard field == .bytes(1) else { continue }
+        guard let item = try item(reader.span) else { return nil }
         if !items.contains(item) { items.append(item) }
       }
     } catch { return nil }
@@ -171,10 +168,10 @@ enum ScoresRow {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1: peer = try? PeerID(bytes: try reader.span())
-      case 2: score = ScoreField.read(try reader.uint64())
-      case 3: scoredAt = try reader.uint64()
-      default: try reader.skip()
+      case .bytes(1): peer = try? PeerID(bytes: reader.span)
+      case .number(2): score = ScoreField.read(reader.uint64)
+      case .number(3): scoredAt = reader.uint64
+      default: break
       }
     }
     return peer.map { Item(peer: $0, score: score, scoredAt: scoredAt) }
@@ -231,10 +228,10 @@ struct BanRow: Hashable {
       var reader = ProtobufReader(value.rawSpan)
       while let field = try reader.nextField() {
         switch field {
-        case 1: end = try reader.uint64()
-        case 2: detail = try reader.string()
-        case 3: isOperators = try reader.bool()
-        default: try reader.skip()
+        case .number(1): end = reader.uint64
+        case .bytes(2): detail = try reader.string()
+        case .number(3): isOperators = reader.bool
+        default: break
         }
       }
     } catch { return nil }

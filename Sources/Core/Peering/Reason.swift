@@ -113,10 +113,10 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
 
   /// The kind.
   public let code: Code
-  /// What exactly, for people: at most 200 bytes of UTF-8 without control characters.
+  /// What exactly, for people: at most 200 bytes of UTF-8 that can be shown.
   public let detail: String
 
-  /// Makes a reason. Control characters in `detail` become `?`, and what is beyond 200 bytes is cut off.
+  /// Makes a reason. What cannot be shown in `detail` becomes `?`, and what is beyond 200 bytes is cut off.
   public init(_ code: Code, _ detail: String = "") {
     self.code = code
     self.detail = Reason.clean(detail)
@@ -140,9 +140,9 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1: code = Code(rawValue: try reader.uint32())
-      case 2: detail = try reader.string()
-      default: try reader.skip()
+      case .number(1): code = Code(rawValue: reader.uint32)
+      case .bytes(2): detail = try reader.string()
+      default: break
       }
     }
     guard let code else { throw .badField(1) }
@@ -156,15 +156,6 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
   public var quoted: String { detail.isEmpty ? "\(code)" : "\(code) (it says: \"\(detail)\")" }
 
   private static func clean(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    var bytes = 0
-    for scalar in text.unicodeScalars {
-      let isControl = scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
-      let kept = isControl ? "?" : scalar
-      bytes += UTF8.width(kept)
-      if bytes > detailMaximumBytes { break }
-      result.append(kept)
-    }
-    return String(result)
+    text.prefix(bytes: 4 * detailMaximumBytes).printable { _ in "?" }.prefix(bytes: detailMaximumBytes)
   }
 }

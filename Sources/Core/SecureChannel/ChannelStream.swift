@@ -55,8 +55,7 @@ final class ChannelStream {
   var unread = 0
   var isRemoteFinished = false
   /// The length prefix being read.
-  var prefixValue: UInt64 = 0
-  var prefixBits = 0
+  var prefix = Varint.Decoder()
   /// The message being put together and what it still lacks.
   var message: [UInt8] = []
   var messageRemaining = 0

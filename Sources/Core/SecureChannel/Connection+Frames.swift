@@ -166,7 +166,7 @@ extension Connection {
     if stream.negotiation != nil {
       return failStream(stream, .negotiationFailed("the remote finished the stream before a protocol was agreed"), into: &outputs)
     }
-    if stream.messageRemaining > 0 || stream.prefixBits > 0 {
+    if stream.messageRemaining > 0 || stream.prefix.count > 0 {
       return failStream(stream, .protocolViolation("framing: the stream ended inside a message"), into: &outputs)
     }
     outputs.append(.streamFinished(stream.id))
@@ -271,17 +271,13 @@ extension Connection {
         } else {
           let byte = span.byte(offset)
           offset += 1
-          stream.prefixValue |= UInt64(byte & 0x7f) << UInt64(stream.prefixBits)
-          stream.prefixBits += 7
-          if byte & 0x80 != 0 {
-            guard stream.prefixBits < 63 else {
-              return failStream(stream, .protocolViolation("framing: a length prefix of more than nine bytes"), into: &outputs)
-            }
-            continue
+          let length: UInt64
+          switch stream.prefix.take(byte) {
+          case .incomplete: continue
+          case .invalid(let fault): return failStream(stream, .protocolViolation("framing: a length \(fault)"), into: &outputs)
+          case .value(let value, _): length = value
           }
-          let length = stream.prefixValue
-          stream.prefixValue = 0
-          stream.prefixBits = 0
+          stream.prefix = Varint.Decoder()
           guard length <= UInt64(max(maximum, 0)) else {
             return failStream(stream, .messageTooLarge(bytes: length, maximum: maximum), into: &outputs)
           }

@@ -27,12 +27,12 @@ enum Multistream {
 
   /// Looks at the bytes from `offset` on.
   static func unit(_ span: RawSpan, at offset: Int = 0) -> Unit {
-    switch Varint.read(span, at: offset) {
+    // 1,024 fits two bytes of prefix: of a longer one no more is looked at, so that the verdict is the same however it arrives.
+    switch Varint.read(span.extracting(first: min(offset + 2, span.byteCount)), at: offset) {
     case .incomplete:
-      // 1,024 fits two bytes of prefix, so a longer one is refused without waiting for its end.
       return span.byteCount - offset >= 2
         ? .violation("multistream: a message longer than 1,024 bytes") : .needs(span.byteCount - offset + 1)
-    case .overflow: return .violation("multistream: a length of more than 64 bits")
+    case .invalid(let fault): return .violation("multistream: a length \(fault)")
     case .value(let length, let bytes):
       guard length <= UInt64(maximumBytes) else { return .violation("multistream: a message of \(length) bytes, more than 1,024") }
       guard length > 0 else { return .violation("multistream: an empty message") }

@@ -49,18 +49,15 @@ struct NoisePayload {
       var reader = ProtobufReader(span)
       while let field = try reader.nextField() {
         switch field {
-        case 1: key = try PublicKey(encoded: try reader.span())
-        case 2: signature = try reader.bytes()
-        case 4:
-          var extensions = ProtobufReader(try reader.span())
+        case .bytes(1): key = try PublicKey(encoded: reader.span)
+        case .bytes(2): signature = reader.bytes
+        case .bytes(4):
+          var extensions = ProtobufReader(reader.span)
           while let field = try extensions.nextField() {
-            if field == 2 && muxers.count < NoisePayload.muxersMaximum {
-              muxers.append(try extensions.string())
-            } else {
-              try extensions.skip()
-            }
+            // A name that is no text is no muxer of this side's.
+            if field == .bytes(2), muxers.count < NoisePayload.muxersMaximum, let name = extensions.text { muxers.append(name) }
           }
-        default: try reader.skip()
+        default: break
         }
       }
     } catch {

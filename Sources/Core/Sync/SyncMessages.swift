@@ -75,21 +75,18 @@ public struct Status: Hashable, Sendable {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1: version = try reader.uint64()
-      case 2: network = String(try reader.string().prefix(64))
-      case 3: chainID = String(try reader.string().prefix(64))
-      case 4: genesis = try Self.hash(4, try reader.span())
-      case 5: height = try reader.uint64()
-      case 6: head = try Self.hash(6, try reader.span())
-      case 7: nodeType = String(try reader.string().prefix(32))
-      case 8:
-        let bytes = try reader.span()
-        if listenAddresses.count < 16, let address = try? Multiaddr(bytes: bytes) { listenAddresses.append(address) }
-      case 9:
-        let service = try reader.string()
-        if services.count < 32 { services.append(String(service.prefix(64))) }
-      case 10: pending = try reader.uint64()
-      default: try reader.skip()
+      case .number(1): version = reader.uint64
+      case .bytes(2): network = reader.text(maximumBytes: 64)
+      case .bytes(3): chainID = reader.text(maximumBytes: 64)
+      case .bytes(4): genesis = try Self.hash(4, reader.span)
+      case .number(5): height = reader.uint64
+      case .bytes(6): head = try Self.hash(6, reader.span)
+      case .bytes(7): nodeType = reader.text(maximumBytes: 32)
+      case .bytes(8):
+        if listenAddresses.count < 16, let address = try? Multiaddr(bytes: reader.span) { listenAddresses.append(address) }
+      case .bytes(9): if services.count < 32 { services.append(reader.text(maximumBytes: 64)) }
+      case .number(10): pending = reader.uint64
+      default: break
       }
     }
     guard version > 0 else { throw .badField(1) }
@@ -147,7 +144,7 @@ public enum StatusAnswer: Hashable, Sendable {
     case .refusal(let code, let text):
       writer.message(2) {
         $0.uint64(1, code)
-        $0.string(2, String(text.prefix(200)))
+        $0.string(2, text.prefix(bytes: 200))
       }
     }
     return writer.bytes
@@ -159,20 +156,20 @@ public enum StatusAnswer: Hashable, Sendable {
     var result: StatusAnswer?
     while let field = try reader.nextField() {
       switch field {
-      case 1: result = .status(try Status(encoded: try reader.span()))
-      case 2:
+      case .bytes(1): result = .status(try Status(encoded: reader.span))
+      case .bytes(2):
         var code: UInt64 = 0
         var text = ""
-        var nested = ProtobufReader(try reader.span())
+        var nested = ProtobufReader(reader.span)
         while let field = try nested.nextField() {
           switch field {
-          case 1: code = try nested.uint64()
-          case 2: text = String(try nested.string().prefix(200))
-          default: try nested.skip()
+          case .number(1): code = nested.uint64
+          case .bytes(2): text = nested.text(maximumBytes: 200)
+          default: break
           }
         }
         result = .refusal(code: code, text: text)
-      default: try reader.skip()
+      default: break
       }
     }
     guard let result else { throw .badField(1) }
@@ -212,12 +209,12 @@ public enum BlocksRequest: Hashable, Sendable {
     var hash: Hash256?
     while let field = try reader.nextField() {
       switch field {
-      case 1: from = try reader.uint64()
-      case 2: count = try reader.int()
-      case 3:
-        hash = Hash256(try reader.span())
+      case .number(1): from = reader.uint64
+      case .number(2): count = reader.int
+      case .bytes(3):
+        hash = Hash256(reader.span)
         if hash == nil { throw .badField(3) }
-      default: try reader.skip()
+      default: break
       }
     }
     if let hash {
@@ -252,12 +249,9 @@ public struct BytesList: Hashable, Sendable {
     items = []
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
-      if field == 1 {
-        guard items.count < maximum else { throw .badField(1) }
-        items.append(try reader.bytes())
-      } else {
-        try reader.skip()
-      }
+      guard field == .bytes(1) else { continue }
+      guard items.count < maximum else { throw .badField(1) }
+      items.append(reader.bytes)
     }
   }
 }

@@ -2,12 +2,10 @@
 public enum ProtobufError: Error, Hashable, Sendable {
   /// The message ends inside a field.
   case truncated
-  /// A number has more than 64 bits.
+  /// A number has more than ten bytes.
   case overflow
-  /// Field number 0, or a wire type that is unknown or a group.
+  /// Field number 0 or above 2^29 - 1, an unknown wire type, or a group that does not end, ends without beginning, or nests too deep.
   case badTag
-  /// The field was read as another type than the one on the wire.
-  case wrongType
   /// A string is not UTF-8.
   case notText
   /// A required field is absent, or a value is outside its range. The payload names the field.
@@ -19,161 +17,165 @@ public enum ProtobufError: Error, Hashable, Sendable {
 ///     var reader = ProtobufReader(span)
 ///     while let field = try reader.nextField() {
 ///       switch field {
-///       case 1: height = try reader.uint64()
-///       case 2: hash = try reader.bytes()
-///       default: try reader.skip()
+///       case .number(1): height = reader.uint64
+///       case .bytes(2): hash = reader.bytes
+///       case .bytes(3): address = try? Multiaddr(bytes: reader.span)
+///       default: break
 ///       }
 ///     }
 ///
-/// After each field number exactly one of the reading methods is called. Nothing traps on bad input.
+/// ``nextField()`` alone reads the wire: it takes a whole field, and throws where there is none. The properties give the value of the
+/// field that it named and cannot fail, so nothing that looks at a value can hide a fault of the wire or lose its place. A field that
+/// is not looked at, unknown or with another wire type than expected, is passed over, as protobuf demands. Nothing traps on bad input.
 public struct ProtobufReader: ~Escapable {
+  /// A field's number and how its value is written.
+  public enum Field: Hashable, Sendable {
+    /// A varint: numbers, truth values and enumerations.
+    case number(Int)
+    /// Bytes behind their length: strings, bytes and messages.
+    case bytes(Int)
+    /// Four or eight bytes of fixed length, or a group; not used by any message here.
+    case other(Int)
+
+    /// The field's number.
+    public var number: Int {
+      switch self {
+      case .number(let number), .bytes(let number), .other(let number): number
+      }
+    }
+  }
+
   private let source: RawSpan
-  private var offset = 0
-  private var wireType: UInt8 = 0
+  private let end: Int
+  /// Where the next field begins in the source.
+  public private(set) var offset: Int
+  /// The present field's value, where it is a number.
+  private var value: UInt64 = 0
+  /// Where the present field's bytes are in the source.
+  public private(set) var range: Range<Int> = 0..<0
 
   /// Makes a reader over a whole message.
   @_lifetime(copy span)
-  public init(_ span: RawSpan) { source = span }
+  public init(_ span: RawSpan) { self.init(span, in: 0..<span.byteCount) }
 
-  /// The next field's number, or `nil` at the end of the message.
-  @_lifetime(self: copy self)
-  public mutating func nextField() throws(ProtobufError) -> Int? {
-    if offset == source.byteCount { return nil }
-    let tag = try varint()
-    guard tag >> 3 != 0, tag >> 3 < 1 << 29 else { throw .badTag }
-    wireType = UInt8(tag & 7)
-    return Int(tag >> 3)
+  /// Makes a reader over the message that is a part of `span`; ``range`` counts from the beginning of `span`.
+  @_lifetime(copy span)
+  public init(_ span: RawSpan, in range: Range<Int>) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= span.byteCount, "a message outside its bytes")
+    source = span
+    offset = range.lowerBound
+    end = range.upperBound
   }
 
-  /// The field as a 64-bit number.
+  /// Takes the next field, or returns `nil` at the end of the message.
   @_lifetime(self: copy self)
-  public mutating func uint64() throws(ProtobufError) -> UInt64 {
-    guard wireType == 0 else { throw .wrongType }
-    return try varint()
+  public mutating func nextField() throws(ProtobufError) -> Field? {
+    if offset == end { return nil }
+    value = 0
+    let (number, wireType) = try tag()
+    if wireType == 2 {
+      let count = try varint()
+      guard count <= UInt64(end - offset) else { throw .truncated }
+      range = offset..<offset + Int(count)
+      offset = range.upperBound
+      return .bytes(number)
+    }
+    range = offset..<offset
+    if wireType == 0 {
+      value = try varint()
+      return .number(number)
+    }
+    try pass(number, wireType, depth: 0)
+    return .other(number)
   }
 
-  /// The field as a 32-bit number; `overflow` when it is larger.
-  @_lifetime(self: copy self)
-  public mutating func uint32() throws(ProtobufError) -> UInt32 {
-    guard let value = UInt32(exactly: try uint64()) else { throw .overflow }
-    return value
-  }
+  /// The field as a 64-bit number; 0 when it is none.
+  public var uint64: UInt64 { value }
 
-  /// The field as a non-negative `Int`; `overflow` when it is larger.
-  @_lifetime(self: copy self)
-  public mutating func int() throws(ProtobufError) -> Int {
-    guard let value = Int(exactly: try uint64()) else { throw .overflow }
-    return value
-  }
+  /// The field's lower 32 bits (`uint32`), as protobuf reads a larger number.
+  public var uint32: UInt32 { UInt32(truncatingIfNeeded: value) }
+
+  /// The field as an `Int`, the largest when it is larger.
+  public var int: Int { Int(clamping: value) }
 
   /// The field as a two's-complement signed number (`int64`).
-  @_lifetime(self: copy self)
-  public mutating func int64() throws(ProtobufError) -> Int64 { Int64(bitPattern: try uint64()) }
+  public var int64: Int64 { Int64(bitPattern: value) }
 
   /// The field as a truth value.
-  @_lifetime(self: copy self)
-  public mutating func bool() throws(ProtobufError) -> Bool { try uint64() != 0 }
+  public var bool: Bool { value != 0 }
 
-  /// The field as a slice of the message; use it before the message goes away.
-  @_lifetime(copy self)
-  public mutating func span() throws(ProtobufError) -> RawSpan {
-    guard wireType == 2 else { throw .wrongType }
-    let count = try varint()
-    guard count <= UInt64(source.byteCount - offset) else { throw .truncated }
-    let slice = source.extracting(offset..<offset + Int(count))
-    offset += Int(count)
-    return slice
+  /// The field as a slice of the message; use it before the message goes away. Empty when the field is a number.
+  public var span: RawSpan {
+    @_lifetime(copy self)
+    get { source.extracting(range) }
   }
 
   /// The field as a copy of its bytes.
-  @_lifetime(self: copy self)
-  public mutating func bytes() throws(ProtobufError) -> [UInt8] { [UInt8](try span()) }
+  public var bytes: [UInt8] { [UInt8](span) }
 
-  /// The field as text.
-  @_lifetime(self: copy self)
-  public mutating func string() throws(ProtobufError) -> String {
-    let slice = try span()
-    guard let text = unsafe slice.withUnsafeBytes({ unsafe String(validating: $0, as: UTF8.self) }) else { throw .notText }
+  /// The field as text; `nil` when it is not UTF-8.
+  public var text: String? { unsafe span.withUnsafeBytes { unsafe String(validating: $0, as: UTF8.self) } }
+
+  /// The field as text that has to be UTF-8.
+  public func string() throws(ProtobufError) -> String {
+    guard let text else { throw .notText }
     return text
   }
 
-  /// Passes over the field.
+  /// The field as text for people, of at most `maximum` bytes: what is beyond is cut off, and what is no UTF-8 is replaced.
+  public func text(maximumBytes maximum: Int) -> String {
+    let span = span.extracting(first: Swift.min(range.count, maximum + 4))
+    return unsafe span.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }.prefix(bytes: maximum)
+  }
+
   @_lifetime(self: copy self)
-  public mutating func skip() throws(ProtobufError) {
+  private mutating func tag() throws(ProtobufError) -> (number: Int, wireType: UInt8) {
+    let tag = try varint()
+    guard tag >> 3 != 0, tag >> 3 < 1 << 29 else { throw .badTag }
+    return (Int(tag >> 3), UInt8(tag & 7))
+  }
+
+  /// Passes over a value that nobody reads. A group is passed over with everything in it, to the depth to which protobuf's decoders go.
+  @_lifetime(self: copy self)
+  private mutating func pass(_ number: Int, _ wireType: UInt8, depth: Int) throws(ProtobufError) {
     switch wireType {
     case 0: _ = try varint()
     case 1: try advance(8)
-    case 2: _ = try span()
+    case 2: try advance(try varint())
+    case 3:
+      guard depth < ProtobufReader.depthMaximum else { throw .badTag }
+      while true {
+        if offset == end { throw .truncated }
+        let (inner, innerType) = try tag()
+        if innerType == 4 {
+          guard inner == number else { throw .badTag }
+          return
+        }
+        try pass(inner, innerType, depth: depth + 1)
+      }
     case 5: try advance(4)
     default: throw .badTag
     }
   }
 
   @_lifetime(self: copy self)
-  private mutating func advance(_ count: Int) throws(ProtobufError) {
-    guard source.byteCount - offset >= count else { throw .truncated }
-    offset += count
+  private mutating func advance(_ count: UInt64) throws(ProtobufError) {
+    guard count <= UInt64(end - offset) else { throw .truncated }
+    offset += Int(count)
   }
 
   @_lifetime(self: copy self)
   private mutating func varint() throws(ProtobufError) -> UInt64 {
-    switch Varint.read(source, at: offset) {
+    switch Varint.readProtobuf(source, at: offset) {
     case .value(let value, let bytes):
+      // The number may reach beyond a message that is a part of the source.
+      guard bytes <= end - offset else { throw .truncated }
       offset += bytes
       return value
     case .incomplete: throw .truncated
-    case .overflow: throw .overflow
+    case .invalid: throw offset + 10 <= end ? .overflow : .truncated
     }
   }
-}
 
-/// Writes a protobuf message into a byte array, in the order of the calls.
-///
-/// Plain calls write a field even when it is zero or empty, as libp2p's key messages need;
-/// leave the call out to leave the field out.
-public struct ProtobufWriter: Sendable {
-  /// What has been written.
-  public private(set) var bytes: [UInt8] = []
-
-  /// Makes an empty writer with room for `capacity` bytes.
-  public init(capacity: Int = 0) { bytes.reserveCapacity(capacity) }
-
-  /// Writes a number.
-  public mutating func uint64(_ field: Int, _ value: UInt64) {
-    Varint.append(UInt64(field) << 3, to: &bytes)
-    Varint.append(value, to: &bytes)
-  }
-
-  /// Writes a non-negative number.
-  public mutating func int(_ field: Int, _ value: Int) { uint64(field, UInt64(value)) }
-
-  /// Writes a signed number in two's complement (`int64`).
-  public mutating func int64(_ field: Int, _ value: Int64) { uint64(field, UInt64(bitPattern: value)) }
-
-  /// Writes a truth value.
-  public mutating func bool(_ field: Int, _ value: Bool) { uint64(field, value ? 1 : 0) }
-
-  /// Writes bytes.
-  public mutating func data(_ field: Int, _ value: some Collection<UInt8>) {
-    Varint.append(UInt64(field) << 3 | 2, to: &bytes)
-    Varint.append(UInt64(value.count), to: &bytes)
-    bytes.append(contentsOf: value)
-  }
-
-  /// Writes text.
-  public mutating func string(_ field: Int, _ value: String) { data(field, value.utf8) }
-
-  /// Writes a digest.
-  public mutating func hash(_ field: Int, _ value: Hash256) {
-    Varint.append(UInt64(field) << 3 | 2, to: &bytes)
-    bytes.append(32)
-    value.append(to: &bytes)
-  }
-
-  /// Writes a nested message.
-  public mutating func message(_ field: Int, _ build: (inout ProtobufWriter) -> Void) {
-    var nested = ProtobufWriter()
-    build(&nested)
-    data(field, nested.bytes)
-  }
+  private static let depthMaximum = 100
 }

@@ -41,11 +41,11 @@ extension Host {
     var merged: [UInt8] = []
     var rest = answer[...]
     while !rest.isEmpty {
-      guard let (length, prefix) = Self.uvarint(rest), length <= rest.count - prefix else {
+      guard case .value(let length, let prefix) = Varint.read(rest.span.bytes), length <= UInt64(rest.count - prefix) else {
         throw HostError(.badAnswer, "an identify message with a wrong length")
       }
-      merged.append(contentsOf: rest.dropFirst(prefix).prefix(length))
-      rest = rest.dropFirst(prefix + length)
+      merged.append(contentsOf: rest.dropFirst(prefix).prefix(Int(length)))
+      rest = rest.dropFirst(prefix + Int(length))
     }
     if merged.isEmpty { throw HostError(.noAnswer, "the peer says nothing of itself") }
     do { return try IdentifyInfo(encoded: merged.rawSpan) } catch { throw HostError(.badAnswer, "identify: \(error)", cause: error) }
@@ -67,15 +67,6 @@ extension Host {
     }
     stream.finish()
     return trips
-  }
-
-  private static func uvarint(_ bytes: ArraySlice<UInt8>) -> (value: Int, count: Int)? {
-    var value = 0
-    for (index, byte) in bytes.prefix(4).enumerated() {
-      value |= Int(byte & 0x7f) << (7 * index)
-      if byte & 0x80 == 0 { return (value, index + 1) }
-    }
-    return nil
   }
 
   // MARK: Requests

@@ -145,8 +145,8 @@ enum JournalFormat {
     do throws(ProtobufError) {
       var reader = ProtobufReader(payload.span.bytes)
       while let field = try reader.nextField() {
-        guard field == 1 else { throw .badField(field) }
-        try readRow(try reader.span(), into: &batch)
+        guard field == .bytes(1) else { throw .badField(field.number) }
+        try readRow(reader.span, into: &batch)
       }
     } catch { return nil }
     return batch
@@ -158,10 +158,10 @@ enum JournalFormat {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1: table = try reader.string()
-      case 2: key = try reader.bytes()
-      case 3: value = try reader.bytes()
-      default: throw .badField(field)
+      case .bytes(1): table = try reader.string()
+      case .bytes(2): key = reader.bytes
+      case .bytes(3): value = reader.bytes
+      default: throw .badField(field.number)
       }
     }
     if let value { batch.put(StoreTable(table), key, value) } else { batch.remove(StoreTable(table), key) }

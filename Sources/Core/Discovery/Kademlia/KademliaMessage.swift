@@ -165,33 +165,32 @@ public struct KademliaMessage: Hashable, Sendable {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1:
-        guard let kind = Kind(rawValue: try reader.uint64()) else { throw .badField(1) }
+      case .number(1):
+        guard let kind = Kind(rawValue: reader.uint64) else { throw .badField(1) }
         self.kind = kind
-      case 2: key = try reader.bytes()
-      case 3: record = try Self.readRecord(try reader.span())
-      case 8:
-        let peer = try Self.readPeer(try reader.span())
+      case .bytes(2): key = reader.bytes
+      case .bytes(3): record = try Self.readRecord(reader.span, onto: record)
+      case .bytes(8):
+        let peer = try Self.readPeer(reader.span)
         if let peer, closerPeers.count < Self.closerPeersMaximum { closerPeers.append(peer) }
-      case 9:
-        let peer = try Self.readPeer(try reader.span())
+      case .bytes(9):
+        let peer = try Self.readPeer(reader.span)
         if let peer, providers.count < Self.providersMaximum { providers.append(peer) }
-      default: try reader.skip()
+      default: break
       }
     }
   }
 
-  private static func readRecord(_ span: RawSpan) throws(ProtobufError) -> Record {
-    var record = Record(key: [], value: [])
+  /// Reads a record onto what an earlier field of the same number said, as protobuf merges messages.
+  private static func readRecord(_ span: RawSpan, onto earlier: Record?) throws(ProtobufError) -> Record {
+    var record = earlier ?? Record(key: [], value: [])
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1: record.key = try reader.bytes()
-      case 2: record.value = try reader.bytes()
-      case 5:
-        let time = try reader.string()
-        record.timeReceived = time.utf8.count <= 64 ? time : nil
-      default: try reader.skip()
+      case .bytes(1): record.key = reader.bytes
+      case .bytes(2): record.value = reader.bytes
+      case .bytes(5): record.timeReceived = reader.range.count <= 64 ? reader.text : nil
+      default: break
       }
     }
     return record
@@ -204,12 +203,11 @@ public struct KademliaMessage: Hashable, Sendable {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1: id = try? PeerID(bytes: try reader.span())
-      case 2:
-        let bytes = try reader.span()
-        if addresses.count < addressesSeen, let address = try? Multiaddr(bytes: bytes) { addresses.append(address.withoutPeerID) }
-      case 3: connectedness = Connectedness(rawValue: try reader.uint64()) ?? .notConnected
-      default: try reader.skip()
+      case .bytes(1): id = try? PeerID(bytes: reader.span)
+      case .bytes(2):
+        if addresses.count < addressesSeen, let address = try? Multiaddr(bytes: reader.span) { addresses.append(address.withoutPeerID) }
+      case .number(3): connectedness = Connectedness(rawValue: reader.uint64) ?? .notConnected
+      default: break
       }
     }
     return id.map { Peer(id: $0, addresses: told(addresses), connectedness: connectedness) }

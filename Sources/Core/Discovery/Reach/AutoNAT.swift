@@ -46,26 +46,22 @@ enum AutoNAT {
       var message = ProtobufReader(span)
       while let field = try message.nextField() {
         switch field {
-        case 1: kind = try message.uint64()
-        case 2:
-          var dial = ProtobufReader(try message.span())
+        case .number(1): kind = message.uint64
+        case .bytes(2):
+          var dial = ProtobufReader(message.span)
           while let field = try dial.nextField() {
-            guard field == 1 else {
-              try dial.skip()
-              continue
-            }
-            var info = ProtobufReader(try dial.span())
+            guard field == .bytes(1) else { continue }
+            var info = ProtobufReader(dial.span)
             while let field = try info.nextField() {
               switch field {
-              case 1: id = try info.bytes()
-              case 2:
-                let bytes = try info.span()
-                if addresses.count < addressesMaximum, let address = try? Multiaddr(bytes: bytes) { addresses.append(address) }
-              default: try info.skip()
+              case .bytes(1): id = info.bytes
+              case .bytes(2):
+                if addresses.count < addressesMaximum, let address = try? Multiaddr(bytes: info.span) { addresses.append(address) }
+              default: break
               }
             }
           }
-        default: try message.skip()
+        default: break
         }
       }
     } catch { throw .malformed(error) }
@@ -94,18 +90,18 @@ enum AutoNAT {
       var message = ProtobufReader(span)
       while let field = try message.nextField() {
         switch field {
-        case 1: kind = try message.uint64()
-        case 3:
-          status = .ok
-          var response = ProtobufReader(try message.span())
+        case .number(1): kind = message.uint64
+        case .bytes(3):
+          status = status ?? .ok
+          var response = ProtobufReader(message.span)
           while let field = try response.nextField() {
             switch field {
-            case 1: status = Status(rawValue: try response.uint64()) ?? .internalError
-            case 3: address = try? Multiaddr(bytes: try response.span())
-            default: try response.skip()
+            case .number(1): status = Status(rawValue: response.uint64) ?? .internalError
+            case .bytes(3): address = try? Multiaddr(bytes: response.span)
+            default: break
             }
           }
-        default: try message.skip()
+        default: break
         }
       }
     } catch { throw .malformed(error) }

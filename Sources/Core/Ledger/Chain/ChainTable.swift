@@ -86,13 +86,13 @@ struct UndoRecord {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1:
-        let bytes = try reader.bytes()
+      case .bytes(1):
+        let bytes = reader.bytes
         guard bytes.count == 16 else { throw .badField(1) }
         work = bytes.reduce(0) { $0 << 8 | UInt128($1) }
-      case 2: slot = try reader.uint64()
-      case 3: changes.append(try UndoRecord.entry(try reader.span()))
-      default: throw .badField(field)
+      case .number(2): slot = reader.uint64
+      case .bytes(3): changes.append(try UndoRecord.entry(reader.span))
+      default: throw .badField(field.number)
       }
     }
     self.init(weight: ChainWeight(work: work, slot: slot), changes: changes)
@@ -103,8 +103,8 @@ struct UndoRecord {
     let key = try reader.hash(expected: 1)
     var old: [UInt8]?
     if let field = try reader.nextField() {
-      guard field == 2 else { throw .badField(field) }
-      old = try reader.bytes()
+      guard field == .bytes(2) else { throw .badField(field.number) }
+      old = reader.bytes
     }
     return StateChange(key: key, old: old, new: nil)
   }

@@ -30,8 +30,8 @@ public struct Account: Hashable, Sendable {
     self.init()
     var reader = ProtobufReader(bytes.rawSpan)
     // These bytes were written by this node and are covered by the state root, which is checked when the chain is opened.
-    while let field = try? reader.nextField(), let value = try? reader.uint64() {
-      if field == 1 { balance = Amount(value) } else { nonce = value }
+    while let field = try? reader.nextField() {
+      if field == .number(1) { balance = Amount(reader.uint64) } else { nonce = reader.uint64 }
     }
   }
 }

@@ -70,12 +70,12 @@ public struct StateProof: Hashable, Sendable {
     var (key, valueHash): (Hash256?, Hash256?) = (nil, nil)
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
-      guard (1...3).contains(field), siblings.count < 256 || field > 1 else { throw .badField(field) }
-      guard let hash = Hash256(try reader.span()) else { throw .badField(field) }
+      guard let hash = Hash256(reader.span) else { throw .badField(field.number) }
       switch field {
-      case 1: siblings.append(hash)
-      case 2: key = hash
-      default: valueHash = hash
+      case .bytes(1) where siblings.count < 256: siblings.append(hash)
+      case .bytes(2): key = hash
+      case .bytes(3): valueHash = hash
+      default: throw .badField(field.number)
       }
     }
     var otherLeaf: OtherLeaf?

@@ -39,15 +39,15 @@ public struct Block: Hashable, Sendable {
     var isFull = false
     do throws(ProtobufError) {
       var reader = ProtobufReader(span)
-      try reader.expect(1)
-      let headerSpan = try reader.span()
+      try reader.expect(.bytes(1))
+      let headerSpan = reader.span
       while let field = try reader.nextField() {
-        guard field == 2 else { throw .badField(field) }
+        guard field == .bytes(2) else { throw .badField(field.number) }
         if transactions.count == limits.blockTransactions {
           isFull = true
           break
         }
-        transactions.append(try reader.bytes())
+        transactions.append(reader.bytes)
       }
       do throws(BlockError) { header = try BlockHeader(encoded: headerSpan) } catch { throw ProtobufError.badField(1) }
     } catch {

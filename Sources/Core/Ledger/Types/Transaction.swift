@@ -95,9 +95,8 @@ public struct Transaction: Hashable, Sendable {
       let sender = try reader.address(expected: 2)
       let nonce = try reader.uint64(expected: 3)
       let fee = Amount(try reader.uint64(expected: 4))
-      let kind = try reader.nextField() ?? 0
-      guard (5...7).contains(kind) else { throw .badField(5) }
-      let payload = try Transaction.payload(kind, try reader.span())
+      guard case .bytes(let kind) = try reader.nextField(), (5...7).contains(kind) else { throw .badField(5) }
+      let payload = try Transaction.payload(kind, reader.span)
       let signature = try reader.bytes(expected: 15, limit: 64)
       guard signature.count == 64 else { throw .badField(15) }
       try reader.expectEnd()

@@ -34,11 +34,11 @@ struct OperatorSettings {
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case 1:
-        guard let name = try? PeerID(bytes: try reader.span()) else { return nil }
+      case .bytes(1):
+        guard let name = try? PeerID(bytes: reader.span) else { return nil }
         peer = name
-      case 2: address = try? Multiaddr(bytes: try reader.span())
-      default: try reader.skip()
+      case .bytes(2): address = try? Multiaddr(bytes: reader.span)
+      default: break
       }
     }
     return address.map { PeerAddress(peer: peer, address: $0) }
