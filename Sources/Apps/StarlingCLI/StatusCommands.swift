@@ -18,7 +18,7 @@ enum StatusCommand {
     } else {
       let node = status.node
       Output.rows([
-        ("Health", [HealthCommand.text(status.health)]),
+        ("Health", HealthCommand.lines(status.health)),
         ("Node", ["\(node.peerID) (\(node.nodeType), Starling \(node.version))"]),
         ("Network", ["\(node.network), chain \(node.chainID)"]),
         ("Head", ["\(node.height) \(node.head)"]),
@@ -37,13 +37,13 @@ enum StatusCommand {
 enum HealthCommand {
   static func run(_ call: ParsedCommand) throws -> Int32 {
     let health = try NodeAPI(call).health()
-    if call.isOn("json") { Output.json(health) } else { Output.line(text(health)) }
+    if call.isOn("json") { Output.json(health) } else { lines(health).forEach(Output.line) }
     return status(health)
   }
 
   /// The state and why, then what to look into, each on a line.
-  static func text(_ health: HealthResponse) -> String {
-    (["\(health.status.rawValue): \(health.reason)"] + (health.warnings ?? []).map { "Warning: \($0)" }).joined(separator: "\n")
+  static func lines(_ health: HealthResponse) -> [String] {
+    ["\(health.status.rawValue): \(health.reason)"] + (health.warnings ?? []).map { "Warning: \($0)" }
   }
 
   static func status(_ health: HealthResponse) -> Int32 { health.status == .healthy ? ExitStatus.success : ExitStatus.unhealthy }
