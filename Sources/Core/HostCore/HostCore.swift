@@ -187,8 +187,8 @@ public final class HostCore {
   /// The peers with an admitted link, in order.
   public var connectedPeers: [PeerID] { admitted.keys.sorted() }
 
-  /// How many streams of a link this host keeps something of; 0 when the link is gone. For checks and metrics.
-  public func streamCount(of connection: ConnectionID) -> Int { links[connection]?.streams.count ?? 0 }
+  /// How many streams of a link this host has opened or accepted and keeps something of; 0 when the link is gone. For checks and metrics.
+  public func streamCount(of connection: ConnectionID) -> Int { (links[connection]?.streams.count ?? 0) - requests.parkedCount(connection) }
 
   private func timer(_ now: Instant, _ outputs: inout [Output]) {
     if let deadline = requests.nextDeadline, deadline <= now {

@@ -59,6 +59,9 @@ struct Requests {
   }
   var inFlight: Int { outbound.count }
 
+  /// Requests on the link that wait for their turn: their streams are not open yet.
+  func parkedCount(_ connection: ConnectionID) -> Int { parked[connection]?.count ?? 0 }
+
   /// Whether another request may be sent on the link.
   func hasRoom(_ connection: ConnectionID) -> Bool { outboundCount[connection, default: 0] < configuration.outboundPerLinkMaximum }
 
