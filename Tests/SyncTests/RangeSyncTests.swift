@@ -81,16 +81,19 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     #expect(sync.nextDeadline == time(2.3), "it rests, like anybody whose chain does not grow")
   }
 
-  @Test func aGapOfElevenIsBulkOnceItIsShown() {
+  @Test func aGapOfMoreThanTenIsBulkOnceItIsShown() {
     var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)
     _ = sync.handle(.peerIntroduced(peer(1), height: 100), now: time(0.1))
-    _ = sync.handle(.peerHeight(peer(1), 111), now: time(1))
-    #expect(sync.state == .synced, "a claim alone does not make a node stop serving")
-    let outputs = sync.handle(.fetched(BatchID(rawValue: 1), peer(1), (101...111).map { block($0) }), now: time(1.1))
-    #expect(outputs.contains(.state(.syncing(target: 111))))
-    for height in 101...111 as ClosedRange<UInt64> {
-      _ = sync.handle(.localHead(height), now: time(1.2))
-      _ = sync.handle(.applied(BatchID(rawValue: 1)), now: time(1.2))
+    #expect(sync.handle(.peerHeight(peer(1), 130), now: time(1)) == [])
+    #expect(sync.handle(.timer, now: time(1.5)) == [.askHead(peer(1), 130)])
+    #expect(sync.handle(.headShown(peer(1), 130), now: time(1.6)) == [.fetch(BatchID(rawValue: 1), peer(1), from: 101, count: 30)])
+    #expect(sync.handle(.fetched(BatchID(rawValue: 1), peer(1), (101...130).map { block($0) }), now: time(1.7)).count == 1)
+    #expect(sync.state == .synced, "what the chain has not taken a block of does not make a node stop serving")
+    _ = sync.handle(.localHead(101), now: time(1.8))
+    #expect(sync.handle(.applied(BatchID(rawValue: 1)), now: time(1.8)) == [.state(.syncing(target: 130))])
+    for height in 102...130 as ClosedRange<UInt64> {
+      _ = sync.handle(.localHead(height), now: time(1.9))
+      _ = sync.handle(.applied(BatchID(rawValue: 1)), now: time(1.9))
     }
     #expect(sync.state == .synced)
   }
@@ -105,19 +108,19 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     #expect(sync.handle(.timer, now: time(2.5)) == [.fetch(BatchID(rawValue: 1), peer(1), from: 101, count: 5)])
   }
 
-  @Test func aClaimThatIsNotDeliveredKeepsNobodyFromWork() {
+  @Test func aClaimThatIsNotShownKeepsNobodyFromWork() {
     var sync = RangeSync(localHeight: 0, seed: 1, now: .zero)
-    _ = sync.handle(.peerIntroduced(peer(1), height: 1_000), now: time(0.1))
-    #expect(sync.state == .syncing(target: 1_000))
-    #expect(sync.handle(.fetchFailed(BatchID(rawValue: 1), peer(1), .declined), now: time(0.2)).contains(.state(.synced)))
+    #expect(sync.handle(.peerIntroduced(peer(1), height: 1_000), now: time(0.1)) == [.askHead(peer(1), 1_000)])
+    #expect(sync.state == .searching && sync.target == 0 && sync.claimed == 1_000)
+    #expect(sync.handle(.headNotShown(peer(1), .declined), now: time(0.2)) == [.blameUseless(peer(1)), .state(.synced)])
     // It says so again, and an honest peer shows a single block: no reason to stop.
     _ = sync.handle(.peerIntroduced(peer(2), height: 1), now: time(1))
-    _ = sync.handle(.peerHeight(peer(1), 1_000), now: time(40))
+    let outputs = sync.handle(.peerHeight(peer(1), 1_000), now: time(40))
     #expect(sync.state == .synced)
     var first: BatchID?
-    for output in sync.handle(.timer, now: time(41)) { if case .fetch(let id, peer(2), 1, _) = output { first = id } }
+    for case .fetch(let id, peer(2), 1, 1) in outputs { first = id }
     if let first { _ = sync.handle(.fetched(first, peer(2), [block(1)]), now: time(41.1)) }
-    #expect(sync.state == .synced)
+    #expect(first != nil && sync.state == .synced)
   }
 
   @Test func nobodyThereMeansStandaloneAfterTwoRounds() {
@@ -195,7 +198,7 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
     let liar = peers[4]
     var applied: UInt64 = 0
     var queue: [(at: Instant, input: RangeSync.Input)] = []
-    for id in peers { queue.append((now, .peerIntroduced(id, height: id == liar ? 1_000_000 : goal))) }
+    for id in peers { queue.append((now, .peerIntroduced(id, height: goal))) }
 
     var steps = 0
     while applied < goal && steps < 200_000 {
@@ -233,6 +236,8 @@ private func time(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(sec
             queue.append((now, .applied(batch)))
           }
         case .askStatus(let id): queue.append((now, .peerHeight(id, id == liar ? 1_000_000 : goal)))
+        case .askHead(let id, let height):
+          queue.append((now + .milliseconds(50), height > goal ? .headNotShown(id, .late) : .headShown(id, height)))
         case .blameSlow, .blameUseless, .blameWrong, .state: break
         }
       }

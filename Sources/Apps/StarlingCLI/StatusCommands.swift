@@ -41,9 +41,13 @@ enum HealthCommand {
     return status(health)
   }
 
-  /// The state and why, then what to look into, each on a line.
+  /// The state and why, then both heads while it is forked and what to look into, each on a line.
   static func lines(_ health: HealthResponse) -> [String] {
-    ["\(health.status.rawValue): \(health.reason)"] + (health.warnings ?? []).map { "Warning: \($0)" }
+    var lines = ["\(health.status.rawValue): \(health.reason)"]
+    if let fork = health.fork {
+      lines += ["This chain's head: \(fork.height) \(fork.head)", "The other's head: \(fork.otherHeight) \(fork.otherHead)"]
+    }
+    return lines + (health.warnings ?? []).map { "Warning: \($0)" }
   }
 
   static func status(_ health: HealthResponse) -> Int32 { health.status == .healthy ? ExitStatus.success : ExitStatus.unhealthy }

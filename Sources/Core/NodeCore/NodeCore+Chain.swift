@@ -43,7 +43,9 @@ extension NodeCore {
     if case .syncing = sync.state { return }
     let sender = source.peer.flatMap { host.isActive($0) ? $0 : nil }
     guard parentsAsked.count < Self.parentsMaximum, parentsAsked[hash] == nil, let peer = sender ?? host.peering.activePeers.first,
-      parentsAsked.values.count(where: { $0 == peer }) < Self.parentsOfPeerMaximum
+      parentsAsked.values.count(where: { $0 == peer }) < Self.parentsOfPeerMaximum,
+      // What stands on the other side of a split never connects, however far one walks down.
+      !forks.isWitness(peer)
     else { return }
     parentsAsked[hash] = peer
     ask(
@@ -84,7 +86,7 @@ extension NodeCore {
       outputs.append(.event(.blockAccepted(hash, from: waiter.peer)))
     }
     switch waiter {
-    case .gossip(let id, let topic, _):
+    case .gossip(let id, let topic, let peer):
       let answer: ValidationVerdict =
         switch verdict {
         case .accepted, .known: .accept
@@ -93,6 +95,10 @@ extension NodeCore {
         // Not judged: seen it counts only once it is.
         case .orphan, .future, .refused(.busy): .postpone
         }
+      switch verdict {
+      case .orphan, .refused(.final): if let peer { run(forks: .strange(peer), now, &outputs) }
+      default: break
+      }
       tell(.command(.validated(id, topic, answer)), now, &outputs)
     case .sync(let batch, _):
       switch verdict {
@@ -144,6 +150,7 @@ extension NodeCore {
         .batch(batch, peer), peer, protocols.blocks, BlocksRequest.range(from: from, count: count).encoded,
         timeout: .heavy, now, &outputs)
     case .askStatus(let peer): askStatus(.status(peer), peer, now, &outputs)
+    case .askHead(let peer, let height): askProof(ProofRequest(use: .head, peer: peer, height: height), now, &outputs)
     case .apply(let batch, let peer, let blocks):
       for block in blocks {
         run(chain: .blockReceived(block.bytes, .sync(peer), makeToken(.sync(batch, peer))), now, &outputs)

@@ -13,12 +13,14 @@ extension NodeCore {
       // The dialler speaks first; the other end has the introduction's time limit to hear it.
       if direction == .outbound { askStatus(.introduction(peer), peer, now, &outputs) }
     case .peerActive(let peer):
-      run(sync: .peerIntroduced(peer, height: statuses[peer]?.height ?? 0), now, &outputs)
+      run(sync: .peerIntroduced(peer, height: statuses[peer]?.height ?? 0, origin: host.peering.ip(of: peer)?.home), now, &outputs)
+      if let status = statuses[peer] { run(forks: .heard(peer, ChainPoint(height: status.height, hash: status.head)), now, &outputs) }
       poolTurns.joined(peer)
     case .peerGone(let peer, _):
       statuses[peer] = nil
       poolTurns.left(peer)
       run(sync: .peerGone(peer), now, &outputs)
+      run(forks: .peerGone(peer), now, &outputs)
     case .request(let request): serve(request, now, &outputs)
     case .response(let id, let result): response(id, result, now, &outputs)
     case .validate(let message): validate(message, now, &outputs)
@@ -75,6 +77,7 @@ extension NodeCore {
     statuses[peer] = theirs
     if host.isActive(peer) {
       run(sync: .peerHeight(peer, theirs.height), now, &outputs)
+      run(forks: .heard(peer, ChainPoint(height: theirs.height, hash: theirs.head)), now, &outputs)
     } else {
       tell(.command(.introduce(peer)), now, &outputs)
     }
@@ -152,8 +155,7 @@ extension NodeCore {
       guard let blocks = try? chain.blocks(from: from, count: count, maximumBytes: configuration.blocksAnswerBytes) else { return nil }
       return BytesList(blocks).encoded
     case .hash(let hash):
-      guard let block = try? chain.blockBytes(hash) else { return nil }
-      return BytesList([block]).encoded
+      do throws(StoreError) { return BytesList(try chain.blockBytes(hash).map { [$0] } ?? []).encoded } catch { return nil }
     }
   }
 
@@ -197,6 +199,7 @@ extension NodeCore {
     case .introduction(let peer): statusAnswered(peer, result, isIntroduction: true, now, &outputs)
     case .status(let peer): statusAnswered(peer, result, isIntroduction: false, now, &outputs)
     case .batch(let batch, let peer): batchAnswered(batch, peer, result, now, &outputs)
+    case .proof(let request): proofAnswered(request, result, now, &outputs)
     case .parent(let hash, let peer, let isOwed): parentAnswered(hash, peer, isOwed: isOwed, result, now, &outputs)
     case .pool(let peer):
       guard let list = list(in: result, of: peer, maximum: Self.transactionsMaximum, now, &outputs) else { return }
@@ -232,9 +235,7 @@ extension NodeCore {
       } else {
         failure = .malformed
       }
-    case .failure(.timeout): failure = .late
-    case .failure(.notConnected): failure = .linkLost
-    case .failure(let error): failure = error.isTemporary || !host.isActive(peer) ? .linkLost : .declined
+    case .failure(let error): failure = self.failure(of: peer, error)
     }
     outputs.append(.event(.fetchFailed(peer, failure)))
     run(sync: .fetchFailed(batch, peer, failure), now, &outputs)

@@ -40,7 +40,7 @@ extension NodeCore {
         outputs.append(.answer(id, .account(address, account, nextNonce: next)))
       case .submit(let bytes):
         guard sync.state.isCaughtUp else {
-          return outputs.append(.answer(id, .unavailable("the node is catching up (height \(chain.head.height) of \(sync.target))")))
+          return outputs.append(.answer(id, .unavailable("the node is catching up: \(health(now: now).reason)")))
         }
         run(chain: .transactionReceived(bytes, .local, makeToken(.user(id))), now, &outputs)
       case .statistics: outputs.append(.answer(id, .statistics(statistics(now))))

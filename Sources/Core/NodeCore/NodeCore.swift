@@ -18,6 +18,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     public var host = HostCore.Configuration()
     /// How the node catches up.
     public var sync = RangeSync.Configuration()
+    /// How it finds out that the network is split for good.
+    public var forks = ForkWatch.Configuration()
     /// The chain's bounds.
     public var chain = ChainConfiguration()
     /// What the node calls itself in the status handshake.
@@ -88,6 +90,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     case introduction(PeerID)
     case status(PeerID)
     case batch(BatchID, PeerID)
+    case proof(ProofRequest)
     case parent(Hash256, PeerID, isOwed: Bool)
     case pool(PeerID)
     case transactions(PeerID)
@@ -110,6 +113,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   public internal(set) var chain: Chain<L, C>
   /// How the node catches up.
   public internal(set) var sync: RangeSync
+  /// Whether peers follow a chain that this node never can.
+  public internal(set) var forks: ForkWatch
   let protocols: Protocols
   /// The names of the chain's protocols and topics on this network.
   public var protocolNames: Protocols { protocols }
@@ -224,7 +229,10 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     var generator = SeededGenerator(seed: seed)
     host = HostCore(
       key: key, crypto: crypto, configuration: hostConfiguration, book: book, clock: clock, seed: generator.next(), now: now)
-    sync = RangeSync(configuration: configuration.sync, localHeight: chain.head.height, seed: generator.next(), now: now)
+    var syncConfiguration = configuration.sync
+    syncConfiguration.fullAnswerBytes = max(1, configuration.blocksAnswerBytes - blockBytes)
+    forks = ForkWatch(configuration: configuration.forks)
+    sync = RangeSync(configuration: syncConfiguration, localHeight: chain.head.height, seed: generator.next(), now: now)
     var outputs: [Output] = []
     serve(now, &outputs)
     startOutputs = outputs
@@ -253,6 +261,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       if let other = host.nextDeadline, other < deadline { deadline = other }
       if let other = chain.nextDeadline, other < deadline { deadline = other }
       if let other = sync.nextDeadline, other < deadline { deadline = other }
+      if let other = forks.nextDeadline, other < deadline { deadline = other }
       return deadline
     }
   }
@@ -281,6 +290,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       if let deadline = host.nextDeadline, deadline <= now { tell(.timer, now, &outputs) }
       if let deadline = chain.nextDeadline, deadline <= now { run(chain: .timerFired, now, &outputs) }
       if let deadline = sync.nextDeadline, deadline <= now { run(sync: .timer, now, &outputs) }
+      if let deadline = forks.nextDeadline, deadline <= now { run(forks: .timer, now, &outputs) }
       if poolTurns.deadline <= now { askPool(now, &outputs) }
       if serviceDeadline <= now { seekServices(now, &outputs) }
       if watchdog.deadline <= now { stoodStill(now, &outputs) }
@@ -297,9 +307,10 @@ public final class NodeCore<L: Ledger, C: Consensus> {
 
   /// How the node is doing.
   public func health(now: Instant) -> Health {
+    if let fork = forks.fork { return .forked(own: ownHead, fork) }
     if case .syncing(let target) = sync.state { return .syncing(height: chain.head.height, target: target) }
     if host.peering.counts.active == 0 { return .isolated }
-    if sync.state == .searching { return .syncing(height: chain.head.height, target: sync.target) }
+    if sync.state == .searching { return .starting(height: chain.head.height, claimed: sync.claimed) }
     let silence = now - latestHead
     return silence > genesis.blockTime * configuration.stalledAfterBlocks ? .stalled(for: silence) : .healthy
   }

@@ -111,18 +111,23 @@ public enum Health: Hashable, Sendable {
   case healthy
   /// No peer is active.
   case isolated
-  /// Blocks are being caught up with.
+  /// Just started: peers have not shown yet how far they are. The claimed height is a number and nothing more.
+  case starting(height: UInt64, claimed: UInt64)
+  /// Blocks are being caught up with, up to a height that a peer has shown.
   case syncing(height: UInt64, target: UInt64)
   /// Peers are there and no block has come for too long.
   case stalled(for: Duration)
+  /// The network is split for good: peers follow another valid chain, which left this node's below what either side takes as final.
+  case forked(own: ChainPoint, Fork)
 
   /// One word.
   public var status: String {
     switch self {
     case .healthy: "healthy"
     case .isolated: "isolated"
-    case .syncing: "syncing"
+    case .starting, .syncing: "syncing"
     case .stalled: "stalled"
+    case .forked: "forked"
     }
   }
 
@@ -131,8 +136,15 @@ public enum Health: Hashable, Sendable {
     switch self {
     case .healthy: "peers are connected and the chain grows"
     case .isolated: "no peer is connected; check the seeds and the network"
+    case .starting(let height, let claimed) where claimed > height:
+      "just started at height \(height): peers claim \(claimed), none has shown it"
+    case .starting(let height, _): "just started at height \(height): looking for peers"
     case .syncing(let height, let target): "catching up: height \(height) of \(target)"
     case .stalled(let time): "no new block for \(Int(time.seconds)) s; check the producers and this node's clock"
+    case .forked(let own, let fork):
+      """
+      the network is split: this node's head is \(own.height) \(own.hash.short), \(fork.peers) peers follow another valid chain with head       \(fork.head.height) \(fork.head.hash.short), which differs at height \(fork.base.height) already; neither can follow the other any more:       decide which to keep, and start the nodes of the other one anew
+      """
     }
   }
 }
@@ -173,7 +185,7 @@ public struct NodeInfo: Sendable {
 public struct PeerStatus: Sendable {
   /// What peering knows.
   public let link: PeerInfo
-  /// What the peer's status or blocks showed.
+  /// What the peer claims, by its status or its blocks.
   public let height: UInt64?
   /// The peer's kind of node.
   public let nodeType: String?
@@ -209,7 +221,7 @@ public struct NodeStatistics: Sendable {
   public var chain: ChainStatistics
   /// The durable height.
   public var height: UInt64
-  /// The highest height that a peer shows.
+  /// The highest height that a peer has shown a block of, or the own.
   public var target: UInt64
   /// Time since the newest block's own time; zero where that is ahead of this node's clock.
   public var headAge: Duration
@@ -269,6 +281,12 @@ public enum NodeEvent: Sendable {
   case transactionAccepted(Hash256, from: PeerID?)
   /// A peer did not deliver blocks that it was asked for.
   case fetchFailed(PeerID, RangeSync.FetchFailure)
+  /// A peer did not show the block at the height that it claims.
+  case claimNotShown(PeerID, height: UInt64, RangeSync.FetchFailure)
+  /// The network is split for good, as far as this node can see: its head, and what peers show.
+  case forked(own: ChainPoint, Fork)
+  /// No peer shows another chain any more.
+  case forkEnded
   /// No new head for so long: an outbound link more is wanted, and all peers are asked for their heights.
   case stoodStill(for: Duration)
   /// A peer's block was against the rules.

@@ -33,6 +33,9 @@ extension PeeringMachine {
   /// The admitted link of a peer, active or waiting for the chain's handshake.
   public func link(of peer: PeerID) -> ConnectionID? { linkOfPeer[peer] }
 
+  /// Where the admitted link of a peer leads; `nil` for a name.
+  public func ip(of peer: PeerID) -> IPAddress? { linkOfPeer[peer].flatMap { links[$0]?.ip } }
+
   /// Whether a link stands in the ledger: accepted or dialled, and not ended.
   public func hasLink(_ id: ConnectionID) -> Bool { links[id] != nil }
 

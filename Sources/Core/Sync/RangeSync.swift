@@ -32,13 +32,13 @@ public struct FetchedBlock: Hashable, Sendable {
 
 /// Where a node stands with its chain.
 public enum SyncState: Hashable, Sendable {
-  /// Just started: it asks who is there.
+  /// Just started: it asks who is there, and has peers show the heights that they claim.
   case searching
   /// Nobody answered: it goes on by itself and keeps looking.
   case standalone
-  /// Behind: blocks up to `target` are being fetched.
+  /// Behind: blocks up to `target`, a height that a peer has shown, are being fetched.
   case syncing(target: UInt64)
-  /// Level with every peer that it knows.
+  /// Level with what its peers have shown, whatever they claim.
   case synced
 
   /// Whether the node may accept transactions and produce blocks.
@@ -49,8 +49,13 @@ public enum SyncState: Hashable, Sendable {
 ///
 /// Behind by more than ``Configuration/bulkThreshold``, ranges of 100 are fetched from several peers at once; a smaller gap
 /// is one request. What comes late, short or wrong costs the peer that sent it, and another takes over. After a fork the
-/// range starts below the own head, so that the heavier branch can be weighed. The claims of peers are only ever a reason to
-/// ask: what is adopted is decided by the chain.
+/// range starts below the own head, so that the heavier branch can be weighed.
+///
+/// The claims of peers are only ever a reason to ask; what is adopted is decided by the chain. A peer that claims to be far ahead must first
+/// *show* the block at that height, sealed (``Output/askHead(_:_:)``): until then no range is asked of it, and its claim keeps a starting
+/// node from work for ``Configuration/claimPatience`` at most, counted from the first peer and not from each. A peer that showed less than it
+/// claimed is *doubted*, and so is who comes from the same address next, for ``Configuration/doubtTime``: it is asked last, after it has
+/// shown what it claims, however little that is.
 public struct RangeSync: Sendable {
   /// The settings.
   public struct Configuration: Sendable {
@@ -82,6 +87,19 @@ public struct RangeSync: Sendable {
     public var gapPatience = Duration.milliseconds(500)
     /// How far below the own head a fetch starts when the peers' chain does not continue it.
     public var forkDepth: UInt64 = 64
+    /// How long claims that nobody has shown keep a starting node from work: from its first peer on, and after the last range that it took.
+    /// Default 10 s, twice the time in which a peer must show a block.
+    public var claimPatience = Duration.seconds(10)
+    /// The same for heights that peers have shown, when no range comes. Default 60 s: the longest that one range may take.
+    public var shownPatience = Duration.seconds(60)
+    /// How long peers from an address are doubted after one of them showed less than it had claimed. Default 10 min.
+    public var doubtTime = Duration.seconds(600)
+    /// Addresses whose peers are doubted; the one whose doubt ends first makes room. Default 256, some 10 KB.
+    public var doubtsMaximum = 256
+    /// Peers that are asked to show their heads at a time; each answer may have two blocks. Default 8.
+    public var headsMaximum = 8
+    /// An answer of so many bytes may end before the range does: the next block might not have found room. Default 7 MiB.
+    public var fullAnswerBytes = 7 << 20
 
     /// The defaults.
     public init() {}
@@ -89,10 +107,14 @@ public struct RangeSync: Sendable {
 
   /// What the node tells.
   public enum Input: Sendable {
-    /// A peer passed the status handshake.
-    case peerIntroduced(PeerID, height: UInt64)
-    /// A peer showed, by status or by a block it sent, that it has this height.
+    /// A peer passed the status handshake; `origin` is what it cannot change at will: its address.
+    case peerIntroduced(PeerID, height: UInt64, origin: IPNetwork? = nil)
+    /// A peer claims, by status or by a block it sent, that it has this height.
     case peerHeight(PeerID, UInt64)
+    /// A peer has shown the sealed block at a height that it was asked for.
+    case headShown(PeerID, UInt64)
+    /// A peer has not shown it.
+    case headNotShown(PeerID, FetchFailure)
     /// The link to a peer is gone.
     case peerGone(PeerID)
     /// The chain's head moved.
@@ -116,7 +138,7 @@ public struct RangeSync: Sendable {
   }
 
   /// Why a request brought nothing.
-  public enum FetchFailure: Hashable, Sendable {
+  public enum FetchFailure: Error, Hashable, Sendable {
     /// No answer in time.
     case late
     /// The peer does not have the blocks, or declined.
@@ -133,6 +155,8 @@ public struct RangeSync: Sendable {
     case fetch(BatchID, PeerID, from: UInt64, count: Int)
     /// Ask a peer for its status again.
     case askStatus(PeerID)
+    /// Ask a peer for the block at a height that it claims, with what proves that it is sealed; report `headShown` or `headNotShown`.
+    case askHead(PeerID, UInt64)
     /// Give these blocks to the chain, in this order, behind everything given before.
     case apply(BatchID, PeerID, [FetchedBlock])
     /// A peer's answer was late.
@@ -145,27 +169,38 @@ public struct RangeSync: Sendable {
     case state(SyncState)
   }
 
-  private struct Peer {
+  struct Peer {
+    /// What it claims.
     var height: UInt64
+    /// The highest block that it has shown to be sealed, or delivered and the chain took.
+    var shown: UInt64 = 0
+    let origin: IPNetwork?
     var inFlight = 0
     var penalizedUntil = Instant.zero
     var nextStatus: Instant
     /// Late, short or wrong answers since the last good one.
     var failures = 0
-    /// It claimed blocks that it did not deliver: until it delivers some, its claims keep nobody from work.
-    var isDoubted = false
+    /// It, or somebody from its address, showed less than it had claimed.
+    var isDoubted: Bool
+    /// Its chain leaves ours below what the chain takes as final: true or not, what it shows cannot be caught up with.
+    var isForeign = false
+    /// Whether it is being asked to show its head.
+    var isShowing = false
+    /// It is not asked to show its head before this.
+    var nextHead = Instant.zero
   }
 
-  private enum Stage {
+  enum Stage {
     case waiting
-    case fetching(PeerID)
+    /// Asked of a peer, which by its claim has so many of the blocks.
+    case fetching(PeerID, expected: Int)
     case fetched(PeerID, [FetchedBlock])
     case applying(PeerID, left: Int)
     /// Taken by the chain. It stays for as long as one before it is under way: the heights behind that would be fetched again.
     case applied
   }
 
-  private struct Batch {
+  struct Batch {
     let id: BatchID
     let from: UInt64
     let count: Int
@@ -173,30 +208,40 @@ public struct RangeSync: Sendable {
     var tried: [PeerID] = []
 
     var last: UInt64 { from + UInt64(count) - 1 }
+    var isWaiting: Bool { if case .waiting = stage { true } else { false } }
+    /// The peer that it is being fetched from.
+    var source: PeerID? { if case .fetching(let peer, _) = stage { peer } else { nil } }
   }
 
-  private let configuration: Configuration
-  private var peers: [PeerID: Peer] = [:]
-  private var order: [PeerID] = []
-  private var batches: [Batch] = []
+  let configuration: Configuration
+  var peers: [PeerID: Peer] = [:]
+  /// The peers, first come first.
+  var order: [PeerID] = []
+  var batches: [Batch] = []
   private var nextBatch: UInt64 = 1
-  private var generator: SeededGenerator
+  var generator: SeededGenerator
   /// The current state.
-  public private(set) var state = SyncState.searching
+  public internal(set) var state = SyncState.searching
   /// The own head.
   public private(set) var localHeight: UInt64
   private var searchDeadline: Instant?
   private var searchRounds = 0
   /// How far below the head the next fetch starts; grows while the peers' chain does not continue ours.
-  private var stepBack: UInt64 = 0
+  var stepBack: UInt64 = 0
   /// No peer is to be asked for its status before this.
   private var statusDeadline = Instant.distantFuture
-  private var wakeUp: Instant?
+  var wakeUp: Instant?
   /// Since when the head has stood behind what peers show; begins anew with every block.
-  private var gapSince: Instant?
+  var gapSince: Instant?
   /// While blocks are taken that do not make the chain longer, nothing more is fetched until then; the longer it goes on, the longer.
-  private var restUntil = Instant.zero
-  private var rests = 0
+  var restUntil = Instant.zero
+  var rests = 0
+  /// Addresses whose peers are doubted, and until when.
+  var doubts: [IPNetwork: Instant] = [:]
+  /// When the first peer came, or the chain took the last range that was more than a small gap.
+  var progress: Instant?
+  /// Up to where ranges have been taken.
+  var progressHeight: UInt64 = 0
 
   /// Makes a machine for a node whose head is at `localHeight`.
   public init(configuration: Configuration = .init(), localHeight: UInt64, seed: UInt64, now: Instant) {
@@ -214,31 +259,33 @@ public struct RangeSync: Sendable {
     [searchDeadline, wakeUp, peers.isEmpty ? nil : statusDeadline].compactMap { $0 }.min()
   }
 
-  /// The highest height that a peer claims, or the own.
-  public var target: UInt64 { max(localHeight, peers.values.map(\.height).max() ?? 0) }
+  var isSearching: Bool { searchDeadline != nil }
 
   /// Takes one input; a spurious `timer` is harmless.
   public mutating func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
     switch input {
-    case .peerIntroduced(let peer, let height):
+    case .peerIntroduced(let peer, let height, let origin):
       if peers[peer] == nil { order.append(peer) }
+      if progress == nil { progress = now }
       let nextStatus = nextStatus(now)
       statusDeadline = min(statusDeadline, nextStatus)
-      peers[peer] = Peer(height: height, nextStatus: nextStatus)
+      peers[peer] = Peer(height: height, origin: origin, nextStatus: nextStatus, isDoubted: isDoubted(origin, now))
     case .peerHeight(let peer, let height):
-      // A status may show a lower height after a reorg; a block only ever shows a higher one. Both are taken as said.
-      // Whoever has just shown it need not be asked.
+      // A status may tell a lower height after a reorg; a block only ever a higher one. Both are taken as said.
+      // Whoever has just told it need not be asked.
       let nextStatus = nextStatus(now)
       if let index = peers.index(forKey: peer) {
+        let hadToShow = mustShow(peers.values[index])
         peers.values[index].height = height
+        if !hadToShow { peers.values[index].nextHead = max(peers.values[index].nextHead, patience(now)) }
         peers.values[index].nextStatus = nextStatus
       }
+    case .headShown(let peer, let height): headShown(peer, height)
+    case .headNotShown(let peer, let failure): headNotShown(peer, failure, now: now, into: &outputs)
     case .peerGone(let peer):
       peers[peer] = nil
       order.removeAll { $0 == peer }
-      for index in batches.indices {
-        if case .fetching(peer) = batches[index].stage { batches[index].stage = .waiting }
-      }
+      for index in batches.indices where batches[index].source == peer { batches[index].stage = .waiting }
     case .localHead(let height):
       localHeight = height
       gapSince = nil
@@ -247,7 +294,7 @@ public struct RangeSync: Sendable {
     case .fetched(let id, let peer, let blocks): fetched(id, peer, blocks, now: now, into: &outputs)
     case .fetchFailed(let id, let peer, let failure): fetchFailed(id, peer, failure, now: now, into: &outputs)
     case .applied(let id): applied(id, now: now)
-    case .orphaned(let id): orphaned(id, now: now, into: &outputs)
+    case .orphaned(let id): orphaned(id, now: now)
     case .postponed(let id): postponed(id, now: now)
     case .refused(let id): refused(id, now: now)
     case .stoodStill:
@@ -258,6 +305,7 @@ public struct RangeSync: Sendable {
     wakeUp = nil
     askStatuses(now, into: &outputs)
     search(now)
+    askHeads(now, into: &outputs)
     plan(now, into: &outputs)
     release(into: &outputs)
     updateState(now, into: &outputs)
@@ -271,200 +319,7 @@ public struct RangeSync: Sendable {
     return outputs
   }
 
-  // MARK: Answers
-
-  private mutating func fetched(_ id: BatchID, _ peer: PeerID, _ blocks: [FetchedBlock], now: Instant, into outputs: inout [Output]) {
-    settle(peer)
-    guard let index = batches.firstIndex(where: { $0.id == id }), case .fetching(peer) = batches[index].stage else { return }
-    let batch = batches[index]
-    guard !blocks.isEmpty, blocks.count <= batch.count, Self.isChain(blocks, from: batch.from) else {
-      return failed(index, peer, blocks.isEmpty ? .declined : .malformed, now: now, into: &outputs)
-    }
-    peers[peer]?.failures = 0
-    peers[peer]?.isDoubted = false
-    batches[index].stage = .fetched(peer, blocks)
-    if blocks.count < batch.count {
-      // A short answer is good as far as it goes; the rest becomes a batch of its own.
-      let rest = Batch(id: makeID(), from: batch.from + UInt64(blocks.count), count: batch.count - blocks.count)
-      var first = Batch(id: batch.id, from: batch.from, count: blocks.count)
-      first.stage = .fetched(peer, blocks)
-      batches[index] = first
-      batches.insert(rest, at: index + 1)
-    }
-  }
-
-  private static func isChain(_ blocks: [FetchedBlock], from: UInt64) -> Bool {
-    for (index, block) in blocks.enumerated() {
-      guard block.height == from + UInt64(index) else { return false }
-      if index > 0 && block.parent != blocks[index - 1].hash { return false }
-    }
-    return true
-  }
-
-  private mutating func fetchFailed(
-    _ id: BatchID, _ peer: PeerID, _ failure: FetchFailure, now: Instant, into outputs: inout [Output]
-  ) {
-    settle(peer)
-    guard let index = batches.firstIndex(where: { $0.id == id }), case .fetching(peer) = batches[index].stage else { return }
-    failed(index, peer, failure, now: now, into: &outputs)
-  }
-
-  private mutating func failed(_ index: Int, _ peer: PeerID, _ failure: FetchFailure, now: Instant, into outputs: inout [Output]) {
-    batches[index].stage = .waiting
-    batches[index].tried.append(peer)
-    switch failure {
-    case .late:
-      outputs.append(.blameSlow(peer))
-      penalize(peer, now)
-    case .declined:
-      outputs.append(.blameUseless(peer))
-      penalize(peer, now)
-      peers[peer]?.isDoubted = true
-    case .malformed:
-      outputs.append(.blameWrong(peer))
-      penalize(peer, now)
-      peers[peer]?.isDoubted = true
-    case .linkLost:
-      if let until = peers[peer]?.penalizedUntil { peers[peer]?.penalizedUntil = max(until, now + configuration.lostLinkPause) }
-    }
-  }
-
-  private mutating func settle(_ peer: PeerID) {
-    guard let inFlight = peers[peer]?.inFlight else { return }
-    peers[peer]?.inFlight = max(0, inFlight - 1)
-  }
-
-  private mutating func penalize(_ peer: PeerID, _ now: Instant) {
-    guard var state = peers[peer] else { return }
-    state.failures += 1
-    state.penalizedUntil = now + configuration.penaltyTime * (1 << min(state.failures - 1, 6))
-    // What it claims and does not deliver is not worth waiting for; the next status may claim it again.
-    if state.failures >= 2 {
-      state.height = min(state.height, localHeight)
-      state.isDoubted = true
-    }
-    state.nextStatus = max(state.nextStatus, state.penalizedUntil)
-    peers[peer] = state
-  }
-
-  private mutating func applied(_ id: BatchID, now: Instant) {
-    guard let index = batches.firstIndex(where: { $0.id == id }), case .applying(let peer, let left) = batches[index].stage else { return }
-    batches[index].stage = left > 1 ? .applying(peer, left: left - 1) : .applied
-    let done = batches.prefix { if case .applied = $0.stage { true } else { false } }
-    guard let height = done.last?.last else { return }
-    batches.removeFirst(done.count)
-    if height >= localHeight { stepBack = 0 }
-    if height > localHeight {
-      // A disk that takes nothing, or a branch that is not better yet: the same blocks again would not change that.
-      rest(now)
-    }
-  }
-
-  private mutating func rest(_ now: Instant) {
-    restUntil = now + configuration.restTime * (1 << min(rests, 5))
-    rests += 1
-  }
-
-  private mutating func postponed(_ id: BatchID, now: Instant) {
-    guard let index = batches.firstIndex(where: { $0.id == id }), case .applying = batches[index].stage else { return }
-    abandonAll()
-    rest(now)
-  }
-
-  private mutating func orphaned(_ id: BatchID, now: Instant, into outputs: inout [Output]) {
-    guard let index = batches.firstIndex(where: { $0.id == id }), case .applying(let peer, _) = batches[index].stage else { return }
-    abandonAll()
-    if stepBack < min(configuration.forkDepth, localHeight) {
-      // The peers' chain leaves ours below the range: start lower, at most as deep as a reorg may go.
-      stepBack = stepBack == 0 ? 8 : min(stepBack * 4, configuration.forkDepth)
-    } else {
-      // Its chain leaves ours deeper than that: it is of no use, and no fault is proven.
-      stepBack = 0
-      penalize(peer, now)
-      peers[peer]?.height = localHeight
-    }
-  }
-
-  private mutating func refused(_ id: BatchID, now: Instant) {
-    guard let index = batches.firstIndex(where: { $0.id == id }), case .applying(let peer, _) = batches[index].stage else { return }
-    // Whoever has the chain told of the bad block has blamed its sender.
-    penalize(peer, now)
-    peers[peer]?.height = localHeight
-    // What was fetched behind a refused block may stand on it.
-    abandonAll()
-  }
-
-  private mutating func abandonAll() {
-    batches.removeAll()
-  }
-
-  // MARK: Planning
-
-  private mutating func plan(_ now: Instant, into outputs: inout [Output]) {
-    let target = self.target
-    if isPatient(target, now) { return }
-    if batches.isEmpty && restUntil > now {
-      if target > localHeight { wakeUp = restUntil }
-      return
-    }
-    let start = localHeight > stepBack ? localHeight - stepBack + 1 : 1
-    var next = batches.map { $0.last + 1 }.max() ?? start
-    while batches.count < configuration.batchesMaximum && next <= target {
-      let count = min(UInt64(configuration.batchBlocks), target - next + 1)
-      batches.append(Batch(id: makeID(), from: next, count: Int(count)))
-      next += count
-      // A small gap is one request; whatever comes meanwhile is the next one.
-      if target - localHeight <= configuration.bulkThreshold { break }
-    }
-    for index in batches.indices {
-      guard case .waiting = batches[index].stage, let peer = choosePeer(for: batches[index], now) else { continue }
-      batches[index].stage = .fetching(peer)
-      peers[peer]?.inFlight += 1
-      outputs.append(.fetch(batches[index].id, peer, from: batches[index].from, count: batches[index].count))
-    }
-    if batches.contains(where: { if case .waiting = $0.stage { true } else { false } }) {
-      // Nobody is free or trusted: look again when a penalty ends.
-      wakeUp = peers.values.map(\.penalizedUntil).filter { $0 > now }.min()
-    }
-  }
-
-  /// Whether a level node waits a moment for a block that it was shown and has not yet got in the ordinary way.
-  private mutating func isPatient(_ target: UInt64, _ now: Instant) -> Bool {
-    guard state.isCaughtUp, batches.isEmpty, target > localHeight, target - localHeight <= configuration.bulkThreshold else { return false }
-    let since = gapSince ?? now
-    gapSince = since
-    let due = since + configuration.gapPatience
-    if due > now { wakeUp = due }
-    return due > now
-  }
-
-  /// The peer with the fewest requests that has the range; ties go round. Those that failed this batch come last.
-  private mutating func choosePeer(for batch: Batch, _ now: Instant) -> PeerID? {
-    var best: (score: Int, peer: PeerID)?
-    let offset = generator.index(below: order.count)
-    for step in order.indices {
-      let id = order[(step + offset) % order.count]
-      guard let peer = peers[id], peer.height >= batch.from, peer.inFlight < configuration.perPeerMaximum, peer.penalizedUntil <= now else {
-        continue
-      }
-      let score = peer.inFlight + (peer.height < batch.last ? 4 : 0) + (batch.tried.contains(id) ? 100 : 0)
-      if best == nil || score < best!.score { best = (score, id) }
-    }
-    return best?.peer
-  }
-
-  /// Hands fetched batches on in order.
-  private mutating func release(into outputs: inout [Output]) {
-    for index in batches.indices.prefix(configuration.applyingMaximum) {
-      switch batches[index].stage {
-      case .applying, .applied: continue
-      case .fetched(let peer, let blocks):
-        batches[index].stage = .applying(peer, left: blocks.count)
-        outputs.append(.apply(batches[index].id, peer, blocks))
-      case .waiting, .fetching: return
-      }
-    }
-  }
+  // MARK: Statuses
 
   private mutating func nextStatus(_ now: Instant) -> Instant {
     now + (state.isCaughtUp ? configuration.quietStatusInterval : configuration.statusInterval) + generator.jitter(.seconds(2))
@@ -490,34 +345,7 @@ public struct RangeSync: Sendable {
     searchDeadline = searchRounds < 2 ? now + configuration.searchTime : nil
   }
 
-  private mutating func updateState(_ now: Instant, into outputs: inout [Output]) {
-    let next: SyncState
-    let believed = max(shownHeight, peers.values.lazy.filter { !$0.isDoubted }.map(\.height).max() ?? 0)
-    if peers.isEmpty {
-      next = searchDeadline != nil ? .searching : .standalone
-    } else if believed > localHeight, !state.isCaughtUp || shownHeight > localHeight + configuration.bulkThreshold {
-      // A node that was level stays so while it fetches the odd block, and whatever is merely claimed.
-      next = .syncing(target: believed)
-    } else {
-      next = .synced
-    }
-    if next != state {
-      state = next
-      outputs.append(.state(next))
-    }
-  }
-
-  /// The highest height of which a peer has shown a block, rather than only claimed it; the own one at least.
-  private var shownHeight: UInt64 {
-    batches.reduce(localHeight) { highest, batch in
-      switch batch.stage {
-      case .fetched, .applying, .applied: max(highest, batch.last)
-      case .waiting, .fetching: highest
-      }
-    }
-  }
-
-  private mutating func makeID() -> BatchID {
+  mutating func makeID() -> BatchID {
     defer { nextBatch += 1 }
     return BatchID(rawValue: nextBatch)
   }

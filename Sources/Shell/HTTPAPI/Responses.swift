@@ -139,7 +139,7 @@ public struct PeersResponse: Codable, Hashable, Sendable {
 
 /// How the node is.
 public struct HealthResponse: Codable, Hashable, Sendable {
-  /// The four states.
+  /// The states.
   public enum Status: String, Codable, Hashable, Sendable {
     /// Has peers, and its head moves.
     case healthy
@@ -149,18 +149,55 @@ public struct HealthResponse: Codable, Hashable, Sendable {
     case syncing
     /// Has peers, and its head doesn't move.
     case stalled
+    /// Has peers that follow another valid chain; neither side can follow the other any more.
+    case forked
+  }
+  /// Two chains that can't come together.
+  public struct Fork: Codable, Hashable, Sendable {
+    /// The height of this node's head.
+    public var height: UInt64
+    /// This node's head in hex.
+    public var head: String
+    /// The height of the newest block that was seen of the other chain.
+    public var otherHeight: UInt64
+    /// Its hash in hex.
+    public var otherHead: String
+    /// A height at which the two chains differ already.
+    public var differsAt: UInt64
+    /// Peers that show the other chain; more are not asked once eight do.
+    public var peers: Int
+
+    /// Makes the answer's part.
+    public init(height: UInt64, head: String, otherHeight: UInt64, otherHead: String, differsAt: UInt64, peers: Int) {
+      self.height = height
+      self.head = head
+      self.otherHeight = otherHeight
+      self.otherHead = otherHead
+      self.differsAt = differsAt
+      self.peers = peers
+    }
+
+    enum CodingKeys: String, CodingKey {
+      case height, head, peers
+      case otherHeight = "other_height"
+      case otherHead = "other_head"
+      case differsAt = "differs_at"
+    }
   }
   /// The state.
   public var status: Status
   /// Why, in words.
   public var reason: String
+  /// Both heads, while the node is forked.
+  public var fork: Fork?
   /// What an operator should look into, whatever the state: another machine with this node's key. Absent when there is nothing.
   public var warnings: [String]?
 
   /// Makes the answer.
-  public init(status: Status, reason: String, warnings: [String]? = nil) {
+  public init(status: Status, reason: String, fork: Fork? = nil, warnings: [String]? = nil) {
     self.status = status
     self.reason = reason
+    self.fork = fork
     self.warnings = warnings
   }
 }

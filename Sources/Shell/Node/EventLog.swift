@@ -52,6 +52,18 @@ struct EventLog: Sendable {
       logger.debug("chain", "accepted a transaction", ["id": .text(id.short), "from": .text(peer?.short ?? "this node")])
     case .fetchFailed(let peer, let failure):
       logger.info("sync", "a peer did not deliver blocks", ["peer": .text(peer.short), "why": .text("\(failure)")])
+    case .claimNotShown(let peer, let height, let failure):
+      logger.info(
+        "sync", "a peer has not shown the height that it claims",
+        ["peer": .text(peer.short), "claims": .init(height), "why": .text("\(failure)")])
+    case .forked(let own, let fork):
+      logger.error(
+        "chain", "forked: peers follow another valid chain, and neither side can follow the other any more; decide which to keep",
+        [
+          "height": .init(own.height), "hash": .text(own.hash.short), "their_height": .init(fork.head.height),
+          "their_hash": .text(fork.head.hash.short), "differs_at": .init(fork.base.height), "peers": .init(fork.peers),
+        ])
+    case .forkEnded: logger.warning("chain", "no longer forked: no peer shows another chain")
     case .stoodStill(let duration):
       logger.info("sync", "no new block: looking for another peer, asking all for heights", ["seconds": .init(Int(duration.seconds))])
     case .invalidBlock(let peer, let error):

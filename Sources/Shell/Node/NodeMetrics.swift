@@ -47,7 +47,7 @@ final class NodeMetrics: Sendable {
     reasons("starling_offences_total", "Offences of peers.") { $0.offences.map { ($0.rawValue, $1) } }
     reasons("starling_bans_total", "Bans.") { [("operator", $0.bansByOperator), ("score", $0.bansByScore)] }
     gauge("starling_chain_height", "Height of the durable chain.") { Double($0.height) }
-    gauge("starling_chain_target_height", "The highest height that a peer shows.") { Double($0.target) }
+    gauge("starling_chain_target_height", "The highest height that a peer has shown a block of, or the own.") { Double($0.target) }
     gauge("starling_chain_head_age_seconds", "Time since the newest block's own time.") { $0.headAge.seconds }
     counter("starling_chain_blocks_applied_total", "Blocks applied since the start.") { Double($0.blocksApplied) }
     counter("starling_chain_reorganisations_total", "Reorganisations since the start.") { Double($0.reorganisations) }
@@ -85,6 +85,9 @@ final class NodeMetrics: Sendable {
     registry.observe("starling_memory_links_limit_bytes", help: "What links may keep for peers.") { Double(memory().limit) }
     registry.observe("starling_memory_links_refusals_total", kind: .counter, help: "How often a link or stream found no room.") {
       Double(memory().refusals)
+    }
+    gauge("starling_forked", "1 when peers follow another valid chain and neither side can follow the other any more.") {
+      if case .forked = $0.health { 1 } else { 0 }
     }
     gauge("starling_healthy", "1 when the node is healthy.") { $0.health == .healthy ? 1 : 0 }
     registry.observe("process_resident_memory_bytes", help: "Resident memory.") { Double(Platform.residentBytes) }

@@ -26,9 +26,9 @@ enum NodeRoutes {
     router.get(prefix + "/node/health") { _, responder in
       node.ask(.info) { answer in
         guard case .info(let info) = answer else { return respond(responder, answer) }
-        let response = HealthResponse(
-          status: .init(rawValue: info.health.status) ?? .stalled, reason: info.healthReason,
-          warnings: info.warnings.isEmpty ? nil : info.warnings)
+        var response = HealthResponse(info.health)
+        response.reason = info.healthReason
+        response.warnings = info.warnings.isEmpty ? nil : info.warnings
         // Load balancers look at the status alone.
         responder.respond(.success(response, status: info.health == .healthy ? 200 : 503))
       }
@@ -115,6 +115,24 @@ enum NodeRoutes {
   }
 
   private static func failed(_ responder: HTTPResponder, _ why: String) { responder.failure(HTTPError(500, "failed", why)) }
+}
+
+extension HealthResponse {
+  init(_ health: Health) {
+    let status: Status =
+      switch health {
+      case .healthy: .healthy
+      case .isolated: .isolated
+      case .starting, .syncing: .syncing
+      case .stalled: .stalled
+      case .forked: .forked
+      }
+    self.init(status: status, reason: health.reason)
+    guard case .forked(let own, let fork) = health else { return }
+    self.fork = Fork(
+      height: own.height, head: own.hash.hex, otherHeight: fork.head.height, otherHead: fork.head.hash.hex, differsAt: fork.base.height,
+      peers: fork.peers)
+  }
 }
 
 extension NodeInfoResponse {

@@ -58,4 +58,12 @@ public struct Block: Hashable, Sendable {
     self.init(header: header, transactions: transactions)
     guard span.elementsEqual(encoded) else { throw .malformed("the block is not in its canonical encoding") }
   }
+
+  /// The header of an encoded block; what stands behind it is not read. O(1).
+  /// - Throws: `malformed` when there is none.
+  public static func header(of span: RawSpan) throws(BlockError) -> BlockHeader {
+    var reader = ProtobufReader(span)
+    do throws(ProtobufError) { try reader.expect(.bytes(1)) } catch { throw .malformed("not a block (\(error))") }
+    return try BlockHeader(encoded: reader.span)
+  }
 }
