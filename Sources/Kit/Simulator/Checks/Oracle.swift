@@ -23,6 +23,10 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   case memory
   /// No timer is due again and again at one moment.
   case progress
+  /// A node that has all that its honest peers have says that it is level, whatever others claim.
+  case synced
+  /// A split that no node can heal is told by every node that sees it, and only such a one.
+  case split
   /// In the end all honest nodes are connected.
   case connected
   /// In the end all honest nodes have one head, and the chain has grown.
@@ -43,6 +47,8 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
     case .ownBlocks: "No honest node's own block is refused for a want of room."
     case .memory: "Nothing that belongs to an ended link or stream stays behind."
     case .progress: "No timer is due again and again at one moment."
+    case .synced: "A node that has all that its honest peers have says so within 30 s, whatever others claim."
+    case .split: "A split that can't heal is told by every node that sees it, and no other split is."
     case .connected: "In the end all honest nodes run and are connected."
     case .speed: "Blocks and transactions spread as fast as the scenario asks for."
     case .oneHead: "In the end all honest nodes have one head, and the chain has grown."
@@ -52,7 +58,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   /// Whether it is checked at every step or sample, rather than at the end.
   var isCheckedThroughout: Bool {
     switch self {
-    case .oneLink, .invariants, .durability, .blame, .content, .ownBlocks, .memory, .progress: true
+    case .oneLink, .invariants, .durability, .blame, .content, .ownBlocks, .memory, .progress, .synced, .split: true
     case .transactions, .validity, .connected, .oneHead, .speed: false
     }
   }

@@ -24,6 +24,7 @@ extension Simulation {
       .init(
         time: now, up: heights.count, lowest: heights.first ?? 0, median: heights.isEmpty ? 0 : heights[heights.count / 2],
         highest: heights.last ?? 0, links: links, isolated: isolated, bytes: nodes.reduce(0) { $0 + $1.bytesOut }))
+    for node in nodes where node.isHonest { checkLevel(node) }
     // A few, each in its turn.
     let count = min(nodes.count, 4)
     let first = measures.samples.count * count % nodes.count
@@ -54,7 +55,9 @@ extension Simulation {
     let honest = nodes.filter(\.isHonest)
     for node in honest where !node.isUp { return oracle.violate(.connected, node.index, "it does not run at the end") }
     checkConnected(honest)
+    checkSplits(honest)
     checkHeads(honest)
+    for node in honest { if let state = node.core?.sync.state, !state.isCaughtUp { oracle.violate(.synced, node.index, "it is \(state)") } }
     checkTransactions(honest)
     checkSpeed()
   }
@@ -102,7 +105,7 @@ extension Simulation {
       if core.chain.head.hash != highest.hash, !((fresh && lag <= 1 || isTwin) && isLike(core, best, below: highest.height)) {
         return oracle.violate(
           .oneHead, node.index,
-          "its head is \(core.chain.head.height) \(core.chain.head.hash.short), the best is \(highest.height) \(highest.hash.short); it is \(core.sync.state)"
+          "its head is \(core.chain.head.height) \(core.chain.head.hash.short), the best is \(highest.height) \(highest.hash.short); it is \(core.sync.state), \(core.health(now: now).status)"
         )
       }
     }

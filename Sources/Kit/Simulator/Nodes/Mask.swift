@@ -79,7 +79,9 @@ struct Mask {
     let isAnswer = !stream.stream.isOutbound
     let isGossip = name.name.hasPrefix("/meshsub/") || name.name.hasPrefix("/floodsub/")
     switch behaviour {
-    case .height where name == protocols.status: return .send(stream, raised(bytes, isAnswer: isAnswer))
+    case .height where name == protocols.status: return .send(stream, raised(bytes, isAnswer: isAnswer) { $0 + 1_000 })
+    case .claims where name == protocols.status: return .send(stream, raised(bytes, isAnswer: isAnswer) { _ in 1 << 61 })
+    case .claims where isAnswer && name == protocols.blocks: return nil
     case .silent where isGossip || name == peers || isAnswer && (name == protocols.blocks || name == protocols.transactions): return nil
     case .garbage where isGossip || isAnswer && name != protocols.status && name.name.hasPrefix("/starling/"):
       return .send(stream, generator.bytes(max(1, bytes.count)))
@@ -100,14 +102,14 @@ struct Mask {
     return Array(bytes[..<place]) + second + bytes[(place + first.count)...]
   }
 
-  private mutating func raised(_ bytes: [UInt8], isAnswer: Bool) -> [UInt8] {
+  private func raised(_ bytes: [UInt8], isAnswer: Bool, by raise: (UInt64) -> UInt64) -> [UInt8] {
     if isAnswer {
       guard case .status(var status)? = try? StatusAnswer(encoded: bytes.rawSpan) else { return bytes }
-      status.height += 1_000
+      status.height = raise(status.height)
       return StatusAnswer.status(status).encoded
     }
     guard var status = try? Status(encoded: bytes.rawSpan) else { return bytes }
-    status.height += 1_000
+    status.height = raise(status.height)
     return status.encoded
   }
 

@@ -63,6 +63,8 @@ final class SimulatedNode {
   var group = 0
   /// Its last durable head; must survive.
   var durableHeight: UInt64 = 0
+  /// Since when it has not said that it is level, though it has all that the honest peers at its links have.
+  var heldBackSince: Instant?
   var bytesIn: UInt64 = 0
   var bytesOut: UInt64 = 0
 

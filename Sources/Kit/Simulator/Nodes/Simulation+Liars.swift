@@ -3,6 +3,7 @@ import HostCore
 import Identity
 import Ledger
 import NodeCore
+import Peering
 import Wire
 
 extension Simulation {
@@ -28,9 +29,21 @@ extension Simulation {
       for other in nodes where other !== node && generator.unit() < 0.2 {
         post(node.index, .host(.command(.dial(PeerAddress(peer: other.key.peerID, address: other.address), keep: true))))
       }
+    case .claims: comeAgain(node, core)
     default: return
     }
     queue.schedule(.misbehave(node: node.index), at: now + .seconds(2) + generator.jitter(.seconds(4)))
+  }
+
+  /// Drops some of its links and dials everybody to whom it has none, so that many a claim comes over a new link.
+  private func comeAgain(_ node: SimulatedNode, _ core: Core) {
+    let linked = core.host.connectedPeers
+    for peer in linked.sorted() where generator.unit() < 0.5 {
+      post(node.index, .host(.command(.disconnect(peer, Reason(.shutdown)))))
+    }
+    for other in nodes where other !== node && !linked.contains(other.key.peerID) {
+      post(node.index, .host(.command(.dial(PeerAddress(peer: other.key.peerID, address: other.address), keep: false))))
+    }
   }
 
   func publish(_ bytes: [UInt8], _ topic: Topic, _ node: SimulatedNode) {

@@ -54,6 +54,7 @@ extension Simulation {
       key: node.key, crypto: crypto, configuration: configuration, genesis: genesis, chain: chain, book: book, clock: clock,
       seed: generator.next(), now: now)
     node.core = core
+    node.heldBackSince = nil
     node.armed = .distantFuture
     trace.note(now, node.index, .started, UInt64(node.life), chain.head.height)
     post(node.index, .host(.listening([node.address])))

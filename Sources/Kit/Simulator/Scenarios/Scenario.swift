@@ -180,6 +180,8 @@ public struct LiarGroup: Hashable, Sendable {
 public enum Behaviour: String, Hashable, Sendable, CaseIterable {
   /// Claims a height far beyond its own.
   case height
+  /// Claims a height that no chain has, answers no request for blocks, and comes again and again over new links.
+  case claims
   /// Publishes blocks that break the rules.
   case blocks
   /// Publishes transactions that can never be valid.

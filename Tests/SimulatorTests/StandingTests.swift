@@ -1,0 +1,49 @@
+import Testing
+import Wire
+
+@testable import Simulator
+
+/// Splits that no node can heal, and heights that nobody has: what nodes say of where they stand.
+@Suite struct StandingTests {
+  /// Two halves apart for longer than what either takes as final: whether they come together hangs on how fast each has grown, and that
+  /// they don't is never silent.
+  @Test(arguments: [1, 2, 3, 4] as [UInt64]) func aSplitThatCannotHealIsTold(seed: UInt64) throws {
+    let scenario = try Scenario(
+      text: """
+        name = split
+        nodes = 10
+        authorities = 4
+        block-time = 1s
+        duration = 420s
+        settle = 100s
+        fault = partition share 0.5 from 30s lasting 240s
+        """)
+    let simulation = Simulation(scenario, seed: seed)
+    let violation = simulation.run()
+    #expect(violation == nil || violation?.property == .oneHead, "\(String(describing: violation))")
+    let states = simulation.nodes.map { $0.core?.health(now: simulation.now).status }
+    let isForked = violation != nil
+    #expect(states.allSatisfy { $0 == (isForked ? "forked" : "healthy") }, "\(states)")
+    #expect(simulation.nodes.allSatisfy { $0.core?.host.peering.counts.bans == 0 }, "both sides are right")
+  }
+
+  /// A third of the network claims a height that no chain has, over ever new links, and shows nothing: who starts late is level all the same.
+  @Test(arguments: [1, 2, 3] as [UInt64]) func liarsAboutHeightsKeepNobodyFromWork(seed: UInt64) throws {
+    let scenario = try Scenario(
+      text: """
+        name = claims
+        nodes = 20
+        seeds = 2
+        authorities = 2
+        block-time = 1s
+        late = 0.5
+        late-after = 40s
+        duration = 150s
+        settle = 60s
+        liars = claims 0.35
+        fault = restart share 0.2 from 50s lasting 2s..5s
+        """)
+    let violation = Simulation(scenario, seed: seed).run()
+    #expect(violation == nil)
+  }
+}
