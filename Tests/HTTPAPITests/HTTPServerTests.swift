@@ -52,6 +52,11 @@ struct Payment: Codable {
     router.on("POST", "/echo", contentTypes: []) { request, responder in
       responder.respond(HTTPResponse(headers: [("Content-Type", "application/octet-stream")], body: request.body))
     }
+    router.get("/long") { request, responder in
+      let body = [UInt8](repeating: 120, count: Int(request.query["bytes"] ?? "") ?? 2 << 20)
+      responder.respond(HTTPResponse(headers: [("Content-Type", "text/plain")], body: body))
+    }
+    router.get("/dear", cost: 50) { _, responder in responder.success(1) }
     router.get("/park") { _, responder in parked.put(responder) }
     router.get("/forget") { _, _ in }
     router.get("/twice") { _, responder in
@@ -405,5 +410,81 @@ struct Payment: Codable {
     #expect(!stream.send(data: String(repeating: "x", count: 2_000)))
     #expect(!stream.isOpen)
     #expect(client.read(through: "0\r\n\r\n") != nil)
+  }
+
+  /// Answers that nobody reads take no more room than there is. When their clients are gone there is room again.
+  @Test func answersThatAreNotReadAreBounded() throws {
+    let server = try serve {
+      $0.responseBytesMaximum = 20 << 20
+      $0.responseBytesPerAddressMaximum = 20 << 20
+    }
+    var idle = (0..<5).compactMap { _ in RawClient(port: server.port) }
+    for client in idle { client.write("GET /long?bytes=6000000 HTTP/1.1\r\nHost: localhost\r\n\r\n") }
+    // The heads of those that found room, or the refusals.
+    let heads = idle.compactMap { $0.read(through: "\r\n\r\n") }
+    #expect(heads.count == 5 && heads.count { $0.hasPrefix("HTTP/1.1 200") } == 3)
+    let refused = try #require(heads.first { $0.hasPrefix("HTTP/1.1 503") })
+    #expect(refused.lowercased().contains("retry-after: 1"))
+    #expect(RawClient.get(server.port, "/long?bytes=6000000")?.errorCode == "busy")
+    // What is short is answered all the same.
+    #expect(RawClient.get(server.port, "/hello")?.status == 200)
+    idle = []
+    #expect(becomesReadable(server))
+  }
+
+  /// A client that reads nothing keeps the room of its answer no longer than it may be silent, although it does not go.
+  @Test func silentReadersAreEnded() throws {
+    let server = try serve {
+      $0.responseBytesMaximum = 7_000_000
+      $0.idleTimeout = .seconds(1)
+    }
+    let client = try #require(RawClient(port: server.port))
+    client.write("GET /long?bytes=6000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    #expect(client.read(through: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") == true)
+    #expect(becomesReadable(server))
+    _ = client.ends()
+  }
+
+  /// Whether a long answer finds room some time.
+  private func becomesReadable(_ server: HTTPServer) -> Bool {
+    let deadline = Date(timeIntervalSinceNow: 40)
+    while Date() < deadline {
+      if RawClient.get(server.port, "/long?bytes=6000000")?.body.utf8.count == 6_000_000 { return true }
+      Thread.sleep(forTimeInterval: 0.05)
+    }
+    return false
+  }
+
+  /// A client that reads on, but too slowly, loses its connection when its time is over.
+  @Test func slowReadersAreEnded() throws {
+    let server = try serve { $0.sendTimeout = .seconds(-1_000) }
+    let client = try #require(RawClient(port: server.port))
+    client.write("GET /long?bytes=8000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    #expect(client.answer() == nil)
+    #expect(RawClient.get(server.port, "/hello")?.status == 200)
+  }
+
+  /// What an address may ask for a second counts requests, dear routes, and bytes of answers.
+  @Test func whoAsksTooMuchIsTold() throws {
+    func statuses(_ atOnce: Double, _ path: String, _ count: Int) throws -> [Int: Int] {
+      let server = try serve {
+        // Nothing to speak of is earned meanwhile.
+        $0.requestsPerSecond = 0.001
+        $0.requestsAtOnce = atOnce
+      }
+      let client = try #require(RawClient(port: server.port))
+      var statuses: [Int: Int] = [:]
+      for _ in 0..<count {
+        client.write("GET \(path) HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        let answer = try #require(client.answer())
+        statuses[answer.status, default: 0] += 1
+        if answer.status == 429 { #expect(answer.errorCode == "too_many_requests" && answer.headers["retry-after"] == "1") }
+      }
+      return statuses
+    }
+    #expect(try statuses(10, "/hello", 20) == [200: 10, 429: 10])
+    #expect(try statuses(120, "/dear", 6) == [200: 2, 429: 4])
+    #expect(try statuses(10, "/long?bytes=100000", 3) == [200: 1, 429: 2])
+    #expect(try statuses(8_000, "/hello", 50) == [200: 50])
   }
 }

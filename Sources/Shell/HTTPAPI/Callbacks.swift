@@ -47,6 +47,15 @@ enum Callbacks {
     if let context { Unmanaged<EventStream>.fromOpaque(context).release() }
   }
 
+  static let readBody: MHD_ContentReaderCallback = { context, position, buffer, maximum in
+    guard let context, let buffer else { return -1 }
+    return Unmanaged<AnswerBody>.fromOpaque(context).takeUnretainedValue().read(at: Int(position), into: buffer, maximum: maximum)
+  }
+
+  static let freeBody: MHD_ContentReaderFreeCallback = { context in
+    if let context { Unmanaged<AnswerBody>.fromOpaque(context).release() }
+  }
+
   static let yes = cmicrohttpd_yes
   static let no = cmicrohttpd_no
 }
@@ -101,6 +110,7 @@ extension HTTPServer.Core {
       body: exchange.body, remoteAddress: Listener.text(cmicrohttpd_client_address(exchange.connection)))
     exchange.body = []
     exchange.origin = headers["origin"]
+    exchange.client = Listener.client(cmicrohttpd_client_address(exchange.connection))
     do throws(HTTPError) {
       if isLoopback { try checkHost(request) }
       switch router.match(method: exchange.method, path: exchange.path) {
@@ -114,12 +124,21 @@ extension HTTPServer.Core {
       case .route(let route, let parameters):
         try authorize(request, route)
         try checkContentType(request, route)
+        switch clients.admit(exchange.client, cost: route.cost) {
+        case nil: break
+        case .tooOften?: throw HTTPError(429, "too_many_requests", "this address asks too much at once; try again in a second")
+        case .full?: return _ = exchange.answer(Self.tooManyAnswers, stream: nil)
+        }
         request.parameters = parameters
         route.handler(request, HTTPResponder(exchange))
       }
     } catch {
       let response = HTTPResponse.failure(error)
-      exchange.answer(error.status == 401 ? response.with("WWW-Authenticate", "Bearer") : response, stream: nil)
+      switch error.status {
+      case 401: exchange.answer(response.with("WWW-Authenticate", "Bearer"), stream: nil)
+      case 429: exchange.answer(response.with("Retry-After", "1"), stream: nil)
+      default: exchange.answer(response, stream: nil)
+      }
     }
   }
 
@@ -129,6 +148,11 @@ extension HTTPServer.Core {
     if let stream {
       created = MHD_create_response_from_callback(
         .max, Self.streamBlockBytes, Callbacks.read, Unmanaged.passRetained(stream).toOpaque(), Callbacks.free)
+    } else if response.body.count > Exchange.smallBody {
+      let body = AnswerBody(
+        response.body, within: configuration.sendTimeout + .seconds(response.body.count / Self.slowestBytesPerSecond))
+      created = MHD_create_response_from_callback(
+        UInt64(response.body.count), Self.bodyBlockBytes, Callbacks.readBody, Unmanaged.passRetained(body).toOpaque(), Callbacks.freeBody)
     } else {
       created = response.body.withUnsafeBytes {
         cmicrohttpd_response($0.baseAddress, $0.count)
@@ -201,6 +225,10 @@ extension HTTPServer.Core {
     return difference == 0
   }
 
+  /// The answer to a request whose answer finds no room.
+  static let tooManyAnswers = HTTPResponse.failure(503, "busy", "too many answers are still being sent; try again later").with(
+    "Retry-After", "1")
+
   private static func tooLarge(_ limit: Int) -> HTTPResponse {
     .failure(413, "body_too_large", "the body is longer than \(limit) bytes")
   }
@@ -227,4 +255,7 @@ extension HTTPServer.Core {
 
   private var discardLimit: Int { configuration.maximumBodyBytes.multipliedReportingOverflow(by: 16).partialValue }
   private static let streamBlockBytes = 4_096
+  private static let bodyBlockBytes = 32_768
+  /// Clients that read more slowly than this are given up.
+  private static let slowestBytesPerSecond = 65_536
 }

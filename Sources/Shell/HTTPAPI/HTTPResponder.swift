@@ -53,11 +53,15 @@ final class Exchange: @unchecked Sendable {
   var tooLarge = false
   var dispatched = false
   var origin: String?
+  /// Whom the answer is charged to; empty before the request was taken.
+  var client = ""
 
   private let lock = NSLock()
   private var state = State.receiving
   private var response: HTTPResponse?
   private var stream: EventStream?
+  /// Bytes of the answer that are reserved with the server.
+  private var reserved = 0
 
   init(server: HTTPServer.Core, connection: OpaquePointer, method: String, path: String) {
     self.server = server
@@ -73,7 +77,15 @@ final class Exchange: @unchecked Sendable {
   @discardableResult func answer(_ answer: HTTPResponse, stream: EventStream?) -> Bool {
     lock.withLock {
       guard state == .handling || state == .suspended else { return false }
-      response = answer
+      // What is as short as a refusal needs no room: their number is bounded by that of connections.
+      if answer.body.count <= Self.smallBody {
+        response = answer
+      } else if server.clients.reserve(answer.body.count, for: client) {
+        reserved = answer.body.count
+        response = answer
+      } else {
+        response = HTTPServer.Core.tooManyAnswers
+      }
       self.stream = stream
       if state == .suspended { MHD_resume_connection(connection) }
       state = .answered
@@ -102,7 +114,10 @@ final class Exchange: @unchecked Sendable {
   /// The answer, or parks the connection until there is one.
   func takeAnswerOrSuspend() -> (HTTPResponse, EventStream?)? {
     lock.withLock {
-      if let response { return (response, stream) }
+      if let response {
+        self.response = nil
+        return (response, stream)
+      }
       if state == .handling {
         MHD_suspend_connection(connection)
         state = .suspended
@@ -113,10 +128,14 @@ final class Exchange: @unchecked Sendable {
 
   /// The connection is done with this request; later answers fall on nothing.
   func finish() {
-    let stream = lock.withLock {
+    let (stream, reserved) = lock.withLock {
       state = .finished
-      return self.stream
+      response = nil
+      return (self.stream, self.reserved)
     }
+    if reserved > 0 { server.clients.release(reserved, for: client) }
     stream?.detach()
   }
+
+  static let smallBody = 4_096
 }

@@ -15,6 +15,18 @@ extension HTTPServer {
     public var idleTimeout: Duration = .seconds(30)
     /// How long a handler may take before the client gets a 504; default 5 s.
     public var handlerTimeout: Duration = .seconds(5)
+    /// What a client address may ask for a second; default 2,000. A request counts once, or as its route says
+    /// (``Router/on(_:_:access:cost:contentTypes:_:)``), and once more for each 4 KiB of its answer. Beyond that the client gets a 429.
+    public var requestsPerSecond = 2_000.0
+    /// The same at once; default 8,000.
+    public var requestsAtOnce = 8_000.0
+    /// Bytes of answers that are still to be sent; default 64 MiB. Beyond that clients get a 503.
+    public var responseBytesMaximum = 64 << 20
+    /// The same of one client address; default 16 MiB.
+    public var responseBytesPerAddressMaximum = 16 << 20
+    /// How long a client may take to read an answer; default 10 s, and a second more for each 64 KiB. Then its connection is closed. One that
+    /// reads nothing is closed after the idle timeout.
+    public var sendTimeout: Duration = .seconds(10)
     /// How long ``HTTPServer/stop()`` waits for answers under way; default 1 s.
     public var stopTimeout: Duration = .seconds(1)
     /// Memory for a connection's header fields, in bytes; default 32 KiB. Longer ones get a 431.

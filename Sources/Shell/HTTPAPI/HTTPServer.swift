@@ -23,6 +23,26 @@ public final class HTTPServer: Sendable {
   /// The port that the server listens on.
   public var port: UInt16 { core.port }
 
+  /// What clients make the server keep, and what it refused them.
+  public var use: Use { core.clients.use }
+
+  /// A moment's account.
+  public struct Use: Hashable, Sendable {
+    /// Bytes of answers that are not sent yet.
+    public var heldBytes = 0
+    /// Requests that were refused because their address asked too much; only grows.
+    public var tooOften: UInt64 = 0
+    /// Requests that were refused because too many answers were still to be sent; only grows.
+    public var full: UInt64 = 0
+
+    /// Makes an account.
+    public init(heldBytes: Int = 0, tooOften: UInt64 = 0, full: UInt64 = 0) {
+      self.heldBytes = heldBytes
+      self.tooOften = tooOften
+      self.full = full
+    }
+  }
+
   /// Stops accepting, gives requests under way the stop timeout, then closes everything; the port is free on return.
   ///
   /// Blocks; must not be called by a handler. Calling it again does nothing.
@@ -34,6 +54,7 @@ extension HTTPServer {
   final class Core: @unchecked Sendable {
     let configuration: Configuration
     let router: Router
+    let clients: ClientAccounts
     private(set) var port: UInt16 = 0
     let isLoopback: Bool
 
@@ -59,6 +80,7 @@ extension HTTPServer {
       }
       self.configuration = configuration
       self.router = router
+      clients = ClientAccounts(configuration)
       isLoopback = IPAddress(configuration.bindAddress)?.isLoopback ?? false
     }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Identity
+import Wire
 
 /// A listening TCP socket. The library would make its own, but tells no reason when it can't.
 struct Listener {
@@ -13,6 +14,9 @@ struct Listener {
     guard descriptor >= 0 else { throw HTTPServerError(message: "cannot make a socket: \(String(cString: strerror(errno)))") }
     var on: Int32 = 1
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+    // Answers that a client does not read wait here, where they are counted, and not in the kernel. Accepted sockets inherit it.
+    var sendBuffer = Self.sendBufferBytes
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &sendBuffer, socklen_t(MemoryLayout<Int32>.size))
     let fd = descriptor
     let bound = withUnsafePointer(to: &storage) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(fd, $0, length) == 0 && listen(fd, Self.backlog) == 0 }
@@ -39,6 +43,13 @@ struct Listener {
     let text = String(decoding: host.prefix { $0 != 0 && $0 != 0x25 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     // A socket of both families reports an IPv4 client in IPv6 form.
     return IPAddress(text)?.description ?? text
+  }
+
+  /// Whom a request is charged to: an IPv4 address, or a /64 of IPv6, which one customer has.
+  static func client(_ address: UnsafePointer<sockaddr>?) -> String {
+    let text = text(address)
+    guard let ip = IPAddress(text), ip.isV6 else { return text }
+    return Base16.encode(Array(ip.bytes.prefix(8)))
   }
 
   private static func fill(_ storage: inout sockaddr_storage, _ address: String, _ port: UInt16) throws(HTTPServerError) -> socklen_t {
@@ -69,4 +80,5 @@ struct Listener {
   }
 
   private static let backlog: Int32 = 511
+  private static let sendBufferBytes: Int32 = 256 << 10
 }

@@ -19,6 +19,7 @@ public struct Router: Sendable {
     let pattern: String
     let names: [String]
     let access: Access
+    let cost: Double
     let contentTypes: [String]
     let handler: Handler
   }
@@ -44,9 +45,11 @@ public struct Router: Sendable {
   ///
   /// - Parameters:
   ///   - access: who may call it; the default is everybody.
+  ///   - cost: what a request counts as in its client's rate (``HTTPServer/Configuration/requestsPerSecond``); default 1, for one that the node
+  ///     answers from what it has at hand.
   ///   - contentTypes: what a body may be (default JSON); empty allows anything.
   public mutating func on(
-    _ method: String, _ pattern: String, access: Access = .open, contentTypes: [String] = ["application/json"],
+    _ method: String, _ pattern: String, access: Access = .open, cost: Double = 1, contentTypes: [String] = ["application/json"],
     _ handler: @escaping Handler
   ) {
     precondition(pattern.hasPrefix("/"), "the pattern \(pattern) does not start with a slash")
@@ -62,12 +65,13 @@ public struct Router: Sendable {
     }
     precondition(nodes[node].routes[method] == nil, "two routes for \(method) \(pattern)")
     nodes[node].routes[method] = Route(
-      method: method, pattern: pattern, names: names, access: access, contentTypes: contentTypes, handler: handler)
+      method: method, pattern: pattern, names: names, access: access, cost: cost, contentTypes: contentTypes,
+      handler: handler)
   }
 
   /// Adds a GET route.
-  public mutating func get(_ pattern: String, access: Access = .open, _ handler: @escaping Handler) {
-    on("GET", pattern, access: access, handler)
+  public mutating func get(_ pattern: String, access: Access = .open, cost: Double = 1, _ handler: @escaping Handler) {
+    on("GET", pattern, access: access, cost: cost, handler)
   }
 
   /// Adds a POST route that takes JSON.
