@@ -123,7 +123,7 @@ let package = Package(
     tests("Ledger", ["Wire", "Identity", "Ledger", "Crypto", "Store"]),
     tests("Sync", ["Wire", "Identity", "Sync", "Crypto"]),
     tests("Healing", ["Wire", "Identity", "Healing"]),
-    tests("NodeCore", ["Wire", "Identity", "NodeCore", "Simulator", "Crypto", "Store"]),
+    tests("NodeCore", ["Wire", "Identity", "SecureChannel", "NodeCore", "Simulator", "Crypto", "Store"]),
     tests("Simulator", ["Wire", "Identity", "SecureChannel", "Peering", "Ledger", "HostCore", "NodeCore", "Simulator", "Store"]),
     .testTarget(
       name: "Regressions", dependencies: ["Simulator"], path: "Tests/Regressions", exclude: ["Seeds"], swiftSettings: shell),

@@ -141,6 +141,85 @@ extension [HostCore.Output] {
     #expect(refused == 0)
   }
 
+  /// What waited for the core is charged by when it came: whoever keeps to the rate is not blamed for the core's being behind. Who does not, is.
+  @Test func whatWaitsIsChargedByWhenItCame() {
+    for (gap, refusals) in [(10, 0), (2, 121)] {
+      var stage = OneLink()
+      stage.advance(.seconds(60))
+      let come = stage.now
+      stage.advance(.seconds(10))
+      var resets: [ResetCode] = []
+      for number in 0..<400 as Range<UInt32> {
+        let stream = stage.stream(2 * number + 1)
+        let arrived = come + .milliseconds(Int64(number) * Int64(gap))
+        var outputs = stage.host.handle(.streamOpened(stream, service, arrived: arrived), now: stage.now)
+        outputs += stage.host.handle(.message(stream, [1], arrived: arrived), now: stage.now)
+        resets += outputs.resets
+        for case .event(.request(let request)) in outputs {
+          _ = stage.host.handle(.command(.decline(request.stream)), now: stage.now)
+        }
+      }
+      #expect(abs(resets.count - refusals) <= 1 && resets.allSatisfy { $0 == .rateLimited }, "a request in \(gap) ms: \(resets.count)")
+    }
+  }
+
+  /// A long request counts as several of its protocol, by its bytes, which both ends know; what one end sends the other takes.
+  @Test func longRequestsCountMore() {
+    let rate = RateLimits.Rate(perSecond: 10, burst: 40)
+    var stage = OneLink { $0.rates.protocols[service] = rate }
+    // One and nine more, four times.
+    let long = 9 * 1_024 + 1
+    let outputs = (0..<5).map { _ in stage.asked(bytes: long) }
+    #expect(outputs.map(\.requests) == [1, 1, 1, 1, 0] && outputs[4].resets == [.rateLimited])
+    // A short one still goes through when a long one does not.
+    stage.advance(.milliseconds(200))
+    #expect(stage.asked(bytes: long).requests == 0 && stage.asked().requests == 1 && stage.asked().requests == 0)
+    #expect(stage.asked(HostProtocols.identify, bytes: long).resets.isEmpty)
+
+    var near = OneLink { $0.rates.protocols[service] = rate }
+    var far = OneLink { $0.rates.protocols[service] = rate }
+    var sent = 0
+    func carry(_ outputs: [HostCore.Output]) {
+      for case .send(_, let bytes) in outputs where bytes.count > 1_000 {
+        sent += 1
+        #expect(far.asked(bytes: bytes.count).requests == 1)
+      }
+    }
+    for number in 1...10 as ClosedRange<UInt64> {
+      let request = HostCore.Command.request(
+        RequestID(rawValue: number), near.peer, service, [UInt8](repeating: 0, count: long), timeout: .exactly(.seconds(60)))
+      carry(near.host.handle(.command(request), now: near.now))
+    }
+    for _ in 0..<200 {
+      near.advance(.milliseconds(100))
+      far.advance(.milliseconds(100))
+      carry(near.host.handle(.timer, now: near.now))
+    }
+    #expect(sent == 10)
+  }
+
+  /// An answer counts as what its peer makes this side keep until it has left; one that is not read is given up.
+  @Test func answersThatAreNotReadAreGivenUp() {
+    var stage = OneLink { $0.memoryPerPeerMaximum = 250_000 }
+    var answered: [StreamRef] = []
+    func answer() -> [ResetCode] {
+      guard let stream = stage.asked().compactMap({ if case .event(.request(let request)) = $0 { request.stream } else { nil } }).first
+      else { return [] }
+      answered.append(stream)
+      return stage.host.handle(.command(.respond(stream, [UInt8](repeating: 0, count: 100_000))), now: stage.now).resets
+    }
+    #expect(answer() == [] && answer() == [] && answer() == [.resourceLimit])
+    #expect(stage.host.unsentAnswerBytes(of: stage.peer) == 200_000 && stage.host.memory.used == 200_000)
+    #expect(!stage.host.awaitsAnswer(answered[0]))
+    let left = stage.host.handle(.streamEnded(answered[0], nil), now: stage.now)
+    #expect(left.contains { if case .event(.answered(stage.peer)) = $0 { true } else { false } })
+    #expect(stage.host.unsentAnswerBytes(of: stage.peer) == 100_000 && stage.host.memory.used == 100_000)
+    stage.advance(.seconds(61))
+    let late = stage.host.handle(.timer, now: stage.now)
+    #expect(late.resets.contains(.resourceLimit) && late.contains { if case .event(.answered(stage.peer)) = $0 { true } else { false } })
+    #expect(stage.host.unsentAnswerBytes(of: stage.peer) == 0 && stage.host.memory.used == 0)
+  }
+
   @Test func requestsThatWaitEndLikeOthers() {
     var stage = OneLink { $0.rates.peer = .init(perSecond: 0.1, burst: 2) }
     // Identify has had the one token.

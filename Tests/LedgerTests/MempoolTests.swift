@@ -6,6 +6,18 @@ import Wire
 @Suite struct MempoolTests {
   private let rich = Amount(1_000_000)
 
+  /// The oldest come without a look at the others.
+  @Test func theOldestComeFirst() throws {
+    var pool = Mempool()
+    let infos = (1...40).map { info($0, 0, fee: 100) }
+    for info in infos { try pool.insert(info, nextNonce: 0, spendable: rich, now: .zero) }
+    for info in infos.prefix(10) { pool.remove(info.id) }
+    pool.remove(infos[12].id)
+    #expect(pool.oldest(3).map(\.id) == [10, 11, 13].map { infos[$0].id })
+    #expect(pool.oldest(1_000).map(\.id) == pool.transactions.map(\.id))
+    #expect(Mempool().oldest(5).isEmpty)
+  }
+
   private func info(_ sender: UInt8, _ nonce: UInt64, fee: UInt64, bytes: Int = 100, tag: UInt8 = 0) -> TransactionInfo {
     let address = Address([UInt8](repeating: sender, count: 32))!
     let content = [sender, UInt8(nonce & 255), UInt8(fee & 255), tag] + [UInt8](repeating: 0, count: max(0, bytes - 4))

@@ -151,7 +151,9 @@ import Wire
     for block in blocks {
       #expect(try runner.chain.block(at: block.header.height) == block, "seed \(seed)")
       for (index, id) in block.transactionIDs(crypto: crypto).enumerated() {
-        #expect(tables[ChainTable.transactions]?[id.bytes] == ChainTable.location(block.header.height, index), "seed \(seed)")
+        let place = tables[ChainTable.transactions]?[id.bytes].flatMap { ChainTable.Place($0) }
+        #expect(place?.height == block.header.height && place?.index == index, "seed \(seed)")
+        #expect(place?.range.map { Array(block.encoded[$0]) } == block.transactions[index], "seed \(seed)")
       }
     }
   }

@@ -14,20 +14,27 @@ final class Network {
   let folder = NSTemporaryDirectory() + "starling-test-" + UUID().uuidString
   let authorities: [NodeKey]
   let user: NodeKey
+  let others: [NodeKey]
   let genesis: GenesisFile
   var nodes: [Node] = []
 
-  init(authorities count: Int) throws {
+  /// - Parameter others: users with money beside ``user``.
+  init(authorities count: Int, others: Int = 0) throws {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     authorities = (0..<count).map { NodeKey(seed: [UInt8](repeating: UInt8($0 + 1), count: 32), crypto: Self.crypto) }
     user = NodeKey(seed: [UInt8](repeating: 99, count: 32), crypto: Self.crypto)
+    self.others = (0..<others).map { NodeKey(seed: [UInt8](repeating: UInt8($0 + 100), count: 32), crypto: Self.crypto) }
+    let rich = [user] + self.others
     genesis = GenesisFile(
       chainID: "test", genesisTimeMilliseconds: Int64(Date().timeIntervalSince1970 * 1000) - 1000, blockTimeMilliseconds: 500,
-      authorities: authorities.map { Address($0.publicKey)!.hex }, balances: [Address(user.publicKey)!.hex: 1_000_000])
+      authorities: authorities.map { Address($0.publicKey)!.hex },
+      balances: Dictionary(uniqueKeysWithValues: rich.map { (Address($0.publicKey)!.hex, 1_000_000) }))
     try genesis.write(path: folder + "/genesis.json")
   }
 
-  func configuration(_ index: Int, seed: Node? = nil) throws -> NodeConfiguration {
+  func configuration(
+    _ index: Int, seed: Node? = nil, change: (inout NodeConfiguration) -> Void = { _ in }
+  ) throws -> NodeConfiguration {
     var configuration = NodeConfiguration()
     configuration.dataDirectory = folder + "/node\(index)"
     configuration.genesisFile = folder + "/genesis.json"
@@ -43,6 +50,7 @@ final class Network {
       }
     }
     if let seed { configuration.bootstrapPeers = [try seed.information().addresses[0].description] }
+    change(&configuration)
     return configuration
   }
 
@@ -55,10 +63,10 @@ final class Network {
   }
 
   /// What the user signs to give somebody so much.
-  func transfer(of amount: Amount, nonce: UInt64, on genesis: Hash256) -> Transaction {
+  func transfer(of amount: Amount, nonce: UInt64, on genesis: Hash256, by key: NodeKey? = nil) -> Transaction {
     let payload = Transaction.Payload.transfer(to: Address([UInt8](repeating: 7, count: 32))!, amount: amount)
     return Transaction(
-      chain: genesis, nonce: nonce, fee: GenesisConfiguration.Limits().sufficientFee(for: payload), payload: payload, key: user,
+      chain: genesis, nonce: nonce, fee: GenesisConfiguration.Limits().sufficientFee(for: payload), payload: payload, key: key ?? user,
       crypto: Self.crypto)
   }
 

@@ -32,10 +32,21 @@ import Wire
     }
     try waitUntil("all are confirmed, there and at its peer") {
       try [node, other].allSatisfy { node in
-        try hashes.allSatisfy { if case .transaction(_, .confirmed) = try node.askAndWait(.transaction($0)) { true } else { false } }
+        try hashes.allSatisfy { try isConfirmed($0, node) }
       }
     }
     #expect(hashes.count == 20 && dice.fallen >= 20)
+  }
+
+  /// Asks until the question itself is not refused.
+  private static func isConfirmed(_ hash: Hash256, _ node: Node) throws -> Bool {
+    while true {
+      switch try node.askAndWait(.transaction(hash)) {
+      case .transaction(_, .confirmed): return true
+      case .unavailable: continue
+      default: return false
+      }
+    }
   }
 
   /// What comes of work is taken although the core's queue is full, and the chain goes on.
@@ -45,7 +56,7 @@ import Wire
     let network = try Network(authorities: 1)
     defer { network.stop() }
     let (jobs, hold) = (Gate(), Gate())
-    let maximum = 1_024
+    let maximum = 512
     let node = try network.start(network.configuration(0), rig: .init(inputsMaximum: maximum, willRunJob: { jobs.pass() }))
     let genesis = try node.chainInformation().genesis
     let answered = DispatchSemaphore(value: 0)

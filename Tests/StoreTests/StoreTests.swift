@@ -44,8 +44,16 @@ final class Handle: KeyValueStore, @unchecked Sendable {
     return store
   }
   func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? { try engine().get(table, key) }
+  func get(_ table: StoreTable, _ key: [UInt8], in range: Range<Int>) throws(StoreError) -> [UInt8]? {
+    try engine().get(table, key, in: range)
+  }
   func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
     try engine().scan(table, from: start, limit: limit)
+  }
+  func scan(
+    _ table: StoreTable, from start: [UInt8], limit: Int, maximumBytes: Int
+  ) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
+    try engine().scan(table, from: start, limit: limit, maximumBytes: maximumBytes)
   }
   func commit(_ batch: WriteBatch) throws(StoreError) { try engine().commit(batch) }
 }

@@ -2,6 +2,24 @@ import Testing
 import Wire
 
 @Suite struct TokenBucketTests {
+  /// What is done is paid for, although there was not enough; nothing is taken before the debt is gone.
+  @Test func debtsArePaidFirst() {
+    var bucket = TokenBucket(rate: 10, burst: 20, now: .zero)
+    bucket.spend(50, now: .zero)
+    #expect(bucket.available(now: .zero) == -30)
+    let taken = [2.9, 3.0, 3.2].map { bucket.take(now: .zero + .milliseconds(Int64($0 * 1_000))) }
+    #expect(taken == [false, false, true])
+    bucket.spend(20, now: .zero + .seconds(4))
+    let ready = bucket.ready(now: .zero + .seconds(4))
+    #expect(ready > .zero + .milliseconds(5_200) && ready < .zero + .milliseconds(5_400))
+
+    var buckets = TokenBuckets<Int>(rate: 10, burst: 20, maximum: 2)
+    #expect(buckets.ready(1, now: .zero) == .zero)
+    for key in 1...3 { buckets.spend(key, 50, now: .zero) }
+    #expect(buckets.ready(1, now: .zero) > .zero + .seconds(3) && buckets.count == 2)
+    #expect(buckets.ready(3, now: .zero) == .zero, "nothing is known of a third one")
+  }
+
   private func at(_ seconds: Double) -> Instant { .zero + .nanoseconds(Int64(seconds * 1e9)) }
 
   @Test func burstThenRate() {

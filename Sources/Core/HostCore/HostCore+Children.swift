@@ -97,9 +97,9 @@ extension HostCore {
     if exchange.needsShare(now: now) { exchange.share(peering.shareableAddresses(now: now), now: now) }
     var wanted: [PeerExchange.Output] = []
     do throws(PeerExchange.Refusal) {
-      requests.respond(stream, try exchange.serve(peer, request: request.rawSpan, now: now, into: &wanted), into: &outputs)
+      requests.respond(stream, try exchange.serve(peer, request: request.rawSpan, now: now, into: &wanted), now: now, into: &outputs)
     } catch {
-      requests.respond(stream, nil, code: error == .tooOften ? .rateLimited : .protocolViolation, into: &outputs)
+      requests.respond(stream, nil, code: error == .tooOften ? .rateLimited : .protocolViolation, now: now, into: &outputs)
     }
     perform(exchange: wanted, now, &outputs)
   }
@@ -126,8 +126,8 @@ extension HostCore {
     case .disconnect(let peer, let reason): run(peering: .disconnect(peer, reason), now, &outputs)
     case .request(let id, let peer, let name, let payload, let timeout):
       request(id, peer, name, payload, timeout: timeout, now, &outputs)
-    case .respond(let stream, let payload): requests.respond(stream, payload, into: &outputs)
-    case .decline(let stream, let code): requests.respond(stream, nil, code: code, into: &outputs)
+    case .respond(let stream, let payload): requests.respond(stream, payload, now: now, into: &outputs)
+    case .decline(let stream, let code): requests.respond(stream, nil, code: code, now: now, into: &outputs)
     case .openApplicationStream(let token, let peer, let names):
       claim(peer)
       guard let connection = admitted[peer], links[connection]?.isClosing == false else {

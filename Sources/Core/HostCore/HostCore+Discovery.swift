@@ -51,20 +51,20 @@ extension HostCore {
   func serveDialBack(to peer: PeerID, _ request: [UInt8], on stream: StreamRef, _ now: Instant, _ outputs: inout [Output]) {
     let ip = links[stream.connection]?.remote.ipAddress
     guard let outcome = dialBackServer.serve(peer, from: ip, request.rawSpan, now: now) else {
-      requests.respond(stream, nil, code: .protocolViolation, into: &outputs)
+      requests.respond(stream, nil, code: .protocolViolation, now: now, into: &outputs)
       return run(peering: .report(peer, .malformedMessage), now, &outputs)
     }
-    perform(outcome, stream, &outputs)
+    perform(outcome, stream, now, &outputs)
   }
 
-  func dialBackEnded(_ id: ProbeID, _ isReached: Bool, _ outputs: inout [Output]) {
+  func dialBackEnded(_ id: ProbeID, _ isReached: Bool, _ now: Instant, _ outputs: inout [Output]) {
     guard let stream = dialBacks.removeValue(forKey: id), let outcome = dialBackServer.ended(id, isReached) else { return }
-    perform(outcome, stream, &outputs)
+    perform(outcome, stream, now, &outputs)
   }
 
-  private func perform(_ outcome: DialBackServer.Outcome, _ stream: StreamRef, _ outputs: inout [Output]) {
+  private func perform(_ outcome: DialBackServer.Outcome, _ stream: StreamRef, _ now: Instant, _ outputs: inout [Output]) {
     switch outcome {
-    case .answer(let bytes): requests.respond(stream, bytes, into: &outputs)
+    case .answer(let bytes): requests.respond(stream, bytes, now: now, into: &outputs)
     case .probe(let id, let address, let peer, let timeout):
       dialBacks[id] = stream
       outputs.append(.discover(.probe(id, address, peer, timeout: timeout)))

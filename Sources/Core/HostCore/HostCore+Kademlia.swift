@@ -273,8 +273,10 @@ extension HostCore {
     return true
   }
 
-  func serveKademlia(_ stream: StreamRef, _ peer: PeerID, _ bytes: [UInt8], _ now: Instant, _ outputs: inout [Output]) {
-    guard mayAsk(stream, kademliaState!.name, now, &outputs) else {
+  func serveKademlia(
+    _ stream: StreamRef, _ peer: PeerID, _ bytes: [UInt8], _ arrived: Instant, _ now: Instant, _ outputs: inout [Output]
+  ) {
+    guard mayAsk(stream, kademliaState!.name, arrived, now, &outputs) else {
       kademliaState!.served.remove(stream)
       return
     }

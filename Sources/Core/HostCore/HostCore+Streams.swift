@@ -7,53 +7,53 @@ import Wire
 
 extension HostCore {
   /// A peer opened a stream that the core serves.
-  func streamOpened(_ stream: StreamRef, _ name: ProtocolID, _ now: Instant, _ outputs: inout [Output]) {
+  func streamOpened(_ stream: StreamRef, _ name: ProtocolID, arrived: Instant, _ now: Instant, _ outputs: inout [Output]) {
     guard let link = links[stream.connection], !link.isClosing else { return outputs.append(.reset(stream)) }
     func set(_ role: Link.StreamRole) { links[stream.connection]?.streams[stream.stream] = role }
     switch name {
-    case HostProtocols.ping: if mayPing(stream, link, now, &outputs) { set(.pingAnswerer) }
+    case HostProtocols.ping: if mayPing(stream, link, arrived, now, &outputs) { set(.pingAnswerer) }
     case HostProtocols.identify:
-      guard mayAsk(stream, name, now, &outputs) else { return }
+      guard mayAsk(stream, name, arrived, now, &outputs) else { return }
       set(.identifyAnswerer)
       outputs.append(.send(stream, description(for: link).encoded))
       outputs.append(.finish(stream))
     case HostProtocols.identifyPush:
-      guard mayAsk(stream, name, now, &outputs) else { return }
+      guard mayAsk(stream, name, arrived, now, &outputs) else { return }
       // The newest wins: what is kept of unfinished ones is bounded by one.
       for (id, role) in link.streams {
         if case .identifyPush = role { outputs.append(.reset(StreamRef(connection: stream.connection, stream: id))) }
       }
       set(.identifyPush(collected: [], messages: 0))
-    case HostProtocols.goodbye: if mayAsk(stream, name, now, &outputs) { set(.goodbye) }
+    case HostProtocols.goodbye: if mayAsk(stream, name, arrived, now, &outputs) { set(.goodbye) }
     default:
       guard link.isActive || link.isDraining && isActive(link.peer) || configuration.introductionProtocols.contains(name) else {
         // Nothing but the introduction is served before the introduction.
         return outputs.append(.reset(stream, code: .gated))
       }
       if let version = GossipProtocol(name: name.name), configuration.gossip != nil {
-        guard mayAsk(stream, name, now, &outputs) else { return }
+        guard mayAsk(stream, name, arrived, now, &outputs) else { return }
         set(.gossipIn)
         gossipOpened(stream, link.peer, version, now, &outputs)
       } else if name == kademliaState?.name {
         if openedKademlia(stream, now, &outputs) { set(.kademlia) }
-      } else if mayAsk(stream, name, now, &outputs), requests.opened(stream, name, now: now, into: &outputs) {
+      } else if mayAsk(stream, name, arrived, now, &outputs), requests.opened(stream, name, now: now, into: &outputs) {
         set(.request)
       }
     }
   }
 
-  func message(_ stream: StreamRef, _ bytes: [UInt8], _ now: Instant, _ outputs: inout [Output]) {
+  func message(_ stream: StreamRef, _ bytes: [UInt8], arrived: Instant, _ now: Instant, _ outputs: inout [Output]) {
     guard let link = links[stream.connection], let role = link.streams[stream.stream] else { return }
     switch role {
     case .gossipIn:
       // What is too much is dropped unread; what was good of it comes again by gossip.
-      guard isWithin(link.rates.takeGossip(bytes.count, now: now), link.peer, now, &outputs) else {
+      guard isWithin(link.rates.takeGossip(bytes.count, now: arrived), link.peer, now, &outputs) else {
         streamRefusals[.rateLimited, default: 0] += 1
         return
       }
       if isActive(link.peer) { run(gossip: .received(link.peer, bytes), now, &outputs) }
     case .pingAnswerer:
-      if mayPing(stream, link, now, &outputs) { outputs.append(.send(stream, bytes)) }
+      if mayPing(stream, link, arrived, now, &outputs) { outputs.append(.send(stream, bytes)) }
     case .keepAlive(let awaited):
       guard awaited != nil else { return }
       links[stream.connection]?.streams[stream.stream] = .keepAlive(awaited: nil)
@@ -70,10 +70,15 @@ extension HostCore {
         outputs.append(.close(stream.connection, reason))
         closed(stream.connection, .endOfFile, now, &outputs)
       }
-    case .kademlia: serveKademlia(stream, link.peer, bytes, now, &outputs)
+    case .kademlia: serveKademlia(stream, link.peer, bytes, arrived, now, &outputs)
     case .request:
       switch requests.message(stream, bytes, memory: link.memory, now: now, into: &outputs) {
-      case .request(let name, let payload): received(stream, link.peer, name, payload, now, &outputs)
+      case .request(let name, let payload):
+        let verdict = link.rates.takeRequest(name, bytes: payload.count, now: arrived)
+        guard isWithin(verdict, link.peer, now, &outputs) else {
+          return requests.respond(stream, nil, code: .rateLimited, now: now, into: &outputs)
+        }
+        received(stream, link.peer, name, payload, now, &outputs)
       case .response(let id, let payload):
         links[stream.connection]?.streams[stream.stream] = nil
         links[stream.connection]?.lateAnswers = 0
@@ -100,14 +105,14 @@ extension HostCore {
   // MARK: Rates
 
   /// Whether a peer's request is within its rate; otherwise its stream is reset with a code that says so.
-  func mayAsk(_ stream: StreamRef, _ name: ProtocolID, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+  func mayAsk(_ stream: StreamRef, _ name: ProtocolID, _ arrived: Instant, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     guard let link = links[stream.connection] else { return false }
-    return isWithin(link.rates.takeRequest(name, now: now), orReset: stream, link, now, &outputs)
+    return isWithin(link.rates.takeRequest(name, now: arrived), orReset: stream, link, now, &outputs)
   }
 
   /// The same for a ping, and for the opening of a stream of them.
-  private func mayPing(_ stream: StreamRef, _ link: Link, _ now: Instant, _ outputs: inout [Output]) -> Bool {
-    isWithin(link.rates.takePing(now: now), orReset: stream, link, now, &outputs)
+  private func mayPing(_ stream: StreamRef, _ link: Link, _ arrived: Instant, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+    isWithin(link.rates.takePing(now: arrived), orReset: stream, link, now, &outputs)
   }
 
   private func isWithin(
@@ -156,7 +161,9 @@ extension HostCore {
     }
     switch role {
     case .request:
+      let isAnswered = requests.isAnswering(stream)
       if let (id, result) = requests.ended(stream, error) { answered(id, result, now, &outputs) }
+      if isAnswered { outputs.append(.event(.answered(link.peer))) }
     case .keepAlive(let awaited):
       links[stream.connection]?.keepAlive = nil
       // A peer that refuses the stream lives, be it that it speaks no ping or has no room for the stream.

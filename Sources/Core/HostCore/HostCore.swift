@@ -154,14 +154,14 @@ public final class HostCore {
     case .failed(let connection, let error): failed(connection, error, now, &outputs)
     case .established(let connection, let identity, let remote): established(connection, identity, remote, now, &outputs)
     case .closed(let connection, let error): closed(connection, error, now, &outputs)
-    case .streamOpened(let stream, let name): streamOpened(stream, name, now, &outputs)
+    case .streamOpened(let stream, let name, let arrived): streamOpened(stream, name, arrived: arrived ?? now, now, &outputs)
     case .streamAccepted: break
-    case .message(let stream, let bytes): message(stream, bytes, now, &outputs)
+    case .message(let stream, let bytes, let arrived): message(stream, bytes, arrived: arrived ?? now, now, &outputs)
     case .streamFinished(let stream): streamFinished(stream, now, &outputs)
     case .streamEnded(let stream, let error): streamEnded(stream, error, now, &outputs)
     case .writable(let stream): flow(stream, isWritable: true, now, &outputs)
     case .blocked(let stream): flow(stream, isWritable: false, now, &outputs)
-    case .discovered(.probed(let id, let isReached)): dialBackEnded(id, isReached, &outputs)
+    case .discovered(.probed(let id, let isReached)): dialBackEnded(id, isReached, now, &outputs)
     case .discovered(let report): run(discoverer: .report(report), now, &outputs)
     case .command(let command): perform(command, now, &outputs)
     case .timer: timer(now, &outputs)
@@ -193,10 +193,12 @@ public final class HostCore {
   private func timer(_ now: Instant, _ outputs: inout [Output]) {
     if let deadline = requests.nextDeadline, deadline <= now {
       requests.release(now, into: &outputs)
-      for (id, connection) in requests.expire(now, into: &outputs) {
+      let ended = requests.expire(now, into: &outputs)
+      for (id, connection) in ended.late {
         links[connection]?.lateAnswers += 1
         answered(id, .failure(.timeout), now, &outputs)
       }
+      for connection in ended.unread { if let link = links[connection] { outputs.append(.event(.answered(link.peer))) } }
     }
     if let deadline = peering.nextDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
@@ -339,6 +341,12 @@ public final class HostCore {
   }
 
   // MARK: Requests
+
+  /// Whether a peer's request on a stream still waits for ``Command/respond(_:_:)`` or ``Command/decline(_:code:)``.
+  public func awaitsAnswer(_ stream: StreamRef) -> Bool { requests.awaitsAnswer(stream) }
+
+  /// Bytes of answers to a peer that have not left yet; ``Event/answered(_:)`` tells when there are fewer.
+  public func unsentAnswerBytes(of peer: PeerID) -> Int { admitted[peer].map { requests.unsentBytes($0) } ?? 0 }
 
   func makeStream(_ peer: PeerID, _ role: Link.StreamRole) -> StreamRef? {
     guard let connection = admitted[peer], links[connection]?.isClosing == false else { return nil }

@@ -95,12 +95,13 @@ extension HostCore {
     case established(ConnectionID, RemoteIdentity, remote: Multiaddr)
     /// An established link ended; its streams are gone without further word.
     case closed(ConnectionID, ChannelError)
-    /// The remote opened a stream that the core serves.
-    case streamOpened(StreamRef, ProtocolID)
+    /// The remote opened a stream that the core serves. What it may ask for counts from when it came in, by the clock of `now`; `nil` for just
+    /// now. However long it waited for the core, a peer is not taken for one that asks too fast.
+    case streamOpened(StreamRef, ProtocolID, arrived: Instant? = nil)
     /// The remote agreed to a stream that this side opened.
     case streamAccepted(StreamRef, ProtocolID)
-    /// A whole message.
-    case message(StreamRef, [UInt8])
+    /// A whole message, and when it came in.
+    case message(StreamRef, [UInt8], arrived: Instant? = nil)
     /// The remote will send no more on the stream.
     case streamFinished(StreamRef)
     /// The stream is gone: `nil` when both sides had finished.
@@ -224,6 +225,8 @@ extension HostCore {
     case identified(PeerID, IdentifyInfo)
     /// A peer asks; answer with `respond` or `decline`.
     case request(InboundRequest)
+    /// An answer to a peer has left, or will not be read: see ``HostCore/unsentAnswerBytes(of:)``.
+    case answered(PeerID)
     /// The answer to a request of this side.
     case response(RequestID, Result<[UInt8], RequestError>)
     /// A look-up has found something and goes on.

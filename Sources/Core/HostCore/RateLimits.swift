@@ -27,6 +27,9 @@ public struct RateLimits: Sendable {
   public var peer = Rate(perSecond: 100, burst: 200)
   /// Protocols with a limit of their own below that. Default none for a host; a node has some for its chain's.
   public var protocols: [ProtocolID: Rate] = [:]
+  /// A request of a protocol with a limit of its own counts once more for each of so many bytes beyond the first: what it costs to answer
+  /// grows with what it names. Default 1,024, about thirty names. Both ends know it before the request is sent.
+  public var requestBytesPerToken = 1_024
   /// Pings. Default 1,000 a second and 2,000 at once: one costs some microseconds, and people measure with them.
   public var ping = Rate(perSecond: 1_000, burst: 2_000)
   /// Bytes of gossip, of which every RPC costs ``gossipOverheadBytes`` more than it has. Default 32 MiB a second and 64 MiB at once.
@@ -39,6 +42,9 @@ public struct RateLimits: Sendable {
 
   /// The defaults.
   public init() {}
+
+  /// What a request costs beyond its first token.
+  func extra(_ bytes: Int) -> Double { Double(max(0, bytes - 1) / max(1, requestBytesPerToken)) }
 }
 
 /// The buckets of one peer's link, for what comes in.
@@ -69,6 +75,13 @@ struct InboundRates {
     return protocols[name, default: rate.bucket(now)].take(now: now) ? .within : refuse()
   }
 
+  /// A request's message is here, whose opening was within its rate.
+  mutating func takeRequest(_ name: ProtocolID, bytes: Int, now: Instant) -> Verdict {
+    let extra = limits.extra(bytes)
+    guard extra > 0, let rate = limits.protocols[name] else { return .within }
+    return protocols[name, default: rate.bucket(now)].take(extra, now: now) ? .within : refuse()
+  }
+
   mutating func takePing(now: Instant) -> Verdict { ping.take(now: now) ? .within : refuse() }
 
   mutating func takeGossip(_ bytes: Int, now: Instant) -> Verdict {
@@ -93,14 +106,19 @@ struct OutboundRates {
   }
 
   /// When a request may go out; `now` if at once.
-  func ready(_ name: ProtocolID, now: Instant) -> Instant {
-    let own = limits.protocols[name].map { (protocols[name] ?? $0.outbound.bucket(now)).ready(now: now) } ?? now
+  func ready(_ name: ProtocolID, bytes: Int, now: Instant) -> Instant {
+    let own = limits.protocols[name].map { (protocols[name] ?? $0.outbound.bucket(now)).ready(for: cost($0, bytes), now: now) } ?? now
     return max(peer.ready(now: now), own)
   }
 
   /// Takes a token for a request that is ready.
-  mutating func take(_ name: ProtocolID, now: Instant) {
+  mutating func take(_ name: ProtocolID, bytes: Int, now: Instant) {
     _ = peer.take(now: now)
-    if let rate = limits.protocols[name] { _ = protocols[name, default: rate.outbound.bucket(now)].take(now: now) }
+    if let rate = limits.protocols[name] {
+      _ = protocols[name, default: rate.outbound.bucket(now)].take(cost(rate, bytes), now: now)
+    }
   }
+
+  /// What a request costs; one that costs more than can ever be saved takes all there is.
+  private func cost(_ rate: RateLimits.Rate, _ bytes: Int) -> Double { min(1 + limits.extra(bytes), rate.outbound.burst) }
 }

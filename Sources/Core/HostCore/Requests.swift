@@ -14,6 +14,8 @@ struct Requests {
     var inboundPerLinkMaximum = 64
     /// How long a peer may take to send its request, and this side to answer it.
     var inboundTimeout = Duration.seconds(30)
+    /// How long a peer may take to read its answer: as long as it waits for the longest one.
+    var answerTimeout = Duration.seconds(60)
   }
 
   private struct Outbound {
@@ -27,6 +29,8 @@ struct Requests {
     case awaitingRequest(ProtocolID)
     /// The payload is with whoever answers; its bytes are reserved until then.
     case awaitingAnswer(bytes: Int, of: MemoryScope)
+    /// The answer is on its way; its bytes are reserved until the stream ends.
+    case answering(bytes: Int, of: MemoryScope)
   }
 
   /// A request of this side that waits for its turn, so that the peer's limits hold.
@@ -34,6 +38,8 @@ struct Requests {
     let stream: StreamRef
     let protocolID: ProtocolID
     let payload: [UInt8]?
+
+    var bytes: Int { payload?.count ?? 0 }
   }
 
   private let configuration: Configuration
@@ -46,6 +52,8 @@ struct Requests {
   private var inbound: [StreamRef: Inbound] = [:]
   private var outboundCount: [ConnectionID: Int] = [:]
   private var inboundCount: [ConnectionID: Int] = [:]
+  /// Bytes of answers on their way.
+  private var unsent: [ConnectionID: Int] = [:]
   private var deadlines = DeadlineQueue<StreamRef>()
 
   init(configuration: Configuration, rates: RateLimits) {
@@ -61,6 +69,15 @@ struct Requests {
 
   /// Requests on the link that wait for their turn: their streams are not open yet.
   func parkedCount(_ connection: ConnectionID) -> Int { parked[connection]?.count ?? 0 }
+
+  /// Whether a peer still waits for the answer on a stream.
+  func awaitsAnswer(_ stream: StreamRef) -> Bool { if case .awaitingAnswer = inbound[stream] { true } else { false } }
+
+  /// Whether an answer on a stream is on its way.
+  func isAnswering(_ stream: StreamRef) -> Bool { if case .answering = inbound[stream] { true } else { false } }
+
+  /// Bytes of answers that have not left yet.
+  func unsentBytes(_ connection: ConnectionID) -> Int { unsent[connection] ?? 0 }
 
   /// Whether another request may be sent on the link.
   func hasRoom(_ connection: ConnectionID) -> Bool { outboundCount[connection, default: 0] < configuration.outboundPerLinkMaximum }
@@ -78,7 +95,7 @@ struct Requests {
     let request = Parked(stream: stream, protocolID: protocolID, payload: payload)
     let own = rates[connection] ?? OutboundRates(limits, now: now)
     rates[connection] = own
-    let ready = own.ready(protocolID, now: now)
+    let ready = own.ready(protocolID, bytes: request.bytes, now: now)
     if ready <= now && parked[connection] == nil {
       send(request, now, &outputs)
     } else {
@@ -88,7 +105,7 @@ struct Requests {
   }
 
   private mutating func send(_ request: Parked, _ now: Instant, _ outputs: inout [HostCore.Output]) {
-    rates[request.stream.connection]?.take(request.protocolID, now: now)
+    rates[request.stream.connection]?.take(request.protocolID, bytes: request.bytes, now: now)
     outputs.append(.open(request.stream, [request.protocolID]))
     if let payload = request.payload { outputs.append(.send(request.stream, payload)) }
     outputs.append(.finish(request.stream))
@@ -99,14 +116,14 @@ struct Requests {
     while let connection = releases.popExpired(now) {
       var waiting = parked.removeValue(forKey: connection) ?? []
       var sent = 0
-      while sent < waiting.count, rates[connection]?.ready(waiting[sent].protocolID, now: now) ?? now <= now {
+      while sent < waiting.count, rates[connection]?.ready(waiting[sent].protocolID, bytes: waiting[sent].bytes, now: now) ?? now <= now {
         send(waiting[sent], now, &outputs)
         sent += 1
       }
       waiting.removeFirst(sent)
       guard let next = waiting.first, let rates = rates[connection] else { continue }
       parked[connection] = waiting
-      releases.set(connection, rates.ready(next.protocolID, now: now))
+      releases.set(connection, rates.ready(next.protocolID, bytes: next.bytes, now: now))
     }
   }
 
@@ -157,7 +174,7 @@ struct Requests {
       inbound[stream] = .awaitingAnswer(bytes: bytes.count, of: memory)
       deadlines.set(stream, now + configuration.inboundTimeout)
       return .request(protocolID, bytes)
-    case .awaitingAnswer:
+    case .awaitingAnswer, .answering:
       // A second request on the same stream breaks the protocol.
       endInbound(stream)
       outputs.append(.reset(stream, code: .protocolViolation))
@@ -190,20 +207,29 @@ struct Requests {
     outbound[stream] != nil ? ended(stream, nil) : nil
   }
 
-  /// Answers a peer's request; `nil` declines it with a code. Returns false when nobody waits on the stream any more.
-  @discardableResult
+  /// Answers a peer's request; `nil` declines it with a code. Nothing happens when nobody waits on the stream any more. An answer counts as what
+  /// the peer makes this side keep until it has left; one that finds no room is declined.
   mutating func respond(
-    _ stream: StreamRef, _ payload: [UInt8]?, code: ResetCode = .unspecified, into outputs: inout [HostCore.Output]
-  ) -> Bool {
-    guard case .awaitingAnswer = inbound[stream] else { return false }
-    endInbound(stream)
-    if let payload {
-      outputs.append(.send(stream, payload))
-      outputs.append(.finish(stream))
-    } else {
-      outputs.append(.reset(stream, code: code))
+    _ stream: StreamRef, _ payload: [UInt8]?, code: ResetCode = .unspecified, now: Instant, into outputs: inout [HostCore.Output]
+  ) {
+    guard case .awaitingAnswer(let held, let memory) = inbound[stream] else { return }
+    guard let payload else {
+      endInbound(stream)
+      return outputs.append(.reset(stream, code: code))
     }
-    return true
+    memory.release(held)
+    guard memory.reserve(payload.count) else {
+      inbound[stream] = .awaitingAnswer(bytes: 0, of: memory)
+      endInbound(stream)
+      return outputs.append(.reset(stream, code: .resourceLimit))
+    }
+    // It counts in bytes from here on, no more as one that waits.
+    Self.decrement(&inboundCount, stream.connection)
+    inbound[stream] = .answering(bytes: payload.count, of: memory)
+    unsent[stream.connection, default: 0] += payload.count
+    deadlines.set(stream, now + configuration.answerTimeout)
+    outputs.append(.send(stream, payload))
+    outputs.append(.finish(stream))
   }
 
   /// A link ended: every request on it ends, in the order of their streams. `keepsInbound`: the peer's go on, for the link only drains.
@@ -211,24 +237,33 @@ struct Requests {
     _ connection: ConnectionID, _ error: ChannelError, keepsInbound: Bool = false
   ) -> [(RequestID, Result<[UInt8], RequestError>)] {
     rates[connection] = nil
-    guard outboundCount[connection] != nil || inboundCount[connection] != nil else { return [] }
+    guard outboundCount[connection] != nil || !inbound.isEmpty else { return [] }
     if !keepsInbound { for stream in inbound.keys.filter({ $0.connection == connection }) { endInbound(stream) } }
     return outbound.keys.filter { $0.connection == connection }.sorted().compactMap { ended($0, error) }
   }
 
-  /// Ends what has waited too long; this side's own requests with their links.
-  mutating func expire(_ now: Instant, into outputs: inout [HostCore.Output]) -> [(RequestID, ConnectionID)] {
-    var timedOut: [(RequestID, ConnectionID)] = []
+  /// Ends what has waited too long: this side's own requests with their links, and the links whose answers were not read.
+  mutating func expire(
+    _ now: Instant, into outputs: inout [HostCore.Output]
+  ) -> (late: [(RequestID, ConnectionID)], unread: [ConnectionID]) {
+    var late: [(RequestID, ConnectionID)] = []
+    var unread: [ConnectionID] = []
     while let stream = deadlines.popExpired(now) {
-      outputs.append(.reset(stream))
       if let request = outbound[stream] {
+        outputs.append(.reset(stream))
         endOutbound(stream)
-        timedOut.append((request.id, stream.connection))
+        late.append((request.id, stream.connection))
+      } else if isAnswering(stream) {
+        // It holds memory that others need.
+        outputs.append(.reset(stream, code: .resourceLimit))
+        endInbound(stream)
+        unread.append(stream.connection)
       } else {
+        outputs.append(.reset(stream))
         endInbound(stream)
       }
     }
-    return timedOut
+    return (late, unread)
   }
 
   private mutating func endOutbound(_ stream: StreamRef) {
@@ -244,8 +279,16 @@ struct Requests {
 
   private mutating func endInbound(_ stream: StreamRef) {
     guard let state = inbound.removeValue(forKey: stream) else { return }
-    if case .awaitingAnswer(let bytes, let memory) = state { memory.release(bytes) }
+    switch state {
+    case .awaitingRequest: break
+    case .awaitingAnswer(let bytes, let memory): memory.release(bytes)
+    case .answering(let bytes, let memory):
+      memory.release(bytes)
+      let left = unsent[stream.connection, default: 0] - bytes
+      unsent[stream.connection] = left > 0 ? left : nil
+    }
     deadlines.remove(stream)
+    if case .answering = state { return }
     Self.decrement(&inboundCount, stream.connection)
   }
 

@@ -19,9 +19,11 @@ extension NodeCore {
     case .peerGone(let peer, _):
       statuses[peer] = nil
       poolTurns.left(peer)
+      serving.left(peer)
       run(sync: .peerGone(peer), now, &outputs)
       run(forks: .peerGone(peer), now, &outputs)
     case .request(let request): serve(request, now, &outputs)
+    case .answered(let peer): serveNext(of: peer, now, &outputs)
     case .response(let id, let result): response(id, result, now, &outputs)
     case .validate(let message): validate(message, now, &outputs)
     case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)
@@ -34,7 +36,7 @@ extension NodeCore {
     }
     switch event {
     case .mesh(.streamLost): outputs.append(.event(.host(event)))
-    case .request, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp, .operated: break
+    case .request, .answered, .response, .validate, .gossip, .published, .publishFailed, .mesh, .lookUp, .lookedUp, .operated: break
     default: outputs.append(.event(.host(event)))
     }
   }
@@ -128,53 +130,26 @@ extension NodeCore {
   // MARK: Requests
 
   private func serve(_ request: InboundRequest, _ now: Instant, _ outputs: inout [Output]) {
-    let answer: [UInt8]?
+    let bytes = request.payload
     switch request.protocolID {
-    case protocols.status: return serveStatus(request, now, &outputs)
+    case protocols.status: serveStatus(request, now, &outputs)
     case protocols.blocks:
-      guard let wanted = try? BlocksRequest(encoded: request.payload.rawSpan) else { return refuseMalformed(request, now, &outputs) }
-      answer = blocks(for: wanted)
-    case protocols.transactions:
-      guard let wanted = try? BytesList(encoded: request.payload.rawSpan, maximum: Self.transactionsMaximum) else {
+      guard bytes.count <= BlocksRequest.maximumBytes, let wanted = try? BlocksRequest(encoded: bytes.rawSpan) else {
         return refuseMalformed(request, now, &outputs)
       }
-      answer = transactions(for: wanted.items)
-    default: answer = nil
+      serve(request, .blocks(wanted), now, &outputs)
+    case protocols.transactions:
+      guard bytes.count <= Self.transactionsRequestBytes,
+        let wish = try? PeerWish.transactions(bytes.rawSpan, maximum: Self.transactionsMaximum)
+      else { return refuseMalformed(request, now, &outputs) }
+      serve(request, wish, now, &outputs)
+    default: tell(.command(.decline(request.stream)), now, &outputs)
     }
-    tell(.command(answer.map { .respond(request.stream, $0) } ?? .decline(request.stream)), now, &outputs)
   }
 
   private func refuseMalformed(_ request: InboundRequest, _ now: Instant, _ outputs: inout [Output]) {
     tell(.command(.decline(request.stream, code: .protocolViolation)), now, &outputs)
     tell(.command(.report(request.peer, .malformedMessage)), now, &outputs)
-  }
-
-  private func blocks(for request: BlocksRequest) -> [UInt8]? {
-    switch request {
-    case .range(let from, let count):
-      guard let blocks = try? chain.blocks(from: from, count: count, maximumBytes: configuration.blocksAnswerBytes) else { return nil }
-      return BytesList(blocks).encoded
-    case .hash(let hash):
-      do throws(StoreError) { return BytesList(try chain.blockBytes(hash).map { [$0] } ?? []).encoded } catch { return nil }
-    }
-  }
-
-  /// The transactions that a peer names, or the IDs of the pending ones when it names none.
-  private func transactions(for wanted: [[UInt8]]) -> [UInt8] {
-    var items: [[UInt8]] = []
-    if wanted.isEmpty {
-      items = chain.mempool.transactions.prefix(Self.transactionsMaximum).map(\.id.bytes)
-    } else {
-      var left = configuration.blocksAnswerBytes
-      for item in wanted {
-        guard let id = Hash256(item), let status = try? chain.transaction(id) else { continue }
-        let bytes = status.bytes
-        left -= bytes.count
-        if left < 0 { break }
-        items.append(bytes)
-      }
-    }
-    return BytesList(items).encoded
   }
 
   /// What gossip lost, as while the network was split, is asked for again and again, from one after another of those who hold anything.
@@ -189,7 +164,7 @@ extension NodeCore {
   func announcePool(_ now: Instant, _ outputs: inout [Output]) {
     guard mustAnnouncePool, sync.state.isCaughtUp, host.gossip?.topicPeers(protocols.transactionTopic).isEmpty == false else { return }
     mustAnnouncePool = false
-    for pending in chain.mempool.transactions.prefix(Self.transactionsMaximum) {
+    for pending in chain.mempool.oldest(Self.transactionsMaximum) {
       tell(.command(.publish(protocols.transactionTopic, pending.bytes)), now, &outputs)
     }
   }
@@ -202,10 +177,12 @@ extension NodeCore {
     case .proof(let request): proofAnswered(request, result, now, &outputs)
     case .parent(let hash, let peer, let isOwed): parentAnswered(hash, peer, isOwed: isOwed, result, now, &outputs)
     case .pool(let peer):
-      guard let list = list(in: result, of: peer, maximum: Self.transactionsMaximum, now, &outputs) else { return }
-      let missing = list.filter { Hash256($0).map { !chain.isKnown(transaction: $0) } ?? false }
-      guard !missing.isEmpty, host.isActive(peer) else { return }
-      ask(.transactions(peer), peer, protocols.transactions, BytesList(missing).encoded, timeout: .heavy, now, &outputs)
+      guard case .success(let bytes) = result else { return }
+      guard let ids = try? PeerWish.hashes(in: bytes.rawSpan, maximum: Self.transactionsMaximum) else {
+        return tell(.command(.report(peer, .malformedMessage)), now, &outputs)
+      }
+      let missing = ids.filter { !chain.isAtHand(transaction: $0) }
+      if !missing.isEmpty { read(.missing(missing), for: .pool(peer), &outputs) }
     case .transactions(let peer):
       guard let list = list(in: result, of: peer, maximum: Self.transactionsMaximum, now, &outputs) else { return }
       for item in list { run(chain: .transactionReceived(item, .sync(peer), makeToken(.fetched(peer))), now, &outputs) }
@@ -226,31 +203,21 @@ extension NodeCore {
   private func batchAnswered(
     _ batch: BatchID, _ peer: PeerID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]
   ) {
-    let failure: RangeSync.FetchFailure
     switch result {
-    case .success(let bytes):
-      if let list = try? BytesList(encoded: bytes.rawSpan, maximum: BlocksRequest.maximumCount), let blocks = fetched(list.items) {
-        if !blocks.isEmpty { return run(sync: .fetched(batch, peer, blocks), now, &outputs) }
-        failure = .declined
-      } else {
-        failure = .malformed
-      }
-    case .failure(let error): failure = self.failure(of: peer, error)
+    case .success(let bytes): read(.answer(bytes, genesis.limits), for: .batch(batch, peer), &outputs)
+    case .failure(let error): fetchFailed(batch, peer, failure(of: peer, error), now, &outputs)
     }
-    outputs.append(.event(.fetchFailed(peer, failure)))
-    run(sync: .fetchFailed(batch, peer, failure), now, &outputs)
   }
 
-  /// Reads what is needed to put blocks in order; `nil` when one cannot be read.
-  private func fetched(_ items: [[UInt8]]) -> [FetchedBlock]? {
-    var blocks: [FetchedBlock] = []
-    blocks.reserveCapacity(items.count)
-    for item in items {
-      guard let block = try? Block(encoded: item.rawSpan, limits: genesis.limits) else { return nil }
-      blocks.append(
-        FetchedBlock(bytes: item, height: block.header.height, hash: block.hash(crypto: crypto), parent: block.header.parent))
-    }
-    return blocks
+  /// A peer's answer was read.
+  func fetched(_ batch: BatchID, _ peer: PeerID, _ blocks: [FetchedBlock], _ now: Instant, _ outputs: inout [Output]) {
+    if blocks.isEmpty { return fetchFailed(batch, peer, .declined, now, &outputs) }
+    run(sync: .fetched(batch, peer, blocks), now, &outputs)
+  }
+
+  func fetchFailed(_ batch: BatchID, _ peer: PeerID, _ failure: RangeSync.FetchFailure, _ now: Instant, _ outputs: inout [Output]) {
+    outputs.append(.event(.fetchFailed(peer, failure)))
+    run(sync: .fetchFailed(batch, peer, failure), now, &outputs)
   }
 
   // MARK: Gossip
@@ -261,7 +228,7 @@ extension NodeCore {
     if message.topic == protocols.blockTopic {
       counters.blocksAnnounced += 1
       let bytes = message.data
-      if let header = try? Block(encoded: bytes.rawSpan, limits: genesis.limits).header, header.height > statuses[peer]?.height ?? 0 {
+      if let header = try? Block.header(of: bytes.rawSpan), header.height > statuses[peer]?.height ?? 0 {
         // Who passes a block on has checked it, or claims so: a reason to ask, never a reason to believe.
         statuses[peer]?.height = header.height
       }

@@ -8,49 +8,54 @@ import Wire
 extension NodeCore {
   /// Answers a question, at once or, for a submitted transaction, once it is durable.
   func answer(_ id: QueryID, _ query: Query, _ now: Instant, _ outputs: inout [Output]) {
-    do throws(StoreError) {
-      switch query {
-      case .info: outputs.append(.answer(id, .info(info(now))))
-      case .peers: outputs.append(.answer(id, .peers(peers(now))))
-      case .webPeers: outputs.append(.answer(id, .webPeers(host.webPeers)))
-      case .explain(let peer): outputs.append(.answer(id, .story(host.peering.story(of: peer, now: now))))
-      case .explainAddress(let address): outputs.append(.answer(id, .story(host.peering.story(at: address, now: now))))
-      case .dials: outputs.append(.answer(id, .dials(host.peering.dialList(now: now))))
-      case .peersNamed(let text): outputs.append(.answer(id, .peersNamed(host.peering.peers(named: text))))
-      case .rules: outputs.append(.answer(id, .rules(host.peering.rules(now: now))))
-      case .book: outputs.append(.answer(id, .book(host.peering.bookSummary())))
-      case .bookEntries(let start, let limit):
-        let page = host.peering.bookEntries(from: start, limit: limit)
-        outputs.append(.answer(id, .bookEntries(page.entries, next: page.next)))
-      case .find(let sought): find(sought, id, now, &outputs)
-      case .operate(let command): tell(.command(.operate(OperationID(rawValue: id.rawValue), command)), now, &outputs)
-      case .chain:
-        let info = ChainInfo(
-          chainID: genesis.chainID, genesis: chain.genesis, head: chain.head, authorities: genesis.authorities,
-          blockTime: genesis.blockTime, finalHeight: chain.finalHeight, limits: genesis.limits)
-        outputs.append(.answer(id, .chain(info)))
-      case .latestBlock: outputs.append(.answer(id, found(try chain.block(at: chain.head.height))))
-      case .block(let hash): outputs.append(.answer(id, found(try chain.block(hash))))
-      case .blockAt(let height): outputs.append(.answer(id, found(try chain.block(at: height))))
-      case .transaction(let hash):
-        outputs.append(.answer(id, try chain.transaction(hash).map { .transaction(hash, $0) } ?? .notFound))
-      case .account(let address):
-        let account = chain.ledger.account(address, in: chain.tipState, crypto: crypto)
-        let next = chain.mempool.nextNonce(of: address, confirmed: account.nonce)
-        outputs.append(.answer(id, .account(address, account, nextNonce: next)))
-      case .submit(let bytes):
-        guard sync.state.isCaughtUp else {
-          return outputs.append(.answer(id, .unavailable("the node is catching up: \(health(now: now).reason)")))
-        }
-        run(chain: .transactionReceived(bytes, .local, makeToken(.user(id))), now, &outputs)
-      case .statistics: outputs.append(.answer(id, .statistics(statistics(now))))
+    switch query {
+    case .info: outputs.append(.answer(id, .info(info(now))))
+    case .peers: outputs.append(.answer(id, .peers(peers(now))))
+    case .webPeers: outputs.append(.answer(id, .webPeers(host.webPeers)))
+    case .explain(let peer): outputs.append(.answer(id, .story(host.peering.story(of: peer, now: now))))
+    case .explainAddress(let address): outputs.append(.answer(id, .story(host.peering.story(at: address, now: now))))
+    case .dials: outputs.append(.answer(id, .dials(host.peering.dialList(now: now))))
+    case .peersNamed(let text): read(.names(text, host.peering.peersAtHand), for: .user(id), &outputs)
+    case .rules: outputs.append(.answer(id, .rules(host.peering.rules(now: now))))
+    case .book: outputs.append(.answer(id, .book(bookSummary(now))))
+    case .bookEntries(let start, let limit):
+      let page = host.peering.bookEntries(from: start, limit: limit)
+      outputs.append(.answer(id, .bookEntries(page.entries, next: page.next)))
+    case .find(let sought): find(sought, id, now, &outputs)
+    case .operate(let command): tell(.command(.operate(OperationID(rawValue: id.rawValue), command)), now, &outputs)
+    case .chain:
+      let info = ChainInfo(
+        chainID: genesis.chainID, genesis: chain.genesis, head: chain.head, authorities: genesis.authorities,
+        blockTime: genesis.blockTime, finalHeight: chain.finalHeight, limits: genesis.limits)
+      outputs.append(.answer(id, .chain(info)))
+    case .latestBlock: read(.userBlockAt(chain.head.height), for: .user(id), &outputs)
+    case .block(let hash): read(.userBlock(hash, bytes: chain.recentBlockBytes(hash)), for: .user(id), &outputs)
+    case .blockAt(let height): read(.userBlockAt(height), for: .user(id), &outputs)
+    case .transaction(let hash):
+      if let info = chain.mempool[hash] {
+        outputs.append(.answer(id, .transaction(hash, .pending(info))))
+      } else {
+        read(.userTransaction(hash), for: .user(id), &outputs)
       }
-    } catch {
-      outputs.append(.answer(id, .failed(error.description)))
+    case .account(let address):
+      let account = chain.ledger.account(address, in: chain.tipState, crypto: crypto)
+      let next = chain.mempool.nextNonce(of: address, confirmed: account.nonce)
+      outputs.append(.answer(id, .account(address, account, nextNonce: next)))
+    case .submit(let bytes):
+      guard sync.state.isCaughtUp else {
+        return outputs.append(.answer(id, .unavailable("the node is catching up: \(health(now: now).reason)")))
+      }
+      run(chain: .transactionReceived(bytes, .local, makeToken(.user(id))), now, &outputs)
+    case .statistics: outputs.append(.answer(id, .statistics(statistics(now))))
     }
   }
 
-  private func found(_ block: Block?) -> Answer { block.map { .block($0.hash(crypto: crypto), $0) } ?? .notFound }
+  private func bookSummary(_ now: Instant) -> BookSummary {
+    if let (book, until) = bookKept, now < until { return book }
+    let book = host.peering.bookSummary()
+    bookKept = (book, now + .seconds(2))
+    return book
+  }
 
   /// The node's own description.
   public func info(_ now: Instant) -> NodeInfo {

@@ -65,6 +65,10 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     case commitFailed(CommitID, StoreError)
     /// A batch was not taken and will not be written.
     case commitRefused(CommitID)
+    /// A read is done.
+    case readDone(ReadID, ReadResult)
+    /// A read was not taken and will never be done.
+    case readRefused(ReadID)
     /// A question.
     case query(QueryID, Query)
     /// Time may have passed.
@@ -79,6 +83,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     case work(WorkID, Chain<L, C>.Work)
     /// Make it durable, report `committed` or `commitFailed`, or `commitRefused` when the writer does not take it.
     case store(CommitID, WriteBatch)
+    /// Run it away from this thread, report `readDone`, or `readRefused` when nobody takes it.
+    case read(ReadID, ReadJob)
     /// The answer to a question; each gets exactly one.
     case answer(QueryID, Answer)
     /// Something happened.
@@ -132,6 +138,14 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   var mustAnnouncePool = true
   /// Whose turn it is to be asked for pending transactions.
   var poolTurns: PoolTurns
+  /// Peers whose requests wait to be read.
+  var serving = Serving(.init())
+  /// Who waits for what is being read.
+  var readings: [ReadID: Reading] = [:]
+  /// The list of pending transactions that peers are told, and how long it is told.
+  var pendingIDsKept: (ids: [Hash256], until: Instant)?
+  /// The figures of the peer book, and how long they are told: counting takes long.
+  var bookKept: (book: BookSummary, until: Instant)?
   var watchdog: Watchdog
   /// Whether the node's services have been told to the network.
   var advertises = false
@@ -197,6 +211,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   static var parentsOfPeerMaximum: Int { 4 }
   /// The most transactions in one request or answer.
   static var transactionsMaximum: Int { 1_000 }
+  /// The most bytes of a request for transactions: an ID takes 34.
+  static var transactionsRequestBytes: Int { 40 * transactionsMaximum }
 
   /// Makes a node over an opened chain.
   ///
@@ -257,7 +273,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     @_specialize(where L == AccountLedger, C == ProofOfAuthority)
     get {
       if !startOutputs.isEmpty { return started }
-      var deadline = min(poolTurns.deadline, serviceDeadline, watchdog.deadline, searches.deadline)
+      var deadline = min(poolTurns.deadline, serviceDeadline, watchdog.deadline, searches.deadline, serving.deadline)
       if let other = host.nextDeadline, other < deadline { deadline = other }
       if let other = chain.nextDeadline, other < deadline { deadline = other }
       if let other = sync.nextDeadline, other < deadline { deadline = other }
@@ -285,6 +301,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     case .committed(let id): run(chain: .committed(id), now, &outputs)
     case .commitFailed(let id, let error): run(chain: .commitFailed(id, error), now, &outputs)
     case .commitRefused(let id): run(chain: .commitRefused(id), now, &outputs)
+    case .readDone(let id, let result): readDone(id, result, now, &outputs)
+    case .readRefused(let id): readDone(id, nil, now, &outputs)
     case .query(let id, let query): answer(id, query, now, &outputs)
     case .timer:
       if let deadline = host.nextDeadline, deadline <= now { tell(.timer, now, &outputs) }
@@ -295,6 +313,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       if serviceDeadline <= now { seekServices(now, &outputs) }
       if watchdog.deadline <= now { stoodStill(now, &outputs) }
       if searches.deadline <= now { endSearches(now, &outputs) }
+      while let peer = serving.popReady(now) { serveNext(of: peer, now, &outputs) }
     }
   }
 

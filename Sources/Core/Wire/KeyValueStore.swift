@@ -66,9 +66,37 @@ public protocol KeyValueStore: AnyObject, Sendable {
   /// The value of a key, or `nil`.
   func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]?
 
-  /// Up to `limit` entries with keys at or after `start`, in ascending byte order of keys.
+  /// A part of the value of a key; `nil` when the key is absent or its value is shorter. An engine on a disk reads no more than the part.
+  func get(_ table: StoreTable, _ key: [UInt8], in range: Range<Int>) throws(StoreError) -> [UInt8]?
+
+  /// Up to `limit` entries with keys at or after `start`, in ascending byte order of keys, all of one moment.
   func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])]
+
+  /// The same, and behind the first entry only while the values have `maximumBytes` in all at most. An engine on a disk reads no more.
+  func scan(
+    _ table: StoreTable, from start: [UInt8], limit: Int, maximumBytes: Int
+  ) throws(StoreError) -> [(key: [UInt8], value: [UInt8])]
 
   /// Makes the whole batch durable; on return it survives `kill -9`. On an error nothing of it was written.
   func commit(_ batch: WriteBatch) throws(StoreError)
+}
+
+// For stores in memory, which have whole values at hand.
+extension KeyValueStore {
+  public func get(_ table: StoreTable, _ key: [UInt8], in range: Range<Int>) throws(StoreError) -> [UInt8]? {
+    guard let value = try get(table, key), range.lowerBound >= 0, range.upperBound <= value.count else { return nil }
+    return Array(value[range])
+  }
+
+  public func scan(
+    _ table: StoreTable, from start: [UInt8], limit: Int, maximumBytes: Int
+  ) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
+    let rows = try scan(table, from: start, limit: limit)
+    var left = maximumBytes
+    let fitting = rows.prefix {
+      left -= $0.value.count
+      return left >= 0
+    }
+    return Array(rows.prefix(max(1, fitting.count)))
+  }
 }

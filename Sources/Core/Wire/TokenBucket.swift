@@ -34,6 +34,12 @@ public struct TokenBucket: Hashable, Sendable {
     return true
   }
 
+  /// Takes tokens for something that is done already, more than there are if need be: the debt is paid before anything else is taken.
+  public mutating func spend(_ count: Double, now: Instant) {
+    tokens = available(now: now) - count
+    counted = max(counted, now)
+  }
+
   /// When `count` tokens will be there; `now` if they are, ``Instant/distantFuture`` if they never are.
   public func ready(for count: Double = 1, now: Instant) -> Instant {
     let missing = count - available(now: now)
@@ -68,10 +74,21 @@ public struct TokenBuckets<Key: Hashable & Sendable>: Sendable {
   ///
   /// - Complexity: O(1); O(n) when the table is full, for then the buckets that have filled up again are let go: a new one is the same.
   public mutating func take(_ key: Key, now: Instant) -> Bool {
-    if buckets[key] == nil && buckets.count >= maximum {
-      buckets = buckets.filter { !$0.value.isFull(now: now) }
-      if buckets.count >= maximum { return false }
-    }
+    guard makeRoom(for: key, now) else { return false }
     return buckets[key, default: TokenBucket(rate: rate, burst: burst, now: now)].take(now: now)
+  }
+
+  /// Takes tokens for something that is done already: see ``TokenBucket/spend(_:now:)``. Where more keys are in use than are kept, nothing is.
+  public mutating func spend(_ key: Key, _ count: Double, now: Instant) {
+    guard makeRoom(for: key, now) else { return }
+    buckets[key, default: TokenBucket(rate: rate, burst: burst, now: now)].spend(count, now: now)
+  }
+
+  /// When the key's bucket is out of debt and has a token; `now` if it is.
+  public func ready(_ key: Key, now: Instant) -> Instant { buckets[key]?.ready(now: now) ?? now }
+
+  private mutating func makeRoom(for key: Key, _ now: Instant) -> Bool {
+    if buckets[key] == nil && buckets.count >= maximum { buckets = buckets.filter { !$0.value.isFull(now: now) } }
+    return buckets[key] != nil || buckets.count < maximum
   }
 }

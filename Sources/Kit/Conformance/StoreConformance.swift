@@ -39,6 +39,8 @@ public struct StoreConformance {
     try limits()
     try order()
     try valueSizes()
+    try parts()
+    try scanBytes()
     try randomAgainstModel()
     try persistence()
   }
@@ -52,6 +54,33 @@ public struct StoreConformance {
     batch.remove("nothing", [1])
     try store.commit(batch)
     try expect(try store.get("nothing", [1]) == nil, "removing what is absent changes nothing")
+  }
+
+  private func parts() throws {
+    let store = try make()
+    var batch = WriteBatch()
+    batch.put("a", [1], Array(0..<200))
+    try store.commit(batch)
+    try expect(try store.get("a", [1], in: 10..<13) == [10, 11, 12], "a part of a value")
+    try expect(try store.get("a", [1], in: 0..<200) == Array(0..<200), "the whole value as its part")
+    try expect(try store.get("a", [1], in: 200..<200) == [], "an empty part at the end")
+    try expect(try store.get("a", [1], in: 199..<201) == nil, "a part beyond the end is none")
+    try expect(try store.get("a", [2], in: 0..<1) == nil, "an absent key has no part")
+  }
+
+  private func scanBytes() throws {
+    let store = try make()
+    var batch = WriteBatch()
+    for key in 1...5 as ClosedRange<UInt8> { batch.put("a", [key], [UInt8](repeating: key, count: 100)) }
+    try store.commit(batch)
+    func keys(_ bytes: Int, limit: Int = 9) throws -> [UInt8] {
+      try store.scan("a", from: [2], limit: limit, maximumBytes: bytes).map { $0.key[0] }
+    }
+    try expect(try keys(299) == [2, 3], "a scan ends before it has too many bytes")
+    try expect(try keys(300) == [2, 3, 4], "a scan may have all of its bytes")
+    try expect(try keys(1) == [2], "a scan has its first entry whatever its size")
+    try expect(try keys(300, limit: 1) == [2], "a scan keeps both bounds")
+    try expect(try keys(.max) == [2, 3, 4, 5], "a scan without a bound ends with the table")
   }
 
   private func batches() throws {

@@ -26,6 +26,7 @@ public final class Simulation {
     /// A packet has come through the receiver's downlink.
     case deliver(LinkEnd, Packet, Int)
     case workDone(node: Int, life: UInt32, WorkID, Chain<AccountLedger, ProofOfAuthority>.WorkResult)
+    case readDone(node: Int, life: UInt32, ReadID, ReadResult)
     case stored(node: Int, life: UInt32)
     case load
     case fault(Int)
@@ -159,6 +160,7 @@ public final class Simulation {
     case .arrive(let end, let packet, let bytes): arrive(end, packet, bytes: bytes)
     case .deliver(let end, let packet, let bytes): deliver(end, packet, bytes: bytes)
     case .workDone(let index, let life, let id, let result): if nodes[index].life == life { post(index, .workDone(id, result)) }
+    case .readDone(let index, let life, let id, let result): if nodes[index].life == life { post(index, .readDone(id, result)) }
     case .stored(let index, let life): if nodes[index].life == life { stored(nodes[index]) }
     case .load: runLoad()
     case .fault(let index): beginFault(index)

@@ -40,6 +40,8 @@ public final class Node: @unchecked Sendable {
   private var http: HTTPServer?
   private let lock = Lock()
   private var waiting: [QueryID: @Sendable (Answer) -> Void] = [:]
+  /// Those who are being told their answers.
+  private var telling = 0
   private var nextQuery: UInt64 = 1
   private var goneWaiter: (@Sendable () -> Void)?
 
@@ -55,12 +57,18 @@ public final class Node: @unchecked Sendable {
     /// The chain's own: one batch is under way at a time.
     let writer: WorkerPool
     let book: BookWriter
+    /// Reads what peers ask for: apart from the chain's work, so that nobody can hold that up.
+    let readers: WorkerPool
+    /// Reads what users ask for and encodes what they are answered. A question counts until it is answered, so that there is always room.
+    let clerks: WorkerPool
   }
 
   /// What tests change of a node's inside.
   struct Rig: Sendable {
     /// Inputs that may wait for the core.
     var inputsMaximum = 65_536
+    /// Puts something between the node and its store.
+    var wrapStore: @Sendable (any KeyValueStore) -> any KeyValueStore = { $0 }
     /// Whether a pool is to refuse a job.
     var refusesJob: @Sendable () -> Bool = { false }
     /// Called on the pool's thread before each job.
@@ -93,7 +101,7 @@ public final class Node: @unchecked Sendable {
     }
     var storeConfiguration = LMDBStore.Configuration()
     storeConfiguration.mapBytes = configuration.storeMapGiB << 30
-    let store = try LMDBStore(dataDirectory: configuration.dataDirectory, configuration: storeConfiguration)
+    let store = rig.wrapStore(try LMDBStore(dataDirectory: configuration.dataDirectory, configuration: storeConfiguration))
     let now = Platform.now
     let clock = WallClock(now: now, wall: Platform.wallTime)
     let chain = try Chain.open(
@@ -121,7 +129,9 @@ public final class Node: @unchecked Sendable {
       },
       workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: Self.jobsMaximum),
       writer: try WorkerPool(name: "writer", threads: 1, capacity: 1),
-      book: BookWriter(book) { [log] in log.bookFailed($0) })
+      book: BookWriter(book) { [log] in log.bookFailed($0) },
+      readers: try WorkerPool(name: "reader", threads: 2, capacity: Self.readsMaximum),
+      clerks: try WorkerPool(name: "clerk", threads: 2, capacity: Self.questionsMaximum))
     self.parts = parts
     relay.parts = parts
     relay.node = self
@@ -147,6 +157,8 @@ public final class Node: @unchecked Sendable {
       settings.allowedOrigins = configuration.httpAllowedOrigins
       settings.allowedHosts = configuration.httpAllowedHosts
       settings.adminToken = configuration.adminToken
+      settings.requestsPerSecond = Double(configuration.httpRequestsPerSecond)
+      settings.requestsAtOnce = 4 * settings.requestsPerSecond
       if configuration.adminToken.isEmpty {
         let (token, isPrivate) = try AdminToken.readOrCreate(configuration.adminTokenFile)
         settings.adminToken = token
@@ -156,6 +168,9 @@ public final class Node: @unchecked Sendable {
     }
     log.started(peerID, http: http.map { "\(configuration.httpBind):\($0.port)" })
   }
+
+  /// What clients make the HTTP API keep.
+  var httpUse: HTTPServer.Use? { http?.use }
 
   /// The port of the HTTP API, once it is served.
   public var httpPort: UInt16? { http?.port }
@@ -179,6 +194,8 @@ public final class Node: @unchecked Sendable {
     parts.core.stop()
     parts.workers.stop()
     parts.writer.stop()
+    parts.readers.stop()
+    parts.clerks.stop()
     parts.book.flush()
     let unanswered = lock.withLock {
       defer { waiting = [:] }
@@ -196,17 +213,31 @@ public final class Node: @unchecked Sendable {
   /// What the links keep for peers.
   var linkMemory: Swarm.MemoryUse? { lock.withLock { parts }?.swarm.memory }
 
-  /// Asks the node; the answer comes on one of its threads, or that of whoever stops it, exactly once.
+  /// Asks the node; the answer comes exactly once, on one of the threads that serve users, which `completion` may keep for as long as it takes
+  /// to encode the answer, or on that of whoever stops the node. When too many questions wait already the answer comes at once,
+  /// on the caller's thread: `unavailable`.
   public func ask(_ query: Query, completion: @escaping @Sendable (Answer) -> Void) {
-    let (id, core) = lock.withLock {
+    let taken = lock.withLock { () -> (QueryID, CoreThread<Core>)? in
+      guard let core = parts?.core, waiting.count + telling < Self.questionsMaximum else { return nil }
       let id = QueryID(rawValue: nextQuery)
       nextQuery += 1
       waiting[id] = completion
-      return (id, parts?.core)
+      return (id, core)
     }
-    if core?.post(.query(id, query)) != true, let left = lock.withLock({ waiting.removeValue(forKey: id) }) {
-      left(.unavailable("the node is too busy or stopping"))
+    guard let (id, core) = taken else { return completion(.unavailable("the node is too busy or stopping")) }
+    if !core.post(.query(id, query)) { answered(id, .unavailable("the node is too busy or stopping")) }
+  }
+
+  /// Whoever asked is told; only then there is room for another question.
+  private func answered(_ id: QueryID, _ answer: Answer) {
+    let completion = lock.withLock {
+      let completion = waiting.removeValue(forKey: id)
+      if completion != nil { telling += 1 }
+      return completion
     }
+    guard let completion else { return }
+    completion(answer)
+    lock.withLock { telling -= 1 }
   }
 
   /// Every address of an unspecified one, as peers can dial them.
@@ -241,9 +272,11 @@ public final class Node: @unchecked Sendable {
           do throws(StoreError) { try store.commit(batch) } catch { return .commitFailed(id, error) }
           return .committed(id)
         }
+      case .read(let id, let job):
+        run(on: job.isUsers ? parts.clerks : parts.readers, orElse: .readRefused(id), core) { .readDone(id, job.run()) }
       case .answer(let id, let answer):
-        let completion = lock.withLock { waiting.removeValue(forKey: id) }
-        completion?(answer)
+        // What becomes of an answer, such as two megabytes of JSON, is no work for this thread.
+        if !parts.clerks.submit({ self.answered(id, answer) }) { answered(id, .unavailable("the node is too busy or stopping")) }
       case .event(let event):
         log.write(event)
         if case .host(.peering(.stopped)) = event { isGone = true }
@@ -276,6 +309,10 @@ public final class Node: @unchecked Sendable {
 
   /// Far more than a chain has under way.
   private static let jobsMaximum = 64
+  /// Reads for peers that may wait: one for each, and what this node fetches.
+  private static let readsMaximum = 1_024
+  /// Questions of users that may wait for their answers.
+  private static let questionsMaximum = 1_024
 
   /// Lets the core's thread find the node that is made after it. The parts are kept until the thread has ended.
   private final class Relay: @unchecked Sendable {

@@ -1,4 +1,5 @@
 import EventLoop
+import HTTPAPI
 import Metrics
 import NodeCore
 import Peering
@@ -15,8 +16,10 @@ final class NodeMetrics: Sendable {
     var statistics: NodeStatistics?
   }
 
-  /// - Parameter memory: what the links keep for peers.
-  init(memory: @escaping @Sendable () -> Swarm.MemoryUse) {
+  /// - Parameters:
+  ///   - memory: what the links keep for peers.
+  ///   - http: what clients of the API make it keep.
+  init(memory: @escaping @Sendable () -> Swarm.MemoryUse, http: @escaping @Sendable () -> HTTPServer.Use = { .init() }) {
     gauge("vision_p2p_peers_connected", "Active peers.") { Double($0.peering.active) }
     counter("vision_p2p_announces_received", "Blocks that gossip brought for the first time.") { Double($0.blocksAnnounced) }
     counter("vision_p2p_dupes_dropped", "Gossip messages that had been seen before.") { Double($0.duplicates) }
@@ -86,6 +89,13 @@ final class NodeMetrics: Sendable {
     registry.observe("starling_memory_links_refusals_total", kind: .counter, help: "How often a link or stream found no room.") {
       Double(memory().refusals)
     }
+    registry.observe("starling_memory_http_bytes", help: "Bytes of the API's answers that are still to be sent.") {
+      Double(http().heldBytes)
+    }
+    registry.observe(
+      "starling_http_requests_refused_total", kind: .counter, help: "Requests that the API refused because of what they cost.",
+      label: "reason"
+    ) { [("busy", Double(http().full)), ("too-many-requests", Double(http().tooOften))] }
     gauge("starling_forked", "1 when peers follow another valid chain and neither side can follow the other any more.") {
       if case .forked = $0.health { 1 } else { 0 }
     }

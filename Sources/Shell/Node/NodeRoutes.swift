@@ -44,8 +44,9 @@ enum NodeRoutes {
     }
     WebPeerRoutes.add(to: &router, for: node)
     OperatorRoutes.add(to: &router, for: node)
-    let metrics = NodeMetrics { [weak node] in node?.linkMemory ?? .init(limit: 0) }
-    router.get("/metrics") { _, responder in
+    let metrics = NodeMetrics(
+      memory: { [weak node] in node?.linkMemory ?? .init(limit: 0) }, http: { [weak node] in node?.httpUse ?? .init() })
+    router.get("/metrics", cost: 10) { _, responder in
       node.ask(.statistics) { answer in
         guard case .statistics(let statistics) = answer else { return respond(responder, answer) }
         responder.respond(.text(metrics.render(statistics), contentType: MetricsRegistry.contentType))

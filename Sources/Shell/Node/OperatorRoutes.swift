@@ -8,7 +8,8 @@ import Wire
 enum OperatorRoutes {
   static func add(to router: inout Router, for node: Node) {
     let prefix = "/api/v1/node"
-    router.get(prefix + "/peers/{peer}/explain") { request, responder in
+    // Looked up in what is at hand, but in all of it.
+    router.get(prefix + "/peers/{peer}/explain", cost: 20) { request, responder in
       let text = request.parameters["peer"] ?? ""
       // No name of a peer has one of these.
       guard text.contains(where: { "/:".contains($0) }) else { return withPeer(text, node, responder) { .explain($0) } }
@@ -18,9 +19,9 @@ enum OperatorRoutes {
       }
     }
     for (path, query) in [("/rules", Query.rules), ("/book", .book), ("/dials", .dials)] {
-      router.get(prefix + path) { _, responder in NodeRoutes.ask(node, responder) { () throws(HTTPError) in query } }
+      router.get(prefix + path, cost: 20) { _, responder in NodeRoutes.ask(node, responder) { () throws(HTTPError) in query } }
     }
-    router.get(prefix + "/book/entries") { request, responder in
+    router.get(prefix + "/book/entries", cost: 40) { request, responder in
       NodeRoutes.ask(node, responder) { () throws(HTTPError) in
         .bookEntries(
           from: try request.number(query: "from", fallback: 0, in: 0...Int.max),

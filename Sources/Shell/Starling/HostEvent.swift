@@ -49,7 +49,8 @@ extension HostEvent {
       case .banned(let subject, let duration, let detail): self = .banned(subject, for: duration, detail)
       default: return nil
       }
-    case .peerActive, .request, .response, .gossip, .validate, .published, .publishFailed, .subscribeFailed, .lookUp, .lookedUp, .discovery,
+    case .peerActive, .request, .answered, .response, .gossip, .validate, .published, .publishFailed, .subscribeFailed, .lookUp, .lookedUp,
+      .discovery,
       .notAccepted,
       .operated:
       return nil

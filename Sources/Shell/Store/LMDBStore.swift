@@ -48,7 +48,19 @@ public final class LMDBStore: KeyValueStore {
   }
 
   /// A copy of a key's value, or `nil`; O(log n).
-  public func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? {
+  public func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? { try read(table, key) { Self.copy($0) } }
+
+  /// A copy of a part of a key's value, or `nil`; the rest of the value is not touched.
+  public func get(_ table: StoreTable, _ key: [UInt8], in range: Range<Int>) throws(StoreError) -> [UInt8]? {
+    try read(table, key) { value in
+      guard range.lowerBound >= 0, range.upperBound <= Int(value.mv_size), let data = value.mv_data else { return nil }
+      return Array(UnsafeRawBufferPointer(start: data + range.lowerBound, count: range.count))
+    }
+  }
+
+  private func read(
+    _ table: StoreTable, _ key: [UInt8], _ take: (MDB_val) -> [UInt8]?
+  ) throws(StoreError) -> [UInt8]? {
     try StoreLimits.check(table: table)
     try StoreLimits.check(key: key)
     guard let handle = try handle(table, create: false) else { return nil }
@@ -56,7 +68,7 @@ public final class LMDBStore: KeyValueStore {
       var result: [UInt8]?
       var value = MDB_val()
       let code = Self.withValue(key) { mdb_get(transaction, handle, &$0, &value) }
-      if code == 0 { result = Self.copy(value) }
+      if code == 0 { result = take(value) }
       if code != 0 && code != MDB_NOTFOUND { throw environment.error(code, "reading from \(table.name)") }
       return result
     }
@@ -64,6 +76,13 @@ public final class LMDBStore: KeyValueStore {
 
   /// Copies of up to `limit` entries from `start` on, in byte order.
   public func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
+    try scan(table, from: start, limit: limit, maximumBytes: .max)
+  }
+
+  /// The same, up to so many bytes of values; what lies behind is not touched.
+  public func scan(
+    _ table: StoreTable, from start: [UInt8], limit: Int, maximumBytes: Int
+  ) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
     try StoreLimits.check(table: table)
     guard limit > 0, start.count <= StoreLimits.keyMaximum, let handle = try handle(table, create: false) else { return [] }
     return try reading { transaction throws(StoreError) in
@@ -83,7 +102,10 @@ public final class LMDBStore: KeyValueStore {
           return code
         }
       }
+      var left = maximumBytes
       while code == 0 {
+        left -= Int(value.mv_size)
+        if left < 0 && !result.isEmpty { return result }
         result.append((Self.copy(key), Self.copy(value)))
         if result.count >= limit { return result }
         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)

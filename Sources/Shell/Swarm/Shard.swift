@@ -197,7 +197,7 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   }
 
   func emit(_ input: HostCore.Input) {
-    if case .message(_, let bytes) = input { inputBytes += bytes.count }
+    if case .message(_, let bytes, _) = input { inputBytes += bytes.count }
     inputs.append(input)
   }
   func emit(_ stream: ApplicationStream) { sink.opened(stream) }

@@ -215,11 +215,11 @@ final class ShardLink: TCPSocketDelegate {
       // What is left to be sent, and the other end's patience, are no concern of the core's.
       tellEnd(ending ?? error)
     case .roundTrip: break
-    default: if !hold.keeps(output) { handleStream(output) }
+    default: if !hold.keeps(output) { handleStream(output, now) }
     }
   }
 
-  private func handleStream(_ output: Connection.Output) {
+  private func handleStream(_ output: Connection.Output, _ now: Instant) {
     switch output {
     case .streamOpened(let stream, let name):
       if shard.protocols[name]?.isApplication == true, let peer {
@@ -227,11 +227,11 @@ final class ShardLink: TCPSocketDelegate {
         applications[stream] = application
         shard.emit(application)
       } else {
-        shard.emit(.streamOpened(ref(stream), name))
+        shard.emit(.streamOpened(ref(stream), name, arrived: now))
       }
     case .streamAccepted(let stream, let name):
       if let application = applications[stream] { application.didOpen(name) } else { shard.emit(.streamAccepted(ref(stream), name)) }
-    case .message(let stream, let bytes): shard.emit(.message(ref(stream), bytes))
+    case .message(let stream, let bytes): shard.emit(.message(ref(stream), bytes, arrived: now))
     case .data(let stream, let bytes): receive(bytes, stream)
     case .streamFinished(let stream):
       if let application = applications[stream] {
@@ -276,7 +276,7 @@ final class ShardLink: TCPSocketDelegate {
   func admit(_ now: Instant) {
     guard !hold.isAdmitted else { return }
     let wasFull = mustWait
-    for output in hold.admit() { handleStream(output) }
+    for output in hold.admit() { handleStream(output, now) }
     if wasFull && !shard.isHeldBack { resume() }
   }
 

@@ -76,8 +76,10 @@ extension Chain {
     canonical[node.head.height] = node.head.hash
     gathered.batch.put(ChainTable.blocks, height, node.bytes)
     gathered.batch.put(ChainTable.heights, node.head.hash.bytes, height)
+    let ranges = Block.ranges(ofTransactions: node.transactions.lazy.map(\.bytes.count), inBlockOf: node.bytes.count)
     for (index, transaction) in node.transactions.enumerated() {
-      gathered.batch.put(ChainTable.transactions, transaction.id.bytes, ChainTable.location(node.head.height, index))
+      let place = ChainTable.Place(height: node.head.height, index: index, range: ranges[index])
+      gathered.batch.put(ChainTable.transactions, transaction.id.bytes, place.encoded)
     }
     for change in node.changes { write(change.key, change.new) }
     gathered.batch.put(ChainTable.undo, height, UndoRecord(weight: node.head.weight, changes: node.changes).encoded)

@@ -9,7 +9,7 @@ public enum TransactionStatus: Hashable, Sendable {
   case confirmed(block: Hash256, height: UInt64, index: Int, bytes: [UInt8])
 }
 
-/// Reads of the durable chain. They go to the store and may be called between inputs only.
+/// Reads of the durable chain. They go to the store, on the caller's thread, and may be called between inputs only.
 extension Chain {
   /// The end of the validated chain, part of which may still be on its way to the store.
   public var tip: ChainHead { tipNode.head }
@@ -31,24 +31,34 @@ extension Chain {
       uncommittedBlocks: gathered.blocks + (underWay?.commit.blocks ?? 0), isStoreFailing: retryAt != nil)
   }
 
+  /// Reads of the chain that may be made on any thread: what a stranger or a user asks for is not read on the chain's own. O(blocks that are
+  /// on their way to the store).
+  public var reader: ChainReader {
+    var unwritten: [[TransactionInfo]] = []
+    if head.height < tipNode.head.height {
+      for height in (head.height + 1)...tipNode.head.height {
+        if let node = canonical[height].flatMap({ nodes[$0] }) { unwritten.append(node.transactions) }
+      }
+    }
+    return ChainReader(store: store, crypto: crypto, limits: ledger.limits, genesis: genesis, unwritten: unwritten)
+  }
+
+  /// The bytes of a block that is at hand: one that a better branch may still replace, or one beside the chain.
+  public func recentBlockBytes(_ hash: Hash256) -> [UInt8]? {
+    guard let node = nodes[hash], node.header != nil else { return nil }
+    return node.bytes
+  }
+
   /// The encoded block at a height; `nil` above the head and for the genesis, which is not a block.
   public func blockBytes(at height: UInt64) throws(StoreError) -> [UInt8]? {
-    height == 0 ? nil : try store.get(ChainTable.blocks, ChainTable.key(height))
+    try read { r throws(StoreError) in try r.blockBytes(at: height) }
   }
 
   /// The block at a height.
-  public func block(at height: UInt64) throws(StoreError) -> Block? {
-    guard let bytes = try blockBytes(at: height) else { return nil }
-    do throws(BlockError) { return try Block(encoded: bytes.rawSpan, limits: ledger.limits) } catch {
-      throw StoreError("block \(height) is damaged: \(error)")
-    }
-  }
+  public func block(at height: UInt64) throws(StoreError) -> Block? { try read { r throws(StoreError) in try r.block(at: height) } }
 
   /// The height of a block of the chain; 0 for the genesis hash, `nil` for side blocks and unknown ones.
-  public func height(of hash: Hash256) throws(StoreError) -> UInt64? {
-    if hash == genesis { return 0 }
-    return try store.get(ChainTable.heights, hash.bytes).flatMap { ChainTable.number($0) }
-  }
+  public func height(of hash: Hash256) throws(StoreError) -> UInt64? { try read { r throws(StoreError) in try r.height(of: hash) } }
 
   /// The hash at a height of the chain.
   public func hash(at height: UInt64) throws(StoreError) -> Hash256? {
@@ -59,53 +69,30 @@ extension Chain {
 
   /// A block by its hash, also one beside the chain, encoded.
   public func blockBytes(_ hash: Hash256) throws(StoreError) -> [UInt8]? {
-    if let node = nodes[hash], node.header != nil { return node.bytes }
-    guard let height = try height(of: hash) else { return nil }
-    return try blockBytes(at: height)
-  }
-
-  /// A block by its hash.
-  public func block(_ hash: Hash256) throws(StoreError) -> Block? {
-    try blockBytes(hash).flatMap { try? Block(encoded: $0.rawSpan, limits: ledger.limits) }
+    if let bytes = recentBlockBytes(hash) { return bytes }
+    return try read { r throws(StoreError) in try r.blockBytes(hash) }
   }
 
   /// Encoded blocks of the chain from a height on, for a peer that catches up: at most `count` and, but for the first, `maximumBytes`.
   public func blocks(from height: UInt64, count: Int, maximumBytes: Int) throws(StoreError) -> [[UInt8]] {
-    var result: [[UInt8]] = []
-    var used = 0
-    var next = max(1, height)
-    while result.count < count, next <= head.height, let bytes = try blockBytes(at: next) {
-      used += bytes.count
-      if used > maximumBytes && !result.isEmpty { break }
-      result.append(bytes)
-      next += 1
-    }
-    return result
+    try read { r throws(StoreError) in try r.blocks(from: height, count: count, maximumBytes: maximumBytes) }
   }
 
   /// Where a transaction stands; `nil` when it is neither pending nor confirmed.
   public func transaction(_ id: Hash256) throws(StoreError) -> TransactionStatus? {
     if let info = pool[id] { return .pending(info) }
-    guard let location = try store.get(ChainTable.transactions, id.bytes).flatMap({ ChainTable.location($0) }),
-      let block = try block(at: location.height), block.transactions.indices.contains(location.index)
-    else { return onTheWay(id).map { .pending($0) } }
-    return .confirmed(
-      block: block.hash(crypto: crypto), height: location.height, index: location.index, bytes: block.transactions[location.index])
+    return try read { r throws(StoreError) in try r.transaction(id) }
   }
 
-  /// Whether a transaction is pending, on the chain, or being verified; nobody needs to be asked for it. O(1) and one look-up.
-  public func isKnown(transaction id: Hash256) -> Bool {
-    pool[id] != nil || verifyingIDs.contains(id) || invalidTransactions[id] != nil || onTheWay(id) != nil
-      || (try? store.get(ChainTable.transactions, id.bytes)) != nil
+  private func read<Value>(_ body: (inout ChainReader) throws(StoreError) -> Value) throws(StoreError) -> Value {
+    var reader = reader
+    return try body(&reader)
   }
 
-  /// A transaction in a block that is applied and not yet durable: it has left the pool, and the store does not have it.
-  private func onTheWay(_ id: Hash256) -> TransactionInfo? {
-    guard head.height < tipNode.head.height else { return nil }
-    for height in (head.height + 1)...tipNode.head.height {
-      if let found = canonical[height].flatMap({ nodes[$0] })?.transactions.first(where: { $0.id == id }) { return found }
-    }
-    return nil
+  /// Whether a transaction is pending, being verified, or known to be bad; nobody needs to be asked for it. Of those on the chain
+  /// ``ChainReader/missing(_:)`` tells. O(1).
+  public func isAtHand(transaction id: Hash256) -> Bool {
+    pool[id] != nil || verifyingIDs.contains(id) || invalidTransactions[id] != nil
   }
 
   /// The receipt of a confirmed transaction: the header and the Merkle path to its transaction root.

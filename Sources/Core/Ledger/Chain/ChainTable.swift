@@ -8,7 +8,7 @@ public enum ChainTable {
   public static let blocks: StoreTable = "blocks"
   /// Block hash → height.
   public static let heights: StoreTable = "heights"
-  /// Transaction id → height and index (8 and 4 bytes, big endian).
+  /// Transaction id → ``Place``.
   public static let transactions: StoreTable = "transactions"
   /// State key → value.
   public static let state: StoreTable = "state"
@@ -31,15 +31,36 @@ public enum ChainTable {
     bytes.count == 8 ? bytes.reduce(0) { $0 << 8 | UInt64($1) } : nil
   }
 
-  static func location(_ height: UInt64, _ index: Int) -> [UInt8] {
-    var value = key(height)
-    value.appendBigEndian(UInt32(truncatingIfNeeded: index))
-    return value
-  }
+  /// Where a transaction stands: in which block, as which of its transactions, and where in the block's bytes.
+  ///
+  /// 8 bytes of height and 4 each of index, offset and length, big endian. Entries of stores that were written before have no offset and length;
+  /// their blocks are read whole.
+  struct Place: Hashable {
+    let height: UInt64
+    let index: Int
+    let range: Range<Int>?
 
-  static func location(_ bytes: [UInt8]) -> (height: UInt64, index: Int)? {
-    guard bytes.count == 12, let height = number(bytes[..<8]) else { return nil }
-    return (height, bytes[8...].reduce(0) { $0 << 8 | Int($1) })
+    init(height: UInt64, index: Int, range: Range<Int>?) {
+      self.height = height
+      self.index = index
+      self.range = range
+    }
+
+    var encoded: [UInt8] {
+      var value = key(height)
+      value.appendBigEndian(UInt32(truncatingIfNeeded: index))
+      if let range {
+        value.appendBigEndian(UInt32(truncatingIfNeeded: range.lowerBound))
+        value.appendBigEndian(UInt32(truncatingIfNeeded: range.count))
+      }
+      return value
+    }
+
+    init?(_ bytes: [UInt8]) {
+      guard bytes.count == 12 || bytes.count == 20, let height = number(bytes[..<8]) else { return nil }
+      func word(_ start: Int) -> Int { bytes[start..<start + 4].reduce(0) { $0 << 8 | Int($1) } }
+      self.init(height: height, index: word(8), range: bytes.count == 12 ? nil : word(12)..<word(12) + word(16))
+    }
   }
 
   static func head(_ head: ChainHead) -> [UInt8] { head.hash.bytes + key(head.height) }

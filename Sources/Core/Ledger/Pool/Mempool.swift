@@ -117,6 +117,16 @@ public struct Mempool: Sendable {
   /// All pending transactions in the order of arrival. O(n).
   public var transactions: [TransactionInfo] { entries.values.sorted { $0.sequence < $1.sequence }.map(\.info) }
 
+  /// The oldest pending transactions, in the order of arrival. O(`maximum`), and at worst O(n).
+  public func oldest(_ maximum: Int) -> [TransactionInfo] {
+    var result: [TransactionInfo] = []
+    for arrival in arrivals[min(firstArrival, arrivals.count)...] {
+      guard result.count < maximum else { break }
+      if let entry = entries[arrival.id], entry.sequence == arrival.sequence { result.append(entry.info) }
+    }
+    return result
+  }
+
   /// A sender's pending transactions in nonce order.
   public func transactions(of sender: Address) -> [TransactionInfo] { (senders[sender]?.ids ?? []).compactMap { entries[$0]?.info } }
 

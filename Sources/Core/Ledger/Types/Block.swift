@@ -30,6 +30,20 @@ public struct Block: Hashable, Sendable {
   /// The transactions' ids: SHA-256 of each.
   public func transactionIDs(crypto: any CryptoSuite) -> [Hash256] { transactions.map { crypto.sha256($0) } }
 
+  /// Where transactions of these sizes stand in the encoding of a block of so many bytes: they are its end.
+  static func ranges(ofTransactions sizes: some Sequence<Int>, inBlockOf bytes: Int) -> [Range<Int>] {
+    var ranges: [Range<Int>] = []
+    var end = 0
+    for size in sizes {
+      // A tag and a length before each.
+      let start = end + 1 + Varint.size(UInt64(size))
+      end = start + size
+      ranges.append(start..<end)
+    }
+    let first = bytes - end
+    return ranges.map { $0.lowerBound + first..<$0.upperBound + first }
+  }
+
   /// Reads the canonical encoding. O(bytes).
   /// - Throws: `malformed` for any other bytes, `tooLarge` and `tooManyTransactions` beyond the limits, before anything is copied.
   public init(encoded span: RawSpan, limits: GenesisConfiguration.Limits = .init()) throws(BlockError) {

@@ -201,16 +201,24 @@ extension PeeringMachine {
       }, trusted: settings.trusted.sorted(), kept: settings.kept)
   }
 
-  /// The peers at hand that a text may mean: the beginning of a name, or a short form such as `12D3…SUKPH5`. At hand are those linked,
-  /// dialled lately, banned, trusted, kept, or in the story of late. At most `maximum`, in order. O(peers at hand + history).
-  public func peers(named text: String, maximum: Int = 5) -> [PeerID] {
-    let parts = text.split(separator: "…", maxSplits: 1, omittingEmptySubsequences: false)
+  /// The peers whose names an operator may shorten: linked, dialled lately, banned, trusted, kept, or in the story of late. O(their number).
+  public var peersAtHand: Set<PeerID> {
     var found: Set<PeerID> = settings.trusted.union(bans.peers.keys).union(linkOfPeer.keys)
     found.formUnion(known.entries.keys.compactMap(\.peer))
     found.formUnion(settings.kept.compactMap(\.peer))
     found.formUnion(history.events.compactMap(\.event.peer))
+    return found
+  }
+
+  /// The peers at hand that a text may mean: the beginning of a name, or a short form such as `12D3…SUKPH5`. At most `maximum`, in order.
+  /// O(peers at hand), some microseconds each.
+  public func peers(named text: String, maximum: Int = 5) -> [PeerID] { Self.peers(named: text, among: peersAtHand, maximum: maximum) }
+
+  /// The same among peers that were at hand; for any thread.
+  public static func peers(named text: String, among peers: Set<PeerID>, maximum: Int = 5) -> [PeerID] {
+    let parts = text.split(separator: "…", maxSplits: 1, omittingEmptySubsequences: false)
     func isMeant(_ name: String) -> Bool { name.hasPrefix(parts[0]) && (parts.count == 1 || name.hasSuffix(parts[1])) }
-    return Array(found.filter { isMeant($0.description) }.sorted().prefix(maximum))
+    return Array(peers.filter { isMeant($0.description) }.sorted().prefix(maximum))
   }
 
   /// Ten years: longer ones are meant to be lifted by hand.

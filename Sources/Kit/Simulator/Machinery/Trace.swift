@@ -50,7 +50,7 @@ struct InputSummary {
     case listening = 32
     case accepted, failed, established, closed, streamOpened, streamAccepted, message, streamFinished, streamEnded, writable, blocked,
       command
-    case timer, clock, workDone, committed, commitFailed, query, discovered, notAccepted, workRefused, commitRefused
+    case timer, clock, workDone, committed, commitFailed, query, discovered, notAccepted, workRefused, commitRefused, readDone, readRefused
   }
 
   let kind: Kind
@@ -68,6 +68,8 @@ struct InputSummary {
     case .workRefused(let id): self = InputSummary(kind: .workRefused, link: id.rawValue)
     case .committed(let id): self = InputSummary(kind: .committed, link: id.rawValue)
     case .commitFailed(let id, _): self = InputSummary(kind: .commitFailed, link: id.rawValue)
+    case .readDone(let id, _): self = InputSummary(kind: .readDone, link: id.rawValue)
+    case .readRefused(let id): self = InputSummary(kind: .readRefused, link: id.rawValue)
     case .query(let id, .submit(let transaction)): self = InputSummary(kind: .query, link: id.rawValue, bytes: transaction)
     case .query(let id, _): self = InputSummary(kind: .query, link: id.rawValue)
     }
@@ -85,9 +87,9 @@ struct InputSummary {
     case .clock: self = InputSummary(kind: .clock)
     case .notAccepted: self = InputSummary(kind: .notAccepted)
     case .closed(let id, let error): self = InputSummary(kind: .closed, link: id.rawValue, bytes: Array("\(error)".utf8))
-    case .streamOpened(let ref, let name): self = of(.streamOpened, ref, Array(name.name.utf8))
+    case .streamOpened(let ref, let name, _): self = of(.streamOpened, ref, Array(name.name.utf8))
     case .streamAccepted(let ref, let name): self = of(.streamAccepted, ref, Array(name.name.utf8))
-    case .message(let ref, let bytes): self = of(.message, ref, bytes)
+    case .message(let ref, let bytes, _): self = of(.message, ref, bytes)
     case .streamFinished(let ref): self = of(.streamFinished, ref)
     case .streamEnded(let ref, let error): self = of(.streamEnded, ref, error.map { Array("\($0)".utf8) } ?? [])
     case .writable(let ref): self = of(.writable, ref)
@@ -108,7 +110,7 @@ struct InputSummary {
   var text: String {
     var line = "\(kind)"
     switch kind {
-    case .workDone, .workRefused, .commitRefused, .committed, .commitFailed, .query: line += " \(link)"
+    case .workDone, .workRefused, .commitRefused, .committed, .commitFailed, .readDone, .readRefused, .query: line += " \(link)"
     default: if link != 0 { line += " \(link >> 63 == 1 ? "in" : "out")#\(link & ~(1 << 63))" }
     }
     if stream != 0 { line += "/\(stream & 0x8000_0000 == 0 ? "in" : "out")\(stream & 0x7fff_ffff)" }

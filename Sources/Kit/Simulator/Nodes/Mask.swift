@@ -33,11 +33,11 @@ struct Mask {
   /// Notes what an input says of streams.
   mutating func note(_ input: HostCore.Input) {
     switch input {
-    case .streamOpened(let stream, let name): names[stream] = name
+    case .streamOpened(let stream, let name, _): names[stream] = name
     case .streamEnded(let stream, _):
       names[stream] = nil
       answers[stream] = nil
-    case .message(let stream, let bytes):
+    case .message(let stream, let bytes, _):
       guard !forged.isEmpty, !stream.stream.isOutbound, names[stream] == protocols.blocks,
         case .hash(let hash)? = try? BlocksRequest(encoded: bytes.rawSpan), let block = forged[hash]
       else { return }

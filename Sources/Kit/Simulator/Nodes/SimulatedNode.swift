@@ -55,6 +55,7 @@ final class SimulatedNode {
   var downloadFree = Instant.zero
   var workFree = Instant.zero
   var storeFree = Instant.zero
+  var readFree = Instant.zero
   /// How far the wall clock is off.
   var clockOffset: Duration
   /// The same when no fault touches the clock.

@@ -85,6 +85,9 @@ extension NodeConfiguration {
     .integer("http_port", \.httpPort, 0...65_535, "The HTTP API's port; 0 for any."),
     .list(
       "http_allowed_origins", \.httpAllowedOrigins, "ORIGIN", "Origins that browsers may call the API from.", flag: "http-allow-origin"),
+    .integer(
+      "http_requests_per_second", \.httpRequestsPerSecond, 1...1_000_000,
+      "What one client address may ask the API for a second, four times as much at once; each 4 KiB of an answer count too."),
     .list("http_allowed_hosts", \.httpAllowedHosts, "HOST", "Host names for the API besides localhost.", flag: "http-allow-host"),
     .text(
       "admin_token", \.adminToken, "TOKEN",

@@ -125,6 +125,8 @@ public struct NodeConfiguration: Sendable {
   public var httpAllowedOrigins: [String] = []
   /// Host names for the API besides localhost and IP addresses.
   public var httpAllowedHosts: [String] = []
+  /// What one client address may ask the API for a second; default 2,000. Raise it for a proxy that stands for many clients.
+  public var httpRequestsPerSecond = 2_000
   /// The bearer token for admin calls; empty means the one in the data directory's `admin.token`, which is made at the first start.
   public var adminToken = ""
 
