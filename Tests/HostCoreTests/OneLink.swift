@@ -12,8 +12,8 @@ let service: ProtocolID = "/test/1"
 struct OneLink {
   let crypto = SystemCrypto()
   let host: HostCore
-  let peer: PeerID
-  let link = ConnectionID.inbound(1)
+  private(set) var peer: PeerID
+  private(set) var link = ConnectionID.inbound(1)
   private(set) var now = Instant.zero + .seconds(1)
   private var nextStream: UInt32 = 1
 
@@ -23,14 +23,26 @@ struct OneLink {
     host = HostCore(
       key: NodeKey(seed: [UInt8](repeating: 1, count: 32), crypto: crypto), crypto: crypto, configuration: configuration,
       clock: WallClock(now: .zero, wall: WallTime(milliseconds: 0)), seed: 1, now: .zero)
-    let key = NodeKey(seed: [UInt8](repeating: 2, count: 32), crypto: crypto)
-    peer = key.peerID
-    guard let remote = try? Multiaddr("/ip4/8.8.8.8/tcp/4001") else { preconditionFailure("an address") }
+    peer = NodeKey(seed: [UInt8](repeating: 2, count: 32), crypto: crypto).peerID
     _ = host.handle(.command(.serve(service, .init(framing: .lengthPrefixed(maximumBytes: maximumBytes)))), now: now)
+    enter(2, from: "/ip4/8.8.8.8/tcp/4001")
+  }
+
+  private mutating func enter(_ name: UInt8, from address: String) {
+    let key = NodeKey(seed: [UInt8](repeating: name, count: 32), crypto: crypto)
+    peer = key.peerID
+    guard let remote = try? Multiaddr(address) else { preconditionFailure("an address") }
     let outputs = host.handle(.accepted(link, remote: remote), now: now)
     #expect(outputs.contains { if case .accept(link) = $0 { true } else { false } })
     let identity = RemoteIdentity(peer: peer, publicKey: key.publicKey, muxer: "/yamux/1.0.0", setUpTime: .zero)
     _ = host.handle(.established(link, identity, remote: remote), now: now)
+  }
+
+  /// The peer goes, and at once it or another one comes.
+  mutating func reenter(_ name: UInt8 = 2, from address: String = "/ip4/8.8.8.8/tcp/4001") {
+    _ = host.handle(.closed(link, .endOfFile), now: now)
+    link = .inbound(link.rawValue + 1)
+    enter(name, from: address)
   }
 
   func stream(_ number: UInt32) -> StreamRef { StreamRef(connection: link, stream: StreamID(rawValue: number)) }

@@ -44,6 +44,55 @@ extension [HostCore.Output] {
     #expect(closes == [.lowScore] && (580...680).contains(count), "\(count) messages")
   }
 
+  /// Coming back earns nothing: neither under the same name nor under another from the same address.
+  @Test func nothingIsEarnedByComingBack() {
+    var stage = OneLink { $0.rates.protocols[service] = .init(perSecond: 10, burst: 20) }
+    func served(_ count: Int) -> Int {
+      (0..<count).reduce(0) { sum, _ in
+        let outputs = stage.asked()
+        for case .event(.request(let request)) in outputs { _ = stage.host.handle(.command(.respond(request.stream, [])), now: stage.now) }
+        return sum + outputs.requests
+      }
+    }
+    #expect(served(30) == 20)
+    stage.reenter()
+    #expect(served(30) == 0)
+    stage.reenter(3)
+    // Nobody is blamed for what another one has used up.
+    let before = stage.host.peering.reasonCounts.offences
+    #expect(served(30) == 0 && stage.host.peering.reasonCounts.offences == before)
+    stage.advance(.seconds(1))
+    stage.reenter(4)
+    #expect(served(30) == 10)
+    stage.reenter(5, from: "/ip4/8.8.4.4/tcp/4001")
+    #expect(served(30) == 20)
+    // A /64 is one address.
+    stage.reenter(6, from: "/ip6/2600::1/tcp/4001")
+    #expect(served(30) == 20)
+    stage.reenter(7, from: "/ip6/2600::2/tcp/4001")
+    #expect(served(30) == 0)
+    // Once they would be full they are as good as new, and whoever asks too much then is to blame.
+    stage.advance(.seconds(3))
+    stage.reenter(8, from: "/ip6/2600::3/tcp/4001")
+    #expect(served(30) == 20 && stage.host.peering.reasonCounts.offences != before)
+  }
+
+  /// What this side may ask of a peer that remembers is remembered here as well.
+  @Test func ownRequestsGoOnWhereTheyStood() {
+    var stage = OneLink { $0.rates.protocols[service] = .init(perSecond: 1, burst: 20) }
+    func sent(_ count: Int) -> Int {
+      (0..<count).reduce(0) { sum, number in
+        let id = RequestID(rawValue: UInt64(number) + UInt64(stage.link.rawValue) * 1_000)
+        let outputs = stage.host.handle(.command(.request(id, stage.peer, service, [1], timeout: .exactly(.seconds(2)))), now: stage.now)
+        for stream in outputs.opens { _ = stage.host.handle(.message(stream, [0]), now: stage.now) }
+        return sum + outputs.opens.count
+      }
+    }
+    #expect(sent(30) == 10)
+    stage.reenter()
+    #expect(sent(30) == 0)
+  }
+
   @Test func protocolsMayHaveLimitsOfTheirOwn() {
     var stage = OneLink { $0.rates.protocols[service] = .init(perSecond: 1, burst: 2) }
     #expect((0..<4).map { _ in stage.asked().requests } == [1, 1, 0, 0])

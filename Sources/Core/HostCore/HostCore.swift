@@ -38,6 +38,8 @@ public final class HostCore {
   /// Connections that could not be taken for a want of this machine's.
   public private(set) var connectionsNotAccepted: UInt64 = 0
   var links: [ConnectionID: Link] = [:]
+  /// What peers may ask, and be asked.
+  private(set) var rates: RateTable
   var admitted: [PeerID: ConnectionID] = [:]
   /// Requests that the host itself sent, by their IDs (top bit set).
   var ownRequests: [RequestID: OwnRequest] = [:]
@@ -73,6 +75,7 @@ public final class HostCore {
     self.configuration = configuration
     memory = MemoryScope(limit: configuration.memoryMaximum)
     requests = Requests(configuration: .init(), rates: configuration.rates)
+    rates = RateTable(configuration.rates)
     var generator = SeededGenerator(seed: seed)
     peering = PeeringMachine(
       localPeer: key.peerID, configuration: configuration.peering, book: book, clock: clock, seed: generator.next(), now: now)
@@ -214,10 +217,18 @@ public final class HostCore {
   private func established(
     _ connection: ConnectionID, _ identity: RemoteIdentity, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]
   ) {
+    let allowance = rates.arrive(identity.peer, from: addressForRates(remote), now: now)
+    requests.linkOpened(connection, allowance.outbound)
     links[connection] = Link(
       peer: identity.peer, remote: remote, direction: connection.isInbound ? .inbound : .outbound, setUpTime: identity.setUpTime,
-      rates: InboundRates(configuration.rates, now: now), memory: MemoryScope(limit: configuration.memoryPerPeerMaximum, in: memory))
+      rates: allowance.inbound, memory: MemoryScope(limit: configuration.memoryPerPeerMaximum, in: memory))
     run(peering: .proven(connection, identity.peer, remote: remote, setUpTime: identity.setUpTime), now, &outputs)
+  }
+
+  /// Whose peers share what one of them has used up: one address, or a /64 of IPv6, of which anybody gets all addresses.
+  private func addressForRates(_ remote: Multiaddr) -> IPNetwork? {
+    guard let ip = remote.ipAddress, !(configuration.peering.exemptsLoopback && ip.isLoopback) else { return nil }
+    return IPNetwork(ip, prefixLength: ip.isV6 ? 64 : 32)
   }
 
   /// Peering chose this link as the peer's one.
@@ -244,7 +255,10 @@ public final class HostCore {
   /// The remote has ended the link, or said that it will not use it.
   func closed(_ connection: ConnectionID, _ error: ChannelError, _ now: Instant, _ outputs: inout [Output]) {
     let end = links[connection]?.farewell.map { LinkEnd.goodbye($0) } ?? Self.linkEnd(error)
-    links[connection]?.isClosing = true
+    if let link = links[connection] {
+      link.isClosing = true
+      rates.leave(link.peer, from: addressForRates(link.remote), now: now)
+    }
     detach(connection, end.reason, error, now, &outputs)
     links[connection] = nil
     run(peering: .closed(connection, end), now, &outputs)

@@ -44,7 +44,8 @@ final class Link {
   /// The reason that the remote gave for closing.
   var farewell: Reason?
   var isClosing = false
-  var rates: InboundRates
+  /// What the peer may ask; its other links share it.
+  let rates: InboundRates
   /// What the peer makes the host keep.
   let memory: MemoryScope
 

@@ -47,8 +47,8 @@ public struct RateLimits: Sendable {
   func extra(_ bytes: Int) -> Double { Double(max(0, bytes - 1) / max(1, requestBytesPerToken)) }
 }
 
-/// The buckets of one peer's link, for what comes in.
-struct InboundRates {
+/// The buckets of one peer, for what comes in. A class, because the peer's links share it.
+final class InboundRates {
   enum Verdict: Equatable {
     case within
     /// Too much; whether it counts as an offence.
@@ -61,41 +61,65 @@ struct InboundRates {
   private var gossip: TokenBucket
   private var protocols: [ProtocolID: TokenBucket] = [:]
   private var refused = 0
+  /// Until then somebody else is to blame for what is missing.
+  private var blamelessUntil = Instant.zero
 
-  init(_ limits: RateLimits, now: Instant) {
+  /// Makes full buckets, or such as `former` has, of another peer.
+  init(_ limits: RateLimits, after former: InboundRates? = nil, now: Instant) {
     self.limits = limits
-    peer = limits.peer.bucket(now)
-    ping = limits.ping.bucket(now)
-    gossip = limits.gossip.bucket(now)
+    peer = former?.peer ?? limits.peer.bucket(now)
+    ping = former?.ping ?? limits.ping.bucket(now)
+    gossip = former?.gossip ?? limits.gossip.bucket(now)
+    protocols = former?.protocols ?? [:]
+    for bucket in buckets { blamelessUntil = max(blamelessUntil, bucket.ready(for: bucket.burst, now: now)) }
   }
 
-  mutating func takeRequest(_ name: ProtocolID, now: Instant) -> Verdict {
-    guard peer.take(now: now) else { return refuse() }
+  func takeRequest(_ name: ProtocolID, now: Instant) -> Verdict {
+    guard peer.take(now: now) else { return refuse(now) }
     guard let rate = limits.protocols[name] else { return .within }
-    return protocols[name, default: rate.bucket(now)].take(now: now) ? .within : refuse()
+    return protocols[name, default: rate.bucket(now)].take(now: now) ? .within : refuse(now)
   }
 
   /// A request's message is here, whose opening was within its rate.
-  mutating func takeRequest(_ name: ProtocolID, bytes: Int, now: Instant) -> Verdict {
+  func takeRequest(_ name: ProtocolID, bytes: Int, now: Instant) -> Verdict {
     let extra = limits.extra(bytes)
     guard extra > 0, let rate = limits.protocols[name] else { return .within }
-    return protocols[name, default: rate.bucket(now)].take(extra, now: now) ? .within : refuse()
+    return protocols[name, default: rate.bucket(now)].take(extra, now: now) ? .within : refuse(now)
   }
 
-  mutating func takePing(now: Instant) -> Verdict { ping.take(now: now) ? .within : refuse() }
+  func takePing(now: Instant) -> Verdict { ping.take(now: now) ? .within : refuse(now) }
 
-  mutating func takeGossip(_ bytes: Int, now: Instant) -> Verdict {
-    gossip.take(Double(bytes + limits.gossipOverheadBytes), now: now) ? .within : refuse()
+  func takeGossip(_ bytes: Int, now: Instant) -> Verdict {
+    gossip.take(Double(bytes + limits.gossipOverheadBytes), now: now) ? .within : refuse(now)
   }
 
-  private mutating func refuse() -> Verdict {
+  private func refuse(_ now: Instant) -> Verdict {
+    if now < blamelessUntil { return .refused(isOffence: false) }
     defer { refused = (refused + 1) % max(1, limits.refusedPerOffence) }
     return .refused(isOffence: refused == 0)
   }
+
+  // MARK: After the last link
+
+  private var buckets: [TokenBucket] { [peer, ping, gossip] + protocols.values }
+
+  /// Whether they are as good as new ones.
+  func isFull(now: Instant) -> Bool { buckets.allSatisfy { $0.isFull(now: now) } }
+
+  /// Takes the emptier of each two buckets.
+  func lower(to other: InboundRates, now: Instant) {
+    func emptier(_ one: TokenBucket, _ other: TokenBucket) -> TokenBucket {
+      one.available(now: now) <= other.available(now: now) ? one : other
+    }
+    peer = emptier(peer, other.peer)
+    ping = emptier(ping, other.ping)
+    gossip = emptier(gossip, other.gossip)
+    protocols.merge(other.protocols, uniquingKeysWith: emptier)
+  }
 }
 
-/// The buckets of one peer's link, for what this side asks.
-struct OutboundRates {
+/// The buckets of one peer, for what this side asks. The peer's links share them here as they do at the peer.
+final class OutboundRates {
   private let limits: RateLimits
   private var peer: TokenBucket
   private var protocols: [ProtocolID: TokenBucket] = [:]
@@ -112,12 +136,15 @@ struct OutboundRates {
   }
 
   /// Takes a token for a request that is ready.
-  mutating func take(_ name: ProtocolID, bytes: Int, now: Instant) {
+  func take(_ name: ProtocolID, bytes: Int, now: Instant) {
     _ = peer.take(now: now)
     if let rate = limits.protocols[name] {
       _ = protocols[name, default: rate.outbound.bucket(now)].take(cost(rate, bytes), now: now)
     }
   }
+
+  /// Whether they are as good as new ones.
+  func isFull(now: Instant) -> Bool { peer.isFull(now: now) && protocols.values.allSatisfy { $0.isFull(now: now) } }
 
   /// What a request costs; one that costs more than can ever be saved takes all there is.
   private func cost(_ rate: RateLimits.Rate, _ bytes: Int) -> Double { min(1 + limits.extra(bytes), rate.outbound.burst) }

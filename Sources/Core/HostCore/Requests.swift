@@ -67,7 +67,10 @@ struct Requests {
   }
   var inFlight: Int { outbound.count }
 
-  /// Requests on the link that wait for their turn: their streams are not open yet.
+  /// A link to a peer is proven, of which this side may ask so much.
+  mutating func linkOpened(_ connection: ConnectionID, _ rates: OutboundRates) { self.rates[connection] = rates }
+
+  /// Requests of this side whose streams are not opened yet.
   func parkedCount(_ connection: ConnectionID) -> Int { parked[connection]?.count ?? 0 }
 
   /// Whether a peer still waits for the answer on a stream.
