@@ -20,9 +20,10 @@ final class BarePeer: TCPSocketDelegate {
   var onOutput: (BarePeer, Connection.Output) -> Void = { _, _ in }
   var onEnd: (BarePeer) -> Void = { _ in }
 
-  private static let crypto = SystemCrypto.shared
+  static let crypto = SystemCrypto.shared
   private static let table = ProtocolTable([
     HostProtocols.ping: .init(framing: .fixed(bytes: 32)), HostProtocols.identify: .init(framing: .lengthPrefixed(maximumBytes: 65_536)),
+    ChainFacts.protocolID("blocks/1"): .init(framing: .lengthPrefixed(maximumBytes: 1_000)),
   ])
 
   /// Takes a connected socket over. On the loop's thread.
@@ -77,7 +78,7 @@ final class BarePeer: TCPSocketDelegate {
       let info = IdentifyInfo(listenAddresses: [], protocols: Self.table.names, protocolVersion: "bench/1", agent: "bench/1")
       send(info.encoded, on: stream)
       connection.finish(stream)
-    case .message(let stream, let bytes) where !stream.isOutbound: send(bytes, on: stream)
+    case .message(let stream, let bytes) where !stream.isOutbound && bytes.count == 32: send(bytes, on: stream)
     case .streamFinished(let stream) where !stream.isOutbound: connection.finish(stream)
     case .closed: socket?.close()
     default: break

@@ -8,6 +8,8 @@ import Wire
 /// One attack on a node of the loopback, for some seconds; prints what it did.
 enum Attacker {
   static let kinds = ["idle", "loris", "scan", "half-open", "headers", "flood", "requests", "gossip", "requests-many"]
+  /// Those of a node with a chain.
+  static let chainKinds = ["chain-idle", "orphans", "forged-parents", "ids", "json", "providers", "heights"]
 
   static func run(_ arguments: [String]) throws {
     let settings = Settings(arguments)
@@ -16,16 +18,23 @@ enum Attacker {
     let kind = settings["kind"] ?? "idle"
     let attack = Attack(
       remote, end: Platform.now + .seconds(settings.number("seconds", 6)), round: settings.number("round", 1),
-      place: kinds.firstIndex(of: kind) ?? 0)
-    switch kind {
-    case "loris": attack.loris()
-    case "scan": attack.scan()
-    case "half-open": attack.halfOpen()
-    case "headers": try attack.proven { HeaderSender($0) }
-    case "flood": try attack.proven(fromOneAddress: true) { Flooder($0, .pings) }
-    case "requests": try attack.proven(fromOneAddress: true) { Flooder($0, .requests) }
-    case "gossip": try attack.proven(fromOneAddress: true) { Flooder($0, .gossip) }
-    case "requests-many": try attack.proven { Flooder($0, .requests) }
+      place: (kinds + chainKinds).firstIndex(of: kind) ?? 0)
+    let facts = ChainFacts(settings)
+    switch (kind, facts) {
+    case ("loris", _): attack.loris()
+    case ("scan", _): attack.scan()
+    case ("half-open", _): attack.halfOpen()
+    case ("headers", _): try attack.proven { HeaderSender($0) }
+    case ("flood", _): try attack.proven(fromOneAddress: true) { Flooder($0, .pings) }
+    case ("requests", _): try attack.proven(fromOneAddress: true) { Flooder($0, .requests) }
+    case ("gossip", _): try attack.proven(fromOneAddress: true) { Flooder($0, .gossip) }
+    case ("requests-many", _): try attack.proven { Flooder($0, .requests) }
+    case ("orphans", let facts?): try attack.orphans(facts)
+    case ("forged-parents", let facts?): try attack.forgedParents(facts)
+    case ("ids", let facts?): try attack.identifiers(facts)
+    case ("json", let facts?): attack.json(facts)
+    case ("providers", let facts?): try attack.providers(facts)
+    case ("heights", let facts?): try attack.heights(facts)
     default: while Platform.now < attack.end { usleep(10_000) }
     }
     print(attack.report)
@@ -35,7 +44,7 @@ enum Attacker {
 }
 
 /// The sockets of an attack and the attacker's addresses.
-private final class Attack: @unchecked Sendable {
+final class Attack: @unchecked Sendable {
   let remote: SocketAddress
   let end: Instant
   private let round: Int
@@ -54,11 +63,11 @@ private final class Attack: @unchecked Sendable {
 
   var report: String { "\(opened) connections, \(closed) of them ended by the node, \(messages) messages" }
 
-  /// A connection from the next of 250 addresses, or from always the same.
-  func connect(fromOneAddress: Bool = false) -> Int32? {
+  /// A connection from the next of 250 addresses, or from always the same; to the node, or to another of its ports.
+  func connect(fromOneAddress: Bool = false, to target: SocketAddress? = nil) -> Int32? {
     number += 1
     let source = fromOneAddress ? "127.3.\(round % 250).\(1 + place)" : "127.2.\(round % 250).\(1 + number % 250)"
-    guard let descriptor = BarePeer.connect(to: remote, from: source) else { return nil }
+    guard let descriptor = BarePeer.connect(to: target ?? remote, from: source) else { return nil }
     opened += 1
     return descriptor
   }
@@ -136,14 +145,14 @@ private final class Attack: @unchecked Sendable {
     loop.stop()
   }
 
-  private func isOver(_ descriptor: Int32) -> Bool {
+  func isOver(_ descriptor: Int32) -> Bool {
     var byte: UInt8 = 0
     let count = recv(descriptor, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
     return count == 0 || (count < 0 && errno != EAGAIN)
   }
 }
 
-private protocol Misbehaviour: AnyObject {
+protocol Misbehaviour: AnyObject {
   /// A new connection.
   func begin()
   /// A hundred times a second.
