@@ -80,8 +80,8 @@ let package = Package(
     .executableTarget(
       name: "Benchmarks",
       dependencies: [
-        "Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip", "HostCore", "Ledger", "Sync", "Crypto", "EventLoop", "Threads",
-        "Store", "HTTPAPI", "Starling", "Simulator",
+        "Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip", "HostCore", "Ledger", "Sync", "Crypto", "EventLoop",
+        "Threads", "Store", "HTTPAPI", "Starling", "Simulator",
       ],
       path: "Benchmarks", swiftSettings: shell),
 

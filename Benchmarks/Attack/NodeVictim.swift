@@ -74,13 +74,7 @@ final class NodeVictim: Victim {
         "--network", ChainFacts.network, "--node-type", "authority", "--listen", "/ip4/0.0.0.0/tcp/0", "--http-port", "0", "--log-level",
         "error",
       ], program: program)
-    var line = process.line()
-    var text = ""
-    while let part = line {
-      text += part
-      if part == "}" { break }
-      line = process.line()
-    }
+    guard let text = process.line() else { throw VictimFailure("the node did not start") }
     let ready = try JSONDecoder().decode(Ready.self, from: Data(text.utf8))
     guard let port = try ready.addresses.lazy.compactMap({ try Multiaddr($0).tcpPort }).first, let api = URL(string: ready.api)?.port else {
       throw VictimFailure("the node tells no address")
@@ -102,7 +96,6 @@ final class NodeVictim: Victim {
 
   /// Submits a thousand transactions of a kibibyte until a block holds most of them; its height.
   private func fillBlock(_ users: [NodeKey], _ genesis: Hash256) throws -> UInt64 {
-    struct Submission: Encodable { let transaction: String }
     let crypto = SystemCrypto.shared
     var nonce: UInt64 = 0
     for _ in 0..<5 {
@@ -113,7 +106,7 @@ final class NodeVictim: Victim {
           let transaction = Transaction(
             chain: genesis, nonce: nonce, fee: GenesisConfiguration.Limits().sufficientFee(for: payload), payload: payload, key: user,
             crypto: crypto)
-          let _: SubmittedResponse = try client.post("/api/v1/transaction", Submission(transaction: Base16.encode(transaction.encoded)))
+          try submit(Submission(transaction: Base16.encode(transaction.encoded)))
         }
         nonce += 1
       }
@@ -125,6 +118,22 @@ final class NodeVictim: Victim {
       }
     }
     throw VictimFailure("no block has 500 transactions")
+  }
+
+  private struct Submission: Encodable { let transaction: String }
+
+  /// Tries again while the node starts or its pool is full.
+  private func submit(_ submission: Submission) throws {
+    let deadline = Date().addingTimeInterval(30)
+    while true {
+      do throws(HTTPClientError) {
+        let _: SubmittedResponse = try client.post("/api/v1/transaction", submission)
+        return
+      } catch {
+        guard error.status == 503 || error.status == 429, Date() < deadline else { throw error }
+        usleep(100_000)
+      }
+    }
   }
 
   func figures() -> AttackBenchmark.Figures {
