@@ -80,9 +80,10 @@ extension [HostCore.Output] {
   /// What this side may ask of a peer that remembers is remembered here as well.
   @Test func ownRequestsGoOnWhereTheyStood() {
     var stage = OneLink { $0.rates.protocols[service] = .init(perSecond: 1, burst: 20) }
+    var id = RequestID(rawValue: 0)
     func sent(_ count: Int) -> Int {
-      (0..<count).reduce(0) { sum, number in
-        let id = RequestID(rawValue: UInt64(number) + UInt64(stage.link.rawValue) * 1_000)
+      (0..<count).reduce(0) { sum, _ in
+        id = RequestID(rawValue: id.rawValue + 1)
         let outputs = stage.host.handle(.command(.request(id, stage.peer, service, [1], timeout: .exactly(.seconds(2)))), now: stage.now)
         for stream in outputs.opens { _ = stage.host.handle(.message(stream, [0]), now: stage.now) }
         return sum + outputs.opens.count
