@@ -61,6 +61,7 @@ def main():
     import peer
     import scenarios_good  # noqa: F401
     import scenarios_kademlia  # noqa: F401
+    import scenarios_trouble  # noqa: F401
     import scenarios_hostile  # noqa: F401
 
     if options.list:

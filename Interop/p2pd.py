@@ -300,7 +300,9 @@ class GoPeer:
         return Subscription(pipe)
 
     def publish(self, topic, data):
-        self._ask(PUBSUB, bytes_field(8, number_field(1, PUBLISH) + bytes_field(2, topic) + bytes_field(3, data)))
+        """Without data (None) the message has no such field."""
+        body = number_field(1, PUBLISH) + bytes_field(2, topic) + (b"" if data is None else bytes_field(3, data))
+        self._ask(PUBSUB, bytes_field(8, body))
 
     def topic_peers(self, topic):
         answer = self._ask(PUBSUB, bytes_field(8, number_field(1, TOPIC_PEERS) + bytes_field(2, topic)))

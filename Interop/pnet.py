@@ -38,20 +38,25 @@ def read_key_file(path):
     return bytes.fromhex(lines[2].decode().strip())
 
 
-def use_in_libp2p():
-    """Every connection of a py-libp2p host that is made with `psk` speaks the specification's stream from now on."""
+def use_in_libp2p(waits=False):
+    """Every connection of a py-libp2p host that is made with `psk` speaks the specification's stream from now on.
+
+    With `waits` it says nothing, not even its own nonce, before the other end's has come; rust-libp2p waits so before its first data.
+    """
     from libp2p.network import swarm
     from libp2p.security.pnet.psk_conn import PskConn
 
     class Connection(PskConn):
         async def write(self, data):
             if self.write_cipher is None:
+                if waits:
+                    await self.read_nonce()
                 nonce = os.urandom(24)
                 await self._conn.write(nonce)
                 self.write_cipher = xsalsa20(self._psk, nonce)
             await self._conn.write(self.write_cipher.encrypt(data))
 
-        async def read(self, n=None):
+        async def read_nonce(self):
             if self.read_cipher is None:
                 nonce = b""
                 while len(nonce) < 24:
@@ -60,6 +65,9 @@ def use_in_libp2p():
                         raise ValueError("the other end closed before its nonce")
                     nonce += part
                 self.read_cipher = xsalsa20(self._psk, nonce)
+
+        async def read(self, n=None):
+            await self.read_nonce()
             data = await self._conn.read(n)
             return self.read_cipher.decrypt(data) if data else b""
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """py-libp2p as a peer that reads commands and writes answers and events as JSON lines; README.md lists them.
 
-    pypeer.py [--listen MULTIADDR …] [--seed NUMBER] [--swarm-key FILE] [--no-pubsub] [--kad] [--test-plans]
+    pypeer.py [--listen MULTIADDR …] [--seed NUMBER] [--swarm-key FILE [--wait-for-nonce]] [--no-pubsub] [--kad] [--test-plans]
 """
 
 import argparse
@@ -19,11 +19,13 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_static_key
 from libp2p.custom_types import TProtocol
 from libp2p.identity.identify.identify import parse_identify_response
+from libp2p.identity.identify_push.identify_push import push_identify_to_peer
 from libp2p.io.utils import read_exactly
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.peer.peerstore import PeerStoreError
 from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
@@ -46,11 +48,11 @@ def write_line(**fields):
     sys.stdout.flush()
 
 
-def make_host(seed, listen, network_key=None):
+def make_host(seed, listen, network_key=None, waits=False):
     keys = create_new_key_pair(seed.to_bytes(32, "big") if seed is not None else None)
     noise = Noise(libp2p_keypair=keys, noise_privkey=create_static_key().private_key, early_data=None)
     if network_key:
-        pnet.use_in_libp2p()
+        pnet.use_in_libp2p(waits)
     psk = network_key and pnet.read_key_file(network_key).hex()
     return new_host(key_pair=keys, sec_opt={NOISE: noise}, muxer_opt=create_yamux_muxer_option(), listen_addrs=listen, psk=psk)
 
@@ -150,6 +152,20 @@ class Commands:
             "pubkey": found.public_key.hex(),
         }
 
+    async def protocols(self, peer, **_):
+        try:
+            return {"protocols": list(self.host.get_peerstore().get_protocols(ID.from_base58(peer)))}
+        except PeerStoreError:
+            return {"protocols": []}
+
+    async def change_twice(self, peer, protos, **_):
+        """Serves one more protocol and says so, and again before the first push has ended."""
+        async with trio.open_nursery() as pushes:
+            for proto in protos:
+                self.host.set_stream_handler(TProtocol(proto), serve_echo)
+                pushes.start_soon(push_identify_to_peer, self.host, ID.from_base58(peer))
+                await trio.lowlevel.checkpoint()
+
     async def echo(self, peer, size=1000, proto=ECHO, **_):
         stream = await self.host.new_stream(ID.from_base58(peer), [TProtocol(proto)])
         payload = os.urandom(size)
@@ -184,7 +200,7 @@ class Commands:
         self.tasks.start_soon(pump)
 
     async def publish(self, topic, data, **_):
-        await self.pubsub.publish(topic, base64.b64decode(data))
+        await self.pubsub.publish(topic, None if data is None else base64.b64decode(data))
         return {"t": time.time()}
 
     async def mesh(self, topic, **_):
@@ -235,7 +251,7 @@ async def answer(commands, command):
 
 async def run(options):
     listen = [Multiaddr(address) for address in options.listen or ["/ip4/127.0.0.1/tcp/0"]]
-    host = make_host(options.seed, listen, options.swarm_key)
+    host = make_host(options.seed, listen, options.swarm_key, options.wait_for_nonce)
     async with host.run(listen_addrs=listen), trio.open_nursery() as tasks:
         host.set_stream_handler(ECHO, serve_echo)
         host.set_stream_handler(XFER, serve_xfer)
@@ -256,7 +272,7 @@ async def run(options):
                 protocols=MESHSUB, degree=6, degree_low=5, degree_high=12, heartbeat_initial_delay=0.1, heartbeat_interval=1,
                 spam_protection_enabled=False, eclipse_protection_enabled=False,
             )  # fmt: skip
-            pubsub = Pubsub(host, gossip)
+            pubsub = Pubsub(host, gossip, max_subscriptions_per_peer=1_000)
             for it in (pubsub, gossip):
                 started = trio.Event()
                 tasks.start_soon(service, it, started)
@@ -300,6 +316,7 @@ def main():
     parser.add_argument("--listen", action="append", help="multiaddr; default /ip4/127.0.0.1/tcp/0")
     parser.add_argument("--seed", type=int, help="the Ed25519 seed as a number")
     parser.add_argument("--swarm-key", help="the key file of a private network")
+    parser.add_argument("--wait-for-nonce", action="store_true", help="say nothing in a private network before the other's nonce has come")
     parser.add_argument("--no-pubsub", action="store_true")
     parser.add_argument("--kad", action="store_true", help="a Kademlia server")
     parser.add_argument("--test-plans", action="store_true", help="a party of the transport-interop test")

@@ -132,11 +132,11 @@ def key_file(folder, name):
     return path
 
 
-def private_network(we_dial):
+def private_network(we_dial, *arguments):
     """py-libp2p with the specification's stream (see pnet.py) and we, with one key; 1 MiB goes each way."""
     with tempfile.TemporaryDirectory() as folder:
         key = key_file(folder, "swarm.key")
-        with py_peer("--swarm-key", key) as them, Ours("--swarm-key", key) as ours:
+        with py_peer("--swarm-key", key, *arguments) as them, Ours("--swarm-key", key) as ours:
             linked(PySide, ours, them, we_dial)
             check(ours("echo", peer=them.id, size=MIB)["ok"], "our echo came back changed")
             check(PySide.echo(them, ours, MIB), "their echo came back changed")
@@ -209,8 +209,8 @@ def transfer(side, we_dial):
 class GoReader:
     """Collects what a go peer receives on the topic."""
 
-    def __init__(self, peer):
-        self.peer, self.subscription, self.got = peer, peer.subscribe(TOPIC), []
+    def __init__(self, peer, topic=TOPIC):
+        self.peer, self.topic, self.subscription, self.got = peer, topic, peer.subscribe(topic), []
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
@@ -224,7 +224,11 @@ class GoReader:
         return [(message["from"], message["data"]) for message in self.got if message["from"] != self.peer.id]
 
     def publish(self, data):
-        self.peer.publish(TOPIC, data)
+        self.peer.publish(self.topic, data)
+
+    def knows(self, other):
+        """Whether the peer knows that the other subscribes."""
+        return other.id in self.peer.topic_peers(self.topic)
 
     def check_signatures(self):
         check(all(message["signature_bytes"] == 64 for message in self.got), f"a message without its signature: {self.got}")
@@ -233,22 +237,25 @@ class GoReader:
 class LineReader:
     """The same for a peer that speaks JSON lines."""
 
-    def __init__(self, peer):
-        self.peer = peer
-        peer("subscribe", topic=TOPIC)
+    def __init__(self, peer, topic=TOPIC):
+        self.peer, self.topic = peer, topic
+        peer("subscribe", topic=topic)
 
     def from_others(self):
-        return [(sender, data) for sender, data in self.peer.messages(TOPIC) if sender != self.peer.id]
+        return [(sender, data) for sender, data in self.peer.messages(self.topic) if sender != self.peer.id]
 
     def publish(self, data):
-        self.peer.publish(TOPIC, data)
+        self.peer.publish(self.topic, data)
+
+    def knows(self, other):
+        return other.id in self.peer("mesh", topic=self.topic)["topic_peers"]
 
     def check_signatures(self):
         pass
 
 
-def reader(peer):
-    return GoReader(peer) if isinstance(peer, GoPeer) else LineReader(peer)
+def reader(peer, topic=TOPIC):
+    return GoReader(peer, topic) if isinstance(peer, GoPeer) else LineReader(peer, topic)
 
 
 def in_mesh(ours, *others):
@@ -274,10 +281,7 @@ def gossip_both_ways(side):
         linked(side, ours, them, True)
         here, there = reader(ours), reader(them)
         in_mesh(ours, them)
-        if side is GoSide:
-            eventually(lambda: ours.id in them.topic_peers(TOPIC), "they know that we subscribe")
-        else:
-            eventually(lambda: ours.id in them("mesh", topic=TOPIC)["topic_peers"], "they know that we subscribe")
+        eventually(lambda: there.knows(ours), "they know that we subscribe")
         arrives(here, ours.id, [there], b"from us")
         arrives(there, them.id, [here], b"from them")
 

@@ -35,7 +35,7 @@ import Wire
         let data = [UInt8](repeating: UInt8(generator.index(below: 100)), count: 1 + generator.index(below: 40))
         let id = crypto.sha256(data).bytes
         let input: Gossip.Input
-        switch generator.index(below: 26) {
+        switch generator.index(below: 25) {
         case 0: input = .peerConnected(one, GossipProtocol.allCases[generator.index(below: 4)], number % 2 == 0 ? .inbound : .outbound)
         case 1: input = .peerDisconnected(one)
         case 2, 3: input = .writable(one)
@@ -62,7 +62,6 @@ import Wire
         case 20: input = .outboundLost(one)
         case 21: input = .outboundOpened(one, number % 2 == 0 ? .inbound : .outbound)
         case 22: input = .inboundOpened(one)
-        case 23: input = .inboundEnded(one)
         default:
           bench.now += .milliseconds(generator.index(below: 1_500))
           input = .timer

@@ -7,8 +7,7 @@ import Wire
 
 /// Two links to one peer after a simultaneous dial: which is used, and what becomes of the other.
 @Suite struct DrainingTests {
-  /// The higher side gives its own dial up when the other's link is proven first: then there is no second link.
-  static let cases = [(true, true), (true, false), (false, true)]
+  static let cases = [(true, true), (true, false), (false, true), (false, false)]
 
   @Test(arguments: cases) func theLosersStreamsAreServedForAWhile(isLower: Bool, dialledFirst: Bool) throws {
     let duet = try Duet(isLower: isLower, dialledFirst: dialledFirst)
@@ -24,7 +23,7 @@ import Wire
     #expect(duet.wait(.seconds(9)).closings.isEmpty && duet.host.peering.counts.draining == 1)
     #expect(duet.wait(.seconds(2)).closings == [duet.loser])
     #expect(duet.host.peering.counts.draining == 0 && duet.host.peering.counts.active == 1)
-    #expect(duet.host.gossip?.topicPeers(Duet.topic) == [], "its stream is gone")
+    #expect(duet.host.gossip?.topicPeers(Duet.topic) == [duet.peer], "its stream is gone, and it may not know")
     duet.send(.closed(duet.loser, .closedLocally("duplicate")))
 
     // The peer opens a stream on the link that is left. It may have forgotten this side's subscriptions, and hears them again.
@@ -49,6 +48,15 @@ import Wire
     let outputs = duet.send(.message(goodbye, Reason(.replaced).encoded))
     #expect(outputs.closings == [duet.kept] && !duet.host.isActive(duet.peer))
     #expect(duet.send(.closed(duet.kept, .endOfFile)).isEmpty, "it was gone already")
+  }
+
+  /// The host gives its dial up for the peer's link, but the handshake had ended: the peer takes the link for good.
+  @Test func aDialThatCameThroughIsServedToo() throws {
+    let duet = try Duet(isLower: false, dialledFirst: false)
+    #expect(duet.host.peering.counts.draining == 1 && duet.kept.isInbound && !duet.loser.isInbound)
+    let (stream, outputs) = duet.openGossip(on: duet.loser)
+    #expect(outputs.resetStreams.isEmpty && duet.isHeard(1, on: stream))
+    #expect(duet.wait(.seconds(11)).closings == [duet.loser])
   }
 
   /// Requests that the peer has sent over the link before it knew are answered there.

@@ -171,9 +171,13 @@ import Wire
     var bench = Bench(local: 5)
     let dial = bench.send(.learned([PeerAddress(peer: peer(2), address: publicAddress(1))], .bootstrap)).dials[0]
     let inbound = bench.enter(2, from: "/ip4/21.0.0.1/tcp/50000")
-    #expect(inbound.outputs.cancelled == [dial.id])
+    #expect(inbound.outputs.contains(.yieldDial(dial.id)))
     #expect(inbound.outputs.admitted == [inbound.id])
-    #expect(bench.prove(dial, 2).isEmpty)
+    #expect(bench.machine.counts.outbound == 0 && bench.machine.counts.draining == 0)
+    // It came through at the same moment: the remote may use it.
+    #expect(bench.prove(dial, 2).retired.map(\.id) == [dial.id] && bench.machine.counts.draining == 1)
+    #expect(bench.run(to: 11).outputs.closed.map(\.id) == [dial.id] && bench.machine.isActive(peer(2)))
+    #expect(bench.prove(dial, 3).closed.map(\.id) == [dial.id], "nobody that is linked")
   }
 
   @Test func selfConnection() {

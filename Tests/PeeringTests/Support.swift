@@ -101,7 +101,14 @@ extension [PeeringMachine.Output] {
   var retired: [(id: ConnectionID, code: Reason.Code)] {
     compactMap { if case .retire(let id, let reason) = $0 { (id, reason.code) } else { nil } }
   }
-  var cancelled: [ConnectionID] { compactMap { if case .cancelDial(let id) = $0 { id } else { nil } } }
+  var cancelled: [ConnectionID] {
+    compactMap {
+      switch $0 {
+      case .cancelDial(let id), .yieldDial(let id): id
+      default: nil
+      }
+    }
+  }
   var pings: [(id: ConnectionID, nonce: UInt64)] { compactMap { if case .ping(let id, let nonce) = $0 { (id, nonce) } else { nil } } }
   var book: [BookChange] { compactMap { if case .book(let change) = $0 { change } else { nil } } }
   /// The peers' rows that are written.

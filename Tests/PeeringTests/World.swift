@@ -137,7 +137,7 @@ final class World {
     let node = nodes[index]
     switch output {
     case .dial(let id, let address, let expecting, let timeout): dial(index, id, address, expecting, timeout)
-    case .cancelDial(let id), .close(let id, _):
+    case .cancelDial(let id), .yieldDial(let id), .close(let id, _):
       guard let end = node.pipes.removeValue(forKey: id) else { return }
       if let (peer, _) = node.admitted.first(where: { $0.value == id }) { node.admitted[peer] = nil }
       end.pipe.isOpen[end.side] = false

@@ -53,6 +53,13 @@ final class Peer: Sendable {
       await host.disconnect(try peer(command))
       return []
     case "peers": return [("peers", list(await host.peers().compactMap(\.peer)))]
+    case "links":
+      let links = try await host.withCore { core, now in core.peering.links(now: now).map { ($0.peer, $0.state) } }
+      return [("links", .list(links.map { .object([("peer", $0.map { .text("\($0)") } ?? .null), ("state", .text($1.rawValue))]) }))]
+    case "known":
+      let other = try peer(command)
+      guard let info = try await host.withCore({ core, _ in core.identity(of: other) }) else { throw CommandError("nothing is known yet") }
+      return describe(info)
     case "ping":
       let trips = try await host.ping(try peer(command), count: max(1, command.count ?? 5)).map(\.milliseconds).sorted()
       return [("ms_min", .number(trips[0])), ("ms_p50", .number(trips[trips.count / 2])), ("ms_max", .number(trips[trips.count - 1]))]
@@ -69,7 +76,7 @@ final class Peer: Sendable {
       Task { await pump(subscription) }
       return []
     case "publish":
-      guard let data = Data(base64Encoded: try need(command.data, "data")) else { throw CommandError("data is not base64") }
+      guard let data = Data(base64Encoded: command.data ?? "") else { throw CommandError("data is not base64") }
       try await host.publish(Topic(try need(command.topic, "topic")), Array(data))
       return [("t", .number(Date().timeIntervalSince1970))]
     case "mesh":

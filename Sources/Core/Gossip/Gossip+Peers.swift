@@ -69,10 +69,6 @@ extension Gossip {
     tellSubscriptions(to: peer, into: &outputs)
   }
 
-  func endInbound(_ id: PeerID, into outputs: inout [Output]) {
-    if let peer = peers[id] { forgetSubscriptions(peer, into: &outputs) }
-  }
-
   private func forgetSubscriptions(_ peer: GossipPeer, into outputs: inout [Output]) {
     for name in peer.topics.sorted() {
       if let topic = topics[name] { leaveMesh(peer, topic, into: &outputs) }

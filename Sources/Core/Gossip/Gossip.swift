@@ -21,10 +21,9 @@ public final class Gossip {
     /// There is a stream to the peer again, perhaps on another connection: the peer hears everything from the beginning.
     case outboundOpened(PeerID, Direction)
     /// The peer opened the stream that it writes to. If it is not the first one, everything starts from the beginning: the peer says anew
-    /// what it subscribes to, and may have forgotten what this side does.
+    /// what it subscribes to, and may have forgotten what this side does. Until then its old word holds, for it may not have seen the old
+    /// stream's end.
     case inboundOpened(PeerID)
-    /// The stream that the peer wrote to ended, and with it what the peer had said of its subscriptions.
-    case inboundEnded(PeerID)
     /// One RPC from the peer, without its length prefix.
     case received(PeerID, [UInt8])
     /// The outbound stream to the peer can take more.
@@ -154,7 +153,6 @@ public final class Gossip {
     case .outboundLost(let peer): loseOutbound(peer, into: &outputs)
     case .outboundOpened(let peer, let direction): openOutbound(peer, direction, now: now, into: &outputs)
     case .inboundOpened(let peer): openInbound(peer, into: &outputs)
-    case .inboundEnded(let peer): endInbound(peer, into: &outputs)
     case .subscribe(let topic, let configuration):
       do throws(SubscribeError) {
         try subscribe(to: topic, configuration, now: now, into: &outputs)

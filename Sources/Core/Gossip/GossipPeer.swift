@@ -10,7 +10,7 @@ final class GossipPeer {
   let isDirect: Bool
 
   var score = 0.0
-  /// What the peer subscribed to, on the stream that it writes to.
+  /// What the peer subscribed to, on the newest stream that it writes to.
   var topics: Set<Topic> = []
   /// What that counts: see ``Gossip/Configuration/maximumSubscriptionBytes``.
   var topicBytes = 0

@@ -16,6 +16,7 @@ extension HostCore {
       case .dial(let connection, let address, let expecting, let timeout):
         outputs.append(.dial(connection, address, expecting: expecting, timeout: timeout))
       case .cancelDial(let connection): outputs.append(.close(connection, Reason(.unspecified, "the dial is not needed any more")))
+      case .yieldDial(let connection): outputs.append(.yield(connection))
       case .admit(let connection): admit(connection, now, &outputs)
       case .close(let connection, let reason): close(connection, reason, now, &outputs)
       case .retire(let connection, let reason): retire(connection, reason, now, &outputs)

@@ -91,11 +91,10 @@ extension HostCore {
     run(gossip: .inboundOpened(peer), now, &outputs)
   }
 
-  /// The stream that a peer writes to is gone.
-  func gossipEnded(_ stream: StreamRef, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
-    guard gossipStreams[peer]?.incoming == stream else { return }
-    gossipStreams[peer]?.incoming = nil
-    run(gossip: .inboundEnded(peer), now, &outputs)
+  /// The stream that a peer writes to is gone. What it said of its subscriptions holds until it opens another one: py-libp2p does not see the
+  /// end of its stream before it has something to say.
+  func gossipEnded(_ stream: StreamRef, _ peer: PeerID) {
+    if gossipStreams[peer]?.incoming == stream { gossipStreams[peer]?.incoming = nil }
   }
 
   /// A link ends, or gives way to another one of the same peer: then gossip goes on over that one.
@@ -113,6 +112,6 @@ extension HostCore {
       gossipStreams[peer]?.out = nil
       run(gossip: .outboundLost(peer), now, &outputs)
     }
-    if let incoming = streams.incoming, incoming.connection == connection, !isDraining { gossipEnded(incoming, peer, now, &outputs) }
+    if let incoming = streams.incoming, incoming.connection == connection, !isDraining { gossipEnded(incoming, peer) }
   }
 }

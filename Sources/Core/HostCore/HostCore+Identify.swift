@@ -37,7 +37,7 @@ extension HostCore {
   }
 
   /// Whether this side answers or asks a protocol: a peer's word on it is never left out.
-  func speaks(_ name: ProtocolID) -> Bool {
+  public func speaks(_ name: ProtocolID) -> Bool {
     table[name] != nil || name == HostProtocols.autoNAT || name == HostProtocols.peers(configuration.network)
       || name == kademliaState?.name || configuration.gossipProtocols.contains { $0.name == name.name }
   }

@@ -169,7 +169,7 @@ extension HostCore {
       // A peer that refuses the stream lives, be it that it speaks no ping or has no room for the stream.
       if awaited != nil, error?.isAnswer ?? true { run(peering: .pong(stream.connection, nonce: nil), now, &outputs) }
     case .gossipOut: gossipStreamLost(stream, link.peer, error, now, &outputs)
-    case .gossipIn: gossipEnded(stream, link.peer, now, &outputs)
+    case .gossipIn: gossipEnded(stream, link.peer)
     case .identifyPusher: pushEnded(stream, error, now, &outputs)
     case .kademlia: kademliaState?.served.remove(stream)
     case .pingAnswerer, .identifyAnswerer, .identifyPush, .goodbye, .oneWay: break

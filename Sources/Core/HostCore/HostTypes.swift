@@ -124,6 +124,8 @@ extension HostCore {
     case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
     /// Run the handshake of a connection that was announced by `accepted`; answer with `established` or `failed`.
     case accept(ConnectionID)
+    /// Give up a dial, unless `established` was told already.
+    case yield(ConnectionID)
     /// The link may be used: deliver its streams.
     case admit(ConnectionID)
     /// The link gives way to another one of the same peer: this side opens no more on it, but deliver what the remote does there. `close`

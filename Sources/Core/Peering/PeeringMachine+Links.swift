@@ -84,6 +84,7 @@ extension PeeringMachine {
   mutating func prove(
     _ id: ConnectionID, _ peer: PeerID, _ remote: Multiaddr, setUpTime: Duration, _ now: Instant, _ outputs: inout [Output]
   ) {
+    guard links[id] != nil else { return proveLate(id, peer, remote, now, &outputs) }
     guard var link = links[id], link.state == .dialling || link.state == .accepted else { return }
     let begun = link.since
     if let expected = link.target?.peer, expected != peer {
@@ -161,7 +162,7 @@ extension PeeringMachine {
           heldOfPeer[peer] = new.id
           return
         }
-        // It would lose against the remote's link, or is a second one of our own: it is not proven here, so nobody relies on it.
+        // It would lose against the remote's link, or is a second one of our own.
         endRound(.peer(peer), Reason(.duplicate, "\(new.id) is kept"), now, &outputs)
       }
       admit(new.id, now, &outputs)
@@ -271,6 +272,23 @@ extension PeeringMachine {
     link.isFeeler = false
     link.since = now
     link.deadline = now + configuration.drainTime
+    set(link)
+    drainingOfPeer[peer] = id
+  }
+
+  /// A dial came through at the moment at which it gave way to another link. The remote may have begun to use it, as any other that loses.
+  private mutating func proveLate(_ id: ConnectionID, _ peer: PeerID, _ remote: Multiaddr, _ now: Instant, _ outputs: inout [Output]) {
+    if id.isInbound { return }
+    guard !isStopping, linkOfPeer[peer] != nil, slots.total < configuration.totalMaximum else {
+      return outputs.append(.close(id, Reason(isStopping ? .shutdown : .duplicate)))
+    }
+    if let older = drainingOfPeer[peer] { close(older, Reason(.duplicate), now, &outputs) }
+    var link = Link(
+      id: id, direction: .outbound, address: remote, ip: AddressFacts(remote).ip, state: .draining, since: now,
+      deadline: now + configuration.drainTime)
+    link.peer = peer
+    link.target = .peer(peer)
+    outputs.append(.retire(id, Reason(.duplicate)))
     set(link)
     drainingOfPeer[peer] = id
   }

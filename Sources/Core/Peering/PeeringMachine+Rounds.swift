@@ -93,7 +93,7 @@ extension PeeringMachine {
     for id in round.attempts where id != winner {
       guard let link = takeOut(id) else { continue }
       twins.dialEnded(now)
-      outputs.append(.cancelDial(id))
+      outputs.append(reason.code == .duplicate ? .yieldDial(id) : .cancelDial(id))
       emit(.dialCancelled(id, target.peer, link.address, reason), now, &outputs)
     }
   }

@@ -66,6 +66,9 @@ public struct PeeringMachine: Sendable {
     case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
     /// Give up a dial; its slot is free already and news of it are ignored.
     case cancelDial(ConnectionID)
+    /// The same for a dial that another link to the peer has made needless, unless it has come through by now: then the remote may have begun
+    /// to use it, and `proven` comes.
+    case yieldDial(ConnectionID)
     /// The link may be used. At most one link per peer is admitted at a time; the former one is closed or retired before.
     case admit(ConnectionID)
     /// Say goodbye if the link is proven, then close it; its slot is free already and news of it are ignored.

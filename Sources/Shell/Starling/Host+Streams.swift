@@ -48,7 +48,13 @@ extension Host {
       rest = rest.dropFirst(prefix + Int(length))
     }
     if merged.isEmpty { throw HostError(.noAnswer, "the peer says nothing of itself") }
-    do { return try IdentifyInfo(encoded: merged.rawSpan) } catch { throw HostError(.badAnswer, "identify: \(error)", cause: error) }
+    return try await engine.ask { [merged] machine, _ in
+      do throws(ProtobufError) {
+        return try IdentifyInfo(encoded: merged.rawSpan, speaks: machine.speaks)
+      } catch {
+        throw HostError(.badAnswer, "identify: \(error)", cause: error)
+      }
+    }
   }
 
   /// Measures round trips with libp2p's ping.

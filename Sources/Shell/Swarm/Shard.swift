@@ -13,6 +13,7 @@ enum ShardCommand: Sendable {
   case adopt(ConnectionID, DetachedSocket)
   case dial(ConnectionID, Multiaddr, expecting: PeerID?, timeout: Duration)
   case probe(ProbeID, Multiaddr, PeerID, timeout: Duration)
+  case yield(ConnectionID)
   case admit(ConnectionID)
   case close(ConnectionID, Reason)
   case open(StreamRef, [ProtocolID])
@@ -137,6 +138,7 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
       let probe = Probe(id, to: peer, shard: self, now)
       probes[id] = probe
       probe.start(address, timeout: timeout)
+    case .yield(let id): links[id]?.yield(now)
     case .admit(let id): links[id]?.admit(now)
     case .close(let id, let reason): links[id]?.close(reason, now)
     case .open(let stream, let names): links[stream.connection]?.open(stream.stream, names, nil, now)

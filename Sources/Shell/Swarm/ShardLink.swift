@@ -344,6 +344,11 @@ final class ShardLink: TCPSocketDelegate {
     shard.markDirty(self)
   }
 
+  /// Gives up a dial that is not needed any more. Once the remote is proven it may count on the link: what is to become of it, the core says.
+  func yield(_ now: Instant) {
+    if !isEstablished { close(Reason(.unspecified, "the dial is not needed any more"), now) }
+  }
+
   func close(_ reason: Reason, _ now: Instant) {
     ending = ending ?? .closedLocally(reason.description)
     if let connection {

@@ -174,6 +174,7 @@ public final class Swarm: @unchecked Sendable {
       switch output {
       case .dial(let id, let address, let expecting, let timeout): add(id, .dial(id, address, expecting: expecting, timeout: timeout))
       case .accept(let id): if let socket = acceptor.take(id) { add(id, .adopt(id, socket)) }
+      case .yield(let id): add(id, .yield(id))
       // A shard does the same for both: it delivers what the remote does.
       case .admit(let id), .drain(let id): add(id, .admit(id))
       case .close(let id, let reason):

@@ -74,7 +74,7 @@ struct MachineVictim: EclipseVictim {
     outputs.compactMap { output in
       switch output {
       case .dial(let id, let address, _, _): return .dial(id, address)
-      case .close(let id, _), .cancelDial(let id): return .close(id)
+      case .close(let id, _), .cancelDial(let id), .yieldDial(let id): return .close(id)
       case .book(.put(let key, let value)): rows[key] = value
       case .book(.remove(let key)): rows[key] = nil
       case .admit, .retire, .ping, .operated, .event: break

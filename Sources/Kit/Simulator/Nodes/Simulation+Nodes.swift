@@ -139,6 +139,8 @@ extension Simulation {
   private func perform(_ output: HostCore.Output, of node: SimulatedNode) {
     switch output {
     case .dial(let id, let address, let expecting, let timeout): dial(node, id, address, expecting, timeout)
+    case .yield(let id):
+      if node.ends[id]?.isEstablished == false { onLink(node, id) { $0.close(Reason(.unspecified), now) } }
     case .admit(let id): admit(node, id)
     case .drain(let id):
       node.ends[id]?.isDraining = true

@@ -1,0 +1,151 @@
+"""What the users of other stacks reported as trouble: simultaneous dials, many topics, changes in a row, messages without data, silent dialers."""
+
+import contextlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from harness import Ours, check, eventually, scenario
+from p2pd import GoPeer, Refused
+from peer import PeerError
+from scenarios_good import GoSide, PySide, linked, private_network, py_peer, reader
+from scenarios_kademlia import go_server, py_server
+from wire import from_base58
+
+ROUNDS, AT_ONCE = 40, 8
+TOPICS = 200
+CHANGES = 6
+KAD = "/ipfs/kad/1.0.0"
+
+
+def heard(writer, listener, text):
+    """What one says reaches the other; the mesh may still be forming."""
+    deadline = time.monotonic() + 20
+    number = 0
+    while True:
+        number += 1
+        data = f"{text} {number}".encode()
+        writer.publish(data)
+        until = min(deadline, time.monotonic() + 1)
+        while time.monotonic() < until:
+            if any(data == got for _, got in listener.from_others()):
+                return
+            time.sleep(0.02)
+        check(time.monotonic() < deadline, f"nothing of {number} messages is heard: {text}")
+
+
+def dial_each_other(side, them, number):
+    """Both dial at the same moment; gossip goes both ways at once, and when one link is left. -> whether there were two."""
+    topic = f"starling/dials/{number}"
+    with Ours() as ours:
+        here, there = reader(ours, topic), reader(them, topic)
+        start = threading.Barrier(2)
+
+        def theirs():
+            start.wait()
+            # Sooner or later than ours by as much as a command takes.
+            time.sleep(number % 4 * 0.0005)
+            with contextlib.suppress(Refused, PeerError):
+                side.connect(them, ours)
+
+        dialler = threading.Thread(target=theirs, daemon=True)
+        dialler.start()
+        start.wait()
+        ours("connect", addr=them.address)
+        dialler.join()
+        heard(here, there, f"round {number} from us, at once")
+        heard(there, here, f"round {number} from them, at once")
+        eventually(lambda: [link["state"] for link in ours("links")["links"]] == ["active"], "one link is left", 20)
+        heard(here, there, f"round {number} from us, later")
+        heard(there, here, f"round {number} from them, later")
+        check(them.id in ours("peers")["peers"] and side.connected(them, ours), "they are linked")
+        return any(event.get("why", "").startswith(("duplicate", "replaced")) for event in ours.events)
+
+
+def simultaneous_dials(side):
+    with side.make() as them, ThreadPoolExecutor(AT_ONCE) as pool:
+        doubles = list(pool.map(lambda number: dial_each_other(side, them, number), range(ROUNDS)))
+    print(f"# {sum(doubles)} of {ROUNDS} rounds had two links", flush=True)
+    check(any(doubles), "no round had two links: nothing was shown")
+
+
+def many_topics(side):
+    """Twice as many topics as some limits have, on both sides; a message goes each way on each, and nobody is blamed."""
+    names = [f"/eth2/4a26c58b/beacon_attestation_subnet_{number}/ssz_snappy" for number in range(TOPICS)]
+    with side.make() as them, Ours() as ours:
+        ears = [(reader(ours, name), reader(them, name)) for name in names]
+        linked(side, ours, them, True)
+        for here, there in ears:
+            eventually(lambda: there.knows(ours) and here.knows(them), f"both know of {here.topic}")
+        for here, there in ears:
+            heard(here, there, f"from us on {here.topic}")
+            heard(there, here, f"from them on {here.topic}")
+        check(ours.reasons() == 0 and side.connected(them, ours), f"we blamed them: {ours.events[-3:]}")
+
+
+def in_table(them, ours):
+    try:
+        return ours.id in them.closest(from_base58(ours.id))
+    except Refused:  # the table is empty
+        return False
+
+
+def change_mode(ours, turn):
+    """Two changes without a breath between them. -> whether we serve in the end"""
+    modes = ["server", "client"] if turn % 2 else ["client", "server"]
+    for waiting in [ours.start("kad_mode", mode=mode) for mode in modes]:
+        ours.finish(waiting, "kad_mode")
+    return modes[-1] == "server"
+
+
+def changes_go():
+    """Their table holds us while we serve; and we know of two protocols that they serve one after the other."""
+    with go_server() as them, Ours() as ours:
+        linked(GoSide, ours, them, True)
+        eventually(lambda: in_table(them, ours), "they know that we serve")
+        for turn in range(CHANGES):
+            serves = change_mode(ours, turn)
+            eventually(lambda: in_table(them, ours) == serves, f"they know our last word, turn {turn}: we serve: {serves}")
+        for turn in range(CHANGES):
+            names = [f"/harness/change/{turn}/{number}" for number in range(2)]
+            for name in names:
+                them.serve(name, lambda pipe: None)
+            eventually(lambda: set(names) <= set(ours("known", peer=them.id)["protocols"]), f"we know their last word, turn {turn}")
+
+
+def changes_py():
+    with py_server() as them, Ours() as ours:
+        linked(PySide, ours, them, True)
+        eventually(lambda: KAD in them("protocols", peer=ours.id)["protocols"], "they know that we serve")
+        for turn in range(CHANGES):
+            serves = change_mode(ours, turn)
+            known = lambda: KAD in them("protocols", peer=ours.id)["protocols"]  # noqa: E731
+            eventually(lambda: known() == serves, f"they know our last word, turn {turn}: we serve: {serves}")
+        for turn in range(CHANGES):
+            names = [f"/harness/change/{turn}/{number}" for number in range(2)]
+            them("change_twice", peer=ours.id, protos=names)
+            eventually(lambda: set(names) <= set(ours("known", peer=them.id)["protocols"]), f"we know their last word, turn {turn}")
+
+
+def absent_data(side, bystander):
+    """A signed message whose data is no empty field but none at all, and an empty one of ours; a third peer gets theirs from us."""
+    with side.make() as them, bystander() as third, Ours() as ours:
+        here, there, beyond = reader(ours), reader(them), reader(third)
+        ours("connect", addr=them.address)
+        ours("connect", addr=third.address)
+        for ear in (there, beyond):
+            eventually(lambda: ear.knows(ours) and {them.id, third.id} <= set(ours("mesh", topic=here.topic)["mesh"]), "all are in the mesh")
+        there.publish(None)
+        for ear in (here, beyond):
+            eventually(lambda: (them.id, b"") in ear.from_others(), "their message without data is heard")
+        here.publish(b"")
+        for ear in (there, beyond):
+            eventually(lambda: (ours.id, b"") in ear.from_others(), "our empty message is heard")
+        check(ours.reasons() == 0 and side.connected(them, ours), f"we blamed them: {ours.events[-3:]}")
+
+
+for label, side in (("go", GoSide), ("py", PySide)):
+    scenario(f"{label}/simultaneous-dials", limit=85)(lambda side=side: simultaneous_dials(side))
+    scenario(f"{label}/200-topics", limit=85)(lambda side=side: many_topics(side))
+scenario("go/identify-changes")(changes_go)
+scenario("py/identify-changes")(changes_py)
