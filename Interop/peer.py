@@ -110,8 +110,7 @@ class Peer:
                 self.changed.wait(left)
 
     def publish(self, topic, data):
-        """Without data (None) pypeer.py's message has no such field; ours then is empty."""
-        self("publish", topic=topic, data=None if data is None else base64.b64encode(data).decode())
+        self("publish", topic=topic, data=base64.b64encode(data).decode())
 
     def messages(self, topic):
         """(sender, data) of each gossip message so far."""

@@ -200,7 +200,7 @@ class Commands:
         self.tasks.start_soon(pump)
 
     async def publish(self, topic, data, **_):
-        await self.pubsub.publish(topic, None if data is None else base64.b64decode(data))
+        await self.pubsub.publish(topic, base64.b64decode(data))
         return {"t": time.time()}
 
     async def mesh(self, topic, **_):

@@ -19,6 +19,7 @@ struct InteropTests {
     "py/kad-find-peer", "py/kad-values", "py/kad-providers",
     "go/kad-twenty-nodes",
     "go/simultaneous-dials", "go/200-topics", "py/simultaneous-dials", "py/200-topics", "go/identify-changes", "py/identify-changes",
+    "go/absent-data", "py/absent-data", "py/private-silent-dialer", "py/private-silent-listener",
     "hostile/multistream-garbage", "hostile/multistream-length-huge", "hostile/multistream-length-endless",
     "hostile/multistream-line-too-long", "hostile/half-closed", "hostile/noise-bad-signature", "hostile/noise-bad-tag",
     "hostile/noise-payload-garbage", "hostile/noise-payload-empty", "hostile/noise-ephemeral-short",
