@@ -64,15 +64,23 @@ final class RunningNode: @unchecked Sendable {
   let process = Process()
   private let lines: AsyncStream<String>
 
-  init(_ arguments: [String], in folder: Folder) throws {
+  /// - Parameters:
+  ///   - shell: what a shell does before it becomes the node.
+  ///   - errors: where standard error goes.
+  init(_ arguments: [String], in folder: Folder, shell: String? = nil, errors: Any = FileHandle.nullDevice) throws {
     let output = Pipe()
-    process.executableURL = Starling.executable
-    process.arguments = ["node"] + arguments
+    if let shell {
+      process.executableURL = URL(filePath: "/bin/bash")
+      process.arguments = ["-c", "\(shell); exec \"$0\" \"$@\"", Starling.executable.path, "node"] + arguments
+    } else {
+      process.executableURL = Starling.executable
+      process.arguments = ["node"] + arguments
+    }
     process.currentDirectoryURL = folder.url
     process.environment = [:]
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = output
-    process.standardError = FileHandle.nullDevice
+    process.standardError = errors
     let (lines, continuation) = AsyncStream.makeStream(of: String.self, bufferingPolicy: .bufferingNewest(100))
     self.lines = lines
     try process.run()

@@ -34,6 +34,7 @@ enum Commands {
     details: """
       Settings come from files, then environment variables STARLING_…, then flags; a later one wins. STARLING_CONFIG names a file too.
       Prints one line on standard output when the node is ready; the log goes to standard error.
+      The node never waits for whoever reads the log: lines that find no room are dropped and counted, and the log says how many are missing.
       The first SIGINT or SIGTERM says goodbye to all peers and frees the ports; a second one ends the process at once.
 
       Exit codes: 0 stopped, 1 could not start, 64 wrong command line, 78 wrong configuration.

@@ -27,6 +27,8 @@ enum NodeCommand {
     let configuration = try NodeConfiguration.load(
       files: files, environment: environment, flags: call.options.filter { !own.contains($0.name) })
     Platform.raiseDescriptorLimit()
+    // Whoever reads what the node says may have stopped: that must hold up neither the node nor its end.
+    defer { for writer in [LineWriter.standardOutput, .standardError] { writer.flush(within: .seconds(1)) } }
     let node = try Node(configuration: configuration, logger: Logger(level: configuration.logLevel, format: configuration.logFormat))
     try node.start()
     ready(node, json: call.isOn("json"))
@@ -49,9 +51,9 @@ enum NodeCommand {
     let configuration = node.configuration
     let host = configuration.httpBind.contains(":") ? "[\(configuration.httpBind)]" : configuration.httpBind
     let ready = Ready(peerID: node.peerID.description, addresses: answer.value, api: node.httpPort.map { "http://\(host):\($0)" })
-    if json { return Output.json(ready) }
     let addresses = ready.addresses.isEmpty ? "no address" : ready.addresses.joined(separator: " ")
-    Output.line("Ready: \(ready.peerID) listens on \(addresses); API \(ready.api ?? "off")")
+    let line = json ? Output.encoded(ready) : "Ready: \(ready.peerID) listens on \(addresses); API \(ready.api ?? "off")".printable()
+    LineWriter.standardOutput.write(line + "\n") { _ in "" }
   }
 
   private static func watchStandardInput() {

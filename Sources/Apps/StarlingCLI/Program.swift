@@ -105,12 +105,15 @@ enum Output {
   static func table(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: STDOUT_FILENO) }
 
   /// Writes a value as one line of JSON with sorted keys.
-  static func json(_ value: some Encodable) {
+  static func json(_ value: some Encodable) { write(encoded(value) + "\n", to: STDOUT_FILENO) }
+
+  /// A value as one line of JSON with sorted keys.
+  static func encoded(_ value: some Encodable) -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     // What has to be escaped stands in strings only, so the value stays the same.
     let text = (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
-    write(text.printable(\.jsonEscape) + "\n", to: STDOUT_FILENO)
+    return text.printable(\.jsonEscape)
   }
 
   /// Writes names and values in two columns.

@@ -213,6 +213,9 @@ public final class Node: @unchecked Sendable {
   /// What the links keep for peers.
   var linkMemory: Swarm.MemoryUse? { lock.withLock { parts }?.swarm.memory }
 
+  /// How many log lines were dropped.
+  var droppedLogLines: UInt64 { log.logger.droppedLines }
+
   /// Asks the node; the answer comes exactly once, on one of the threads that serve users, which `completion` may keep for as long as it takes
   /// to encode the answer, or on that of whoever stops the node. When too many questions wait already the answer comes at once,
   /// on the caller's thread: `unavailable`.

@@ -19,7 +19,11 @@ final class NodeMetrics: Sendable {
   /// - Parameters:
   ///   - memory: what the links keep for peers.
   ///   - http: what clients of the API make it keep.
-  init(memory: @escaping @Sendable () -> Swarm.MemoryUse, http: @escaping @Sendable () -> HTTPServer.Use = { .init() }) {
+  ///   - droppedLines: how many log lines were dropped.
+  init(
+    memory: @escaping @Sendable () -> Swarm.MemoryUse, http: @escaping @Sendable () -> HTTPServer.Use = { .init() },
+    droppedLines: @escaping @Sendable () -> UInt64 = { 0 }
+  ) {
     gauge("vision_p2p_peers_connected", "Active peers.") { Double($0.peering.active) }
     counter("vision_p2p_announces_received", "Blocks that gossip brought for the first time.") { Double($0.blocksAnnounced) }
     counter("vision_p2p_dupes_dropped", "Gossip messages that had been seen before.") { Double($0.duplicates) }
@@ -99,6 +103,9 @@ final class NodeMetrics: Sendable {
     gauge("starling_forked", "1 when peers follow another valid chain and neither side can follow the other any more.") {
       if case .forked = $0.health { 1 } else { 0 }
     }
+    registry.observe(
+      "starling_log_lines_dropped_total", kind: .counter, help: "Log lines that nobody read in time or that could not be written."
+    ) { Double(droppedLines()) }
     gauge("starling_healthy", "1 when the node is healthy.") { $0.health == .healthy ? 1 : 0 }
     registry.observe("process_resident_memory_bytes", help: "Resident memory.") { Double(Platform.residentBytes) }
     registry.observe("process_cpu_seconds_total", kind: .counter, help: "Processor time used.") { Platform.processorTime.seconds }

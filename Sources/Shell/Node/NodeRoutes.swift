@@ -45,7 +45,8 @@ enum NodeRoutes {
     WebPeerRoutes.add(to: &router, for: node)
     OperatorRoutes.add(to: &router, for: node)
     let metrics = NodeMetrics(
-      memory: { [weak node] in node?.linkMemory ?? .init(limit: 0) }, http: { [weak node] in node?.httpUse ?? .init() })
+      memory: { [weak node] in node?.linkMemory ?? .init(limit: 0) }, http: { [weak node] in node?.httpUse ?? .init() },
+      droppedLines: { [weak node] in node?.droppedLogLines ?? 0 })
     router.get("/metrics", cost: 10) { _, responder in
       node.ask(.statistics) { answer in
         guard case .statistics(let statistics) = answer else { return respond(responder, answer) }

@@ -68,31 +68,34 @@ public final class Logger: Sendable {
   private let format: LogFormat
   private let now: @Sendable () -> Date
   private let sink: @Sendable (String) -> Void
+  private let dropped: @Sendable () -> UInt64
 
-  /// Makes a logger to standard error.
-  public convenience init(level: LogLevel = .info, format: LogFormat = .text) {
-    let lock = NSLock()
-    self.init(level: level, format: format, now: { Date() }) { line in
-      // One write a line: lines of several threads must not mix.
-      lock.withLock {
-        var rest = Array(line.utf8)[...]
-        while !rest.isEmpty {
-          let count = rest.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
-          if count < 0 && errno == EINTR { continue }
-          guard count > 0 else { return }
-          rest = rest.dropFirst(count)
-        }
-      }
+  /// Makes a logger to standard error. It never waits: see ``LineWriter``.
+  public convenience init(level: LogLevel = .info, format: LogFormat = .text, to writer: LineWriter = .standardError) {
+    let teller = Logger(level: .debug, format: format, now: { Date() }, sink: { _ in })
+    let loss: @Sendable (Int) -> String = { count in
+      teller.line(.warning, "log", "lines are missing here: nobody read them, or they could not be written", ["lines": .init(count)])
     }
+    self.init(
+      level: level, format: format, now: { Date() }, sink: { writer.write($0, orTell: loss) }, dropped: { writer.droppedLines })
   }
 
-  /// Makes a logger with its own clock and sink; the sink is called from any thread.
-  public init(level: LogLevel, format: LogFormat, now: @escaping @Sendable () -> Date, sink: @escaping @Sendable (String) -> Void) {
+  /// Makes a logger with its own clock and sink; the sink is called from any thread, also one that must not wait.
+  ///
+  /// - Parameter dropped: how many lines the sink has dropped so far.
+  public init(
+    level: LogLevel, format: LogFormat, now: @escaping @Sendable () -> Date, sink: @escaping @Sendable (String) -> Void,
+    dropped: @escaping @Sendable () -> UInt64 = { 0 }
+  ) {
     self.level = level
     self.format = format
     self.now = now
     self.sink = sink
+    self.dropped = dropped
   }
+
+  /// How many lines were dropped because nobody read them or they could not be written.
+  public var droppedLines: UInt64 { dropped() }
 
   /// Writes an event; arguments are not evaluated below the level.
   public func log(
@@ -100,7 +103,7 @@ public final class Logger: Sendable {
     _ values: @autoclosure () -> KeyValuePairs<String, LogValue> = [:]
   ) {
     guard level >= self.level else { return }
-    sink(format == .text ? text(level, component, message(), values()) : json(level, component, message(), values()))
+    sink(line(level, component, message(), values()))
   }
 
   /// Writes an event for finding faults.
@@ -122,6 +125,10 @@ public final class Logger: Sendable {
   public func error(
     _ component: String, _ message: @autoclosure () -> String, _ values: @autoclosure () -> KeyValuePairs<String, LogValue> = [:]
   ) { log(.error, component, message(), values()) }
+
+  private func line(_ level: LogLevel, _ component: String, _ message: String, _ values: KeyValuePairs<String, LogValue>) -> String {
+    format == .text ? text(level, component, message, values) : json(level, component, message, values)
+  }
 
   private func text(_ level: LogLevel, _ component: String, _ message: String, _ values: KeyValuePairs<String, LogValue>) -> String {
     var line =
