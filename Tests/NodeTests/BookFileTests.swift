@@ -47,7 +47,7 @@ import Wire
       let (flock, file) = try Self.prepared()
       defer { flock.stop() }
       let reader = try JournalStore(path: file.path)
-      #expect(throws: StoreError("\(file.path) is in use by another process", isInUse: true)) { try flock.start("second") }
+      #expect(throws: StoreError("\(file.path) is in use by another process", .inUse)) { try flock.start("second") }
       withExtendedLifetime(reader) {}
       #expect(FileManager.default.fileExists(atPath: file.path) && !flock.log("second").contains("set aside"))
     }

@@ -26,7 +26,8 @@ final class Flock {
   /// `seeds.toml`, `node.yaml`.
   @discardableResult
   func start(
-    _ name: String, _ file: String = "none.toml", _ text: String = "", change: (inout NodeConfiguration) -> Void = { _ in }
+    _ name: String, _ file: String = "none.toml", _ text: String = "", rig: Node.Rig = .init(),
+    change: (inout NodeConfiguration) -> Void = { _ in }
   )
     throws -> Node
   {
@@ -41,7 +42,8 @@ final class Flock {
     let log = logs[name] ?? Lines()
     logs[name] = log
     let node = try Node(
-      configuration: configuration, logger: Logger(level: .debug, format: .text, now: { Date() }, sink: { log.append($0 + "\n") }))
+      configuration: configuration, logger: Logger(level: .debug, format: .text, now: { Date() }, sink: { log.append($0 + "\n") }),
+      rig: rig)
     try node.start()
     nodes[name] = node
     return node

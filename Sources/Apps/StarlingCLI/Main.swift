@@ -2,5 +2,9 @@ import Foundation
 
 @main
 struct Main {
-  static func main() { exit(Program.run(Array(CommandLine.arguments.dropFirst()))) }
+  static func main() {
+    // A file that has reached its largest size (ulimit -f) is an error of the write, as a full disk is.
+    signal(SIGXFSZ, SIG_IGN)
+    exit(Program.run(Array(CommandLine.arguments.dropFirst())))
+  }
 }

@@ -83,6 +83,8 @@ public enum Answer: Sendable {
   case found(Findings)
   /// To ``Query/operate(_:)``.
   case operated(OperatorAnswer)
+  /// To ``Query/operate(_:)``, from the shell: done and in force, but not durable, and why.
+  case notStored(StoreError)
   /// To ``Query/chain``.
   case chain(ChainInfo)
   /// To the queries for a block; the hash, and the block unless it is the genesis, which has only a configuration.

@@ -193,8 +193,11 @@ extension PeeringMachine {
     snapshotDeadline = partsLeft > 0 ? now + configuration.snapshotInterval / AddressBook.snapshotParts : .distantFuture
   }
 
-  /// At the end of the machine's life.
-  mutating func writeAllParts(_ outputs: inout [Output]) { while partsLeft > 0 { writePart(&outputs) } }
+  /// Writes at once what of the new table has changed. O(new table).
+  mutating func writeAllParts(_ outputs: inout [Output]) {
+    while partsLeft > 0 { writePart(&outputs) }
+    snapshotDeadline = .distantFuture
+  }
 
   private mutating func writePart(_ outputs: inout [Output]) {
     let part = nextPart

@@ -48,12 +48,21 @@ public struct WriteBatch: Sendable {
 public struct StoreError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What went wrong, in words for the operator.
   public let message: String
-  /// Whether nothing is wrong but that another process has the store.
-  public let isInUse: Bool
+  /// What kind of thing went wrong.
+  public let kind: Kind
+  /// Kinds of failures, as far as somebody acts on them.
+  public enum Kind: Hashable, Sendable {
+    /// The store could not do it now: no room, no permission, a broken disk.
+    case failed
+    /// Nothing is wrong but that another process has the store.
+    case inUse
+    /// What is stored cannot be read, and will not be later.
+    case damaged
+  }
   /// Makes an error.
-  public init(_ message: String, isInUse: Bool = false) {
+  public init(_ message: String, _ kind: Kind = .failed) {
     self.message = message
-    self.isInUse = isInUse
+    self.kind = kind
   }
   /// The message, for the operator.
   public var description: String { "store: \(message)" }

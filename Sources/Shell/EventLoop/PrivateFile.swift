@@ -1,15 +1,38 @@
 import CUV
 import Glibc
 
-/// Files that only their owner may read, replaced as a whole: keys, address books, settings.
+/// Files that are written whole or not at all: keys, address books, settings.
 public enum PrivateFile {
   /// Replaces the file at `path` with `bytes`, mode 0600: after a crash at any moment, the file holds either the former content or the
   /// new one. Writes a temporary file beside it, syncs, renames, and syncs the folder. O(n), and blocks on the disk.
   ///
   /// - Throws: ``TransportError`` with the system's code; the former file is untouched then.
   public static func write(_ bytes: [UInt8], to path: String) throws(TransportError) {
+    try put(bytes, to: path, mode: 0o600) { temporary in rename(temporary, path) }
+  }
+
+  /// Makes a file that is not there yet; after a crash at any moment, it is there whole or not at all. O(n), and blocks on the disk.
+  ///
+  /// - Parameter mode: who may read it, by default its owner alone; the process's mask applies.
+  /// - Throws: ``TransportError`` with the system's code, `alreadyExists` when there is something at `path`, which is untouched then.
+  public static func create(_ bytes: [UInt8], at path: String, mode: UInt32 = 0o600) throws(TransportError) {
+    // Before anything is written, for a clear answer on a full disk.
+    var status = stat()
+    if lstat(path, &status) == 0 { throw TransportError(.alreadyExists, context: "create \(path)") }
+    try put(bytes, to: path, mode: mode) { temporary in
+      // A link, unlike a renaming, never takes the place of another file.
+      if link(temporary, path) == 0 { return unlink(temporary) }
+      // Some file systems have no links.
+      guard errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS, access(path, F_OK) != 0 else { return -1 }
+      return rename(temporary, path)
+    }
+  }
+
+  private static func put(
+    _ bytes: [UInt8], to path: String, mode: UInt32, _ place: (_ temporary: String) -> Int32
+  ) throws(TransportError) {
     let temporary = path + ".tmp-\(getpid())-\(Platform.randomBytes(4).map { String($0, radix: 16) }.joined())"
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
     guard descriptor >= 0 else { throw failure("create \(temporary)") }
     do {
       defer { close(descriptor) }
@@ -29,8 +52,8 @@ public enum PrivateFile {
         throw error
       }
     }
-    guard rename(temporary, path) == 0 else {
-      let error = failure("rename \(temporary) to \(path)")
+    guard place(temporary) == 0 else {
+      let error = failure("put \(path) in its place")
       unlink(temporary)
       throw error
     }

@@ -30,6 +30,8 @@ public struct TransportError: Error, Hashable, Sendable, CustomStringConvertible
     public static let hostUnreachable = Code(UV_EHOSTUNREACH)
     /// No route leads to the network.
     public static let networkUnreachable = Code(UV_ENETUNREACH)
+    /// There is a file of that name already.
+    public static let alreadyExists = Code(UV_EEXIST)
     /// The process has no file descriptor left.
     public static let tooManyDescriptors = Code(UV_EMFILE)
     /// The loop stopped, or the caller gave up.

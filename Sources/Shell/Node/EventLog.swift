@@ -28,7 +28,12 @@ struct EventLog: Sendable {
   func bookWasTorn(_ bytes: Int) {
     logger.warning("store", "the end of the peer book was not written whole and is dropped", ["bytes": .init(bytes)])
   }
-  func bookFailed(_ error: StoreError) { logger.error("store", "the peer book was not written", ["error": .text(error.description)]) }
+  func bookFailed(_ error: StoreError) {
+    logger.error(
+      "store", "the peer book was not written; what changed since is tried again, and lost if the node stops first",
+      ["error": .text(error.message)])
+  }
+  func bookRecovered() { logger.info("store", "the peer book is written again; nothing is missing in it") }
   func tokenIsExposed(_ path: String) {
     logger.warning("node", "others can read the admin token; give the file mode 0600, or delete it for a new one", ["file": .text(path)])
   }

@@ -23,13 +23,12 @@ public enum KeyFile {
     }
   }
 
-  /// Writes a key with mode 0600; a file that exists is an error, for a lost key cannot be had back.
+  /// Writes a key with mode 0600; a file that exists is an error, because a lost key cannot be recovered.
   public static func write(_ key: NodeKey, to path: String) throws(Failure) {
-    guard !FileManager.default.fileExists(atPath: path) else {
-      throw Failure(description: "\(path) exists already; a key is never overwritten")
-    }
-    do throws(TransportError) { try PrivateFile.write(key.encoded, to: path) } catch {
-      throw Failure(description: "the key file \(path) cannot be written: \(error)")
+    do throws(TransportError) { try PrivateFile.create(key.encoded, at: path) } catch {
+      throw Failure(
+        description: error.code == .alreadyExists
+          ? "\(path) exists already; a key is never overwritten" : "the key file \(path) cannot be written: \(error)")
     }
   }
 

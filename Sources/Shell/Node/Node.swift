@@ -42,6 +42,8 @@ public final class Node: @unchecked Sendable {
   private var waiting: [QueryID: @Sendable (Answer) -> Void] = [:]
   /// Those who are being told their answers.
   private var telling = 0
+  /// The questions whose answers tell of something that has to survive a restart.
+  private var lasting: Set<QueryID> = []
   private var nextQuery: UInt64 = 1
   private var goneWaiter: (@Sendable () -> Void)?
 
@@ -73,6 +75,8 @@ public final class Node: @unchecked Sendable {
     var refusesJob: @Sendable () -> Bool = { false }
     /// Called on the pool's thread before each job.
     var willRunJob: @Sendable () -> Void = {}
+    /// A store for the peer book in place of the file's.
+    var book: (any KeyValueStore)?
   }
 
   private let rig: Rig
@@ -107,7 +111,7 @@ public final class Node: @unchecked Sendable {
     let chain = try Chain.open(
       genesis: genesis, ledger: AccountLedger(genesis: genesis, crypto: crypto), consensus: ProofOfAuthority(genesis: genesis),
       store: store, crypto: crypto, clock: clock, now: now)
-    let book = try BookFile.open(configuration.bookFile, log: log)
+    let book = try rig.book ?? BookFile.open(configuration.bookFile, log: log)
     let seed = crypto.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     var settings = configuration.core(producer: producer)
     if !configuration.asnMapFile.isEmpty { settings.host.peering.groups.systems = try SystemsFile.read(configuration.asnMapFile) }
@@ -129,7 +133,7 @@ public final class Node: @unchecked Sendable {
       },
       workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: Self.jobsMaximum),
       writer: try WorkerPool(name: "writer", threads: 1, capacity: 1),
-      book: BookWriter(book) { [log] in log.bookFailed($0) },
+      book: BookWriter(book, onFailure: { [log] in log.bookFailed($0) }, onRecovery: { [log] in log.bookRecovered() }),
       readers: try WorkerPool(name: "reader", threads: 2, capacity: Self.readsMaximum),
       clerks: try WorkerPool(name: "clerk", threads: 2, capacity: Self.questionsMaximum))
     self.parts = parts
@@ -219,12 +223,15 @@ public final class Node: @unchecked Sendable {
   /// Asks the node; the answer comes exactly once, on one of the threads that serve users, which `completion` may keep for as long as it takes
   /// to encode the answer, or on that of whoever stops the node. When too many questions wait already the answer comes at once,
   /// on the caller's thread: `unavailable`.
+  ///
+  /// The answer to an operator's command that is to survive a restart comes when it would, or is `notStored`.
   public func ask(_ query: Query, completion: @escaping @Sendable (Answer) -> Void) {
     let taken = lock.withLock { () -> (QueryID, CoreThread<Core>)? in
       guard let core = parts?.core, waiting.count + telling < Self.questionsMaximum else { return nil }
       let id = QueryID(rawValue: nextQuery)
       nextQuery += 1
       waiting[id] = completion
+      if case .operate(let command) = query, command.lasts { lasting.insert(id) }
       return (id, core)
     }
     guard let (id, core) = taken else { return completion(.unavailable("the node is too busy or stopping")) }
@@ -235,6 +242,7 @@ public final class Node: @unchecked Sendable {
   private func answered(_ id: QueryID, _ answer: Answer) {
     let completion = lock.withLock {
       let completion = waiting.removeValue(forKey: id)
+      lasting.remove(id)
       if completion != nil { telling += 1 }
       return completion
     }
@@ -264,6 +272,7 @@ public final class Node: @unchecked Sendable {
   fileprivate func perform(_ outputs: [Core.Output], _ parts: Parts) {
     let core = parts.core
     var network: [HostCore.Output] = []
+    var done: [(QueryID, Answer)] = []
     var isGone = false
     for output in outputs {
       switch output {
@@ -279,7 +288,11 @@ public final class Node: @unchecked Sendable {
         run(on: job.isUsers ? parts.clerks : parts.readers, orElse: .readRefused(id), core) { .readDone(id, job.run()) }
       case .answer(let id, let answer):
         // What becomes of an answer, such as two megabytes of JSON, is no work for this thread.
-        if !parts.clerks.submit({ self.answered(id, answer) }) { answered(id, .unavailable("the node is too busy or stopping")) }
+        if case .operated(let result) = answer, !result.isRefusal, lock.withLock({ lasting.contains(id) }) {
+          done.append((id, answer))
+        } else if !parts.clerks.submit({ self.answered(id, answer) }) {
+          answered(id, .unavailable("the node is too busy or stopping"))
+        }
       case .event(let event):
         log.write(event)
         if case .host(.peering(.stopped)) = event { isGone = true }
@@ -294,6 +307,13 @@ public final class Node: @unchecked Sendable {
       case .book(let batch): parts.book.write(batch)
       case .discover(let task): parts.scout.perform(task)
       default: break
+      }
+    }
+    // Behind the rows that they tell of.
+    for (id, answer) in done {
+      parts.book.whenWritten { [self] error in
+        let answer = error.map { Answer.notStored($0) } ?? answer
+        if !parts.clerks.submit({ self.answered(id, answer) }) { answered(id, answer) }
       }
     }
   }

@@ -110,6 +110,11 @@ enum NodeRoutes {
     case .submitted(let hash): responder.success(SubmittedResponse(transactionHash: hash.hex))
     case .statistics: failed(responder, "figures are served by /metrics")
     case .notFound: responder.failure(HTTPError(404, "not_found", "there is no such thing on this node"))
+    case .notStored(let error):
+      responder.failure(
+        HTTPError(
+          507, "not_stored",
+          "done, but not stored, so that it ends with this run of the node: \(error.message); the node keeps trying to store it"))
     case .unavailable(let why): responder.failure(HTTPError(503, "unavailable", why))
     case .refused(let why): responder.failure(HTTPError(400, "refused", why))
     case .failed(let why): failed(responder, why)

@@ -29,7 +29,7 @@ extension Host {
       set { swarm.connection.networkKey = newValue }
     }
     /// Where the peer book is kept, so that a restarted host finds its peers again. Default nowhere. Rows are written off the host's
-    /// threads; a write that fails is told as ``HostEvent/bookFailed(_:)`` and not repeated.
+    /// threads; a write that fails is told as ``HostEvent/bookFailed(_:)`` and tried again, with the next rows and by itself.
     public var book: (any KeyValueStore)?
     /// Streams that peers opened and whose handlers run at a time; a further one is reset. Default 4,096.
     public var handlersMaximum = 4_096

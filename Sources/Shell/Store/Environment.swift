@@ -64,6 +64,8 @@ final class Environment: Sendable {
   private static func open(
     folder: String, dataDirectory: String, configuration: LMDBStore.Configuration
   ) throws(StoreError) -> OpaquePointer {
+    let isNew = !exists(folder + "/data.mdb")
+    try makeRoom(for: configuration.readerMaximum, folder: folder)
     var created: OpaquePointer?
     guard mdb_env_create(&created) == 0, let environment = created else { throw StoreError("no memory for the store") }
     var code = mdb_env_set_mapsize(environment, max(1 << 20, configuration.mapBytes))
@@ -72,12 +74,32 @@ final class Environment: Sendable {
     if code == 0 { code = mdb_env_open(environment, folder, UInt32(MDB_NOTLS), 0o600) }
     guard code == 0 else {
       mdb_env_close(environment)
+      // A store that could not be made whole holds nothing, and would pass for a damaged one.
+      if isNew { unlink(folder + "/data.mdb") }
       throw error(code, "opening the store", dataDirectory)
     }
     // Slots of readers that were killed would keep old pages alive for ever.
     var dead: Int32 = 0
     mdb_reader_check(environment, &dead)
     return environment
+  }
+
+  /// Gives the table of readers its room on the disk. LMDB maps that file and writes into it as into memory, and where the disk has no room
+  /// for such a write the process gets a fatal signal, not an error.
+  private static func makeRoom(for readers: Int, folder: String) throws(StoreError) {
+    let path = folder + "/lock.mdb"
+    let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw StoreError("cannot open \(path): \(String(cString: strerror(errno)))") }
+    defer { close(descriptor) }
+    let code = posix_fallocate(descriptor, 0, lockHeadBytes + readerBytes * max(2, readers))
+    guard code == 0 else {
+      throw StoreError("there is no room for \(path): \(String(cString: strerror(code))); free some space, or raise the limit (ulimit -f)")
+    }
+  }
+
+  private static func exists(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_size > 0
   }
 
   private static func pageBytes(of environment: OpaquePointer?) -> Int {
@@ -157,6 +179,7 @@ final class Environment: Sendable {
       switch code {
       case MDB_MAP_FULL: "the store is full; raise store_map_gib"
       case ENOSPC, EDQUOT: "the disk is full; free some space"
+      case EFBIG: "a file may not grow any more; raise the limit (ulimit -f)"
       case MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID:
         "the data is damaged; restore a copy, or remove its folder store and sync again"
       case MDB_PANIC: "an earlier write failed in the middle; restart the node"
@@ -166,13 +189,15 @@ final class Environment: Sendable {
       case MDB_MAP_RESIZED: "another process enlarged the store; restart the node"
       case MDB_TXN_FULL: "one batch changes too much"
       case EACCES, EPERM, EROFS: "no permission to write"
-      case EIO: "the disk reports an input/output error"
+      case EIO: "the disk took a write in part only: it is full, or it fails"
       case ENOMEM: "no address space for the map; lower store_map_gib"
       default: String(cString: mdb_strerror(code))
       }
     return StoreError("\(doing) in \(directory): \(reason)")
   }
 
+  /// A reader's slot in LMDB's lock file is one line of the processor's cache; more than the head that stands before them.
+  private static let (readerBytes, lockHeadBytes) = (64, 4_096)
   /// LMDB's page header on 64-bit machines: page number 8, padding 2, flags 2, bounds 4.
   private static let pageHeaderBytes = 16
 }

@@ -44,6 +44,7 @@ public final class FaultingStore: KeyValueStore {
     var visible = Tables()
     var unsynced: [WriteBatch] = []
     var commitErrors: [StoreError] = []
+    var allCommitsFail: StoreError?
     var readErrors: [StoreError] = []
     var statistics = Statistics()
   }
@@ -104,6 +105,7 @@ public final class FaultingStore: KeyValueStore {
       state.visible = state.durable
       state.unsynced = []
       state.commitErrors = []
+      state.allCommitsFail = nil
       state.readErrors = []
       state.statistics.crashes += 1
       state.statistics.lostCommits += count - kept
@@ -114,6 +116,18 @@ public final class FaultingStore: KeyValueStore {
   /// Makes the next `count` commits fail with `error`; nothing of them is written.
   public func failCommits(_ count: Int = 1, with error: StoreError = StoreError("the disk is full")) {
     lock.withLock { state.commitErrors += Array(repeating: error, count: max(0, count)) }
+  }
+
+  /// Makes every commit fail with `error` until ``heal()``; nothing of them is written.
+  public func failAllCommits(with error: StoreError = StoreError("the disk is full")) { lock.withLock { state.allCommitsFail = error } }
+
+  /// Takes back every failure that was asked for.
+  public func heal() {
+    lock.withLock {
+      state.allCommitsFail = nil
+      state.commitErrors = []
+      state.readErrors = []
+    }
   }
 
   /// Makes the next `count` reads fail with `error`.
@@ -144,6 +158,10 @@ public final class FaultingStore: KeyValueStore {
   public func commit(_ batch: WriteBatch) throws(StoreError) {
     try StoreLimits.check(batch)
     try lock.withLock { () throws(StoreError) in
+      if let error = state.allCommitsFail {
+        state.statistics.failures += 1
+        throw error
+      }
       if !state.commitErrors.isEmpty {
         state.statistics.failures += 1
         throw state.commitErrors.removeFirst()

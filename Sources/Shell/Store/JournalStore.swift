@@ -116,7 +116,7 @@ enum JournalFormat {
   static func read(_ bytes: [UInt8], path: String, _ apply: ([WriteBatch.Operation]) -> Void) throws(StoreError) -> Int {
     guard bytes.starts(with: magic) else {
       if magic.starts(with: bytes) { return 0 }
-      throw StoreError("\(path) does not begin as one of its kind")
+      throw StoreError("\(path) does not begin as one of its kind", .damaged)
     }
     var offset = magic.count
     while offset < bytes.count {
@@ -126,13 +126,13 @@ enum JournalFormat {
       guard word(offset + 12..<payload) == hash(bytes[offset..<offset + 12]) & 0xffff_ffff else {
         // A crash of the machine may leave a file that has grown and nothing in it.
         if bytes[offset...].allSatisfy({ $0 == 0 }) { return offset }
-        throw StoreError("\(path) is damaged at byte \(offset)")
+        throw StoreError("\(path) is damaged at byte \(offset)", .damaged)
       }
       let end = payload + Int(word(offset..<offset + 4))
       guard end <= bytes.count else { return offset }
       guard hash(bytes[payload..<end]) == word(offset + 4..<offset + 12), let batch = batch(bytes[payload..<end]) else {
         if end == bytes.count { return offset }
-        throw StoreError("\(path) is damaged at byte \(offset)")
+        throw StoreError("\(path) is damaged at byte \(offset)", .damaged)
       }
       apply(batch.operations)
       offset = end
@@ -190,7 +190,7 @@ final class JournalFile {
       guard descriptor >= 0 else { throw StoreError("cannot open \(path): \(String(cString: strerror(errno)))") }
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
         close(descriptor)
-        throw StoreError("\(path) is in use by another process", isInUse: true)
+        throw StoreError("\(path) is in use by another process", .inUse)
       }
       // Its former owner may have put a new file in its place just before.
       var (own, named) = (stat(), stat())
@@ -208,9 +208,15 @@ final class JournalFile {
     let new = path + ".new"
     descriptor = open(new, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw error("making") }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { throw error("locking") }
-    try append(bytes)
-    guard rename(new, path) == 0 else { throw error("renaming") }
+    do throws(StoreError) {
+      guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { throw error("locking") }
+      try append(bytes)
+      guard rename(new, path) == 0 else { throw error("renaming") }
+    } catch {
+      // On a full disk it would take the room that the rows need.
+      unlink(new)
+      throw error
+    }
     let folder = open(Self.folder(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if folder >= 0 {
       fsync(folder)
@@ -226,7 +232,7 @@ final class JournalFile {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw error("reading") }
     guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= maximum else {
-      throw StoreError("\(path) is no file of at most \(maximum >> 20) MiB")
+      throw StoreError("\(path) is no file of at most \(maximum >> 20) MiB", .damaged)
     }
     var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
     var count = 0

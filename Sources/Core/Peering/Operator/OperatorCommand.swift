@@ -27,6 +27,14 @@ public enum OperatorCommand: Hashable, Sendable {
   case distrust(PeerID)
   /// Take addresses in as hearsay.
   case importBook([PeerAddress])
+
+  /// Whether what it changes is to survive a restart, so that its answer waits until that is stored.
+  public var lasts: Bool {
+    switch self {
+    case .add(_, let keep): keep
+    case .drop, .dropAddress, .ban, .unban, .trust, .distrust, .importBook: true
+    }
+  }
 }
 
 /// What came of a command.
@@ -51,6 +59,9 @@ public enum OperatorAnswer: Hashable, Sendable {
   case imported(added: Int, known: Int, refused: Int)
   /// Nothing was changed.
   case refused(OperatorRefusal)
+
+  /// Whether nothing was changed.
+  public var isRefusal: Bool { if case .refused = self { true } else { false } }
 }
 
 /// Why a command changed nothing.

@@ -174,7 +174,7 @@ extension PeeringMachine {
   // MARK: The book
 
   /// The operator's word is hearsay like any other: nothing is tried, nobody at hand is let go for it. It counts as said by many, each in
-  /// its own network, so that a whole book finds places.
+  /// its own network, so that a whole book finds places. O(book).
   private mutating func importBook(_ items: [PeerAddress], _ now: Instant, _ outputs: inout [Output]) -> OperatorAnswer {
     var (added, known) = (0, 0)
     for item in items {
@@ -186,6 +186,8 @@ extension PeeringMachine {
       learn(item, .imported, book.groups.spread(of: BookEndpoint(item.address)), now, &outputs)
       if book.find(BookItem(item)) != nil { added += 1 }
     }
+    // Hearsay is written part by part in its own time; an operator is told that it is there.
+    if added > 0 { writeAllParts(&outputs) }
     return .imported(added: added, known: known, refused: items.count - added - known)
   }
 

@@ -1,3 +1,4 @@
+import EventLoop
 import Foundation
 import Wire
 
@@ -195,16 +196,15 @@ public struct GenesisFile: Codable, Hashable, Sendable {
     return String(decoding: (try? encoder.encode(self)) ?? Data(), as: UTF8.self) + "\n"
   }
 
-  /// Writes the file; never over an existing one.
+  /// Writes the file, whole or not at all; never over an existing one.
   ///
   /// - Throws: a ``ConfigurationError`` that names the file.
   public func write(path: String) throws(ConfigurationError) {
     let place = ConfigurationSource.file(path: path, line: 0, column: 0)
     if let first = problems.first { throw ConfigurationError(place, first.key, first.message) }
-    do {
-      try Data(text().utf8).write(to: URL(fileURLWithPath: path), options: [.withoutOverwriting])
-    } catch {
-      throw ConfigurationError(place, "", "the file exists already or cannot be written")
+    do throws(TransportError) { try PrivateFile.create(Array(text().utf8), at: path, mode: 0o644) } catch {
+      throw ConfigurationError(
+        place, "", error.code == .alreadyExists ? "the file exists already" : "the file cannot be written: \(error.message)")
     }
   }
 
