@@ -36,6 +36,7 @@ enum Commands {
       Prints one line on standard output when the node is ready; the log goes to standard error.
       The node never waits for whoever reads the log: lines that find no room are dropped and counted, and the log says how many are missing.
       The first SIGINT or SIGTERM says goodbye to all peers and frees the ports; a second one ends the process at once.
+      A SIGHUP or SIGINT that is ignored when the node starts, as under nohup, stays ignored.
 
       Exit codes: 0 stopped, 1 could not start, 64 wrong command line, 78 wrong configuration.
       """)

@@ -19,7 +19,7 @@ enum NodeCommand {
 
   static func run(_ call: ParsedCommand) throws -> Int32 {
     // Before any thread starts: threads inherit the mask, so the signals come to the wait below alone.
-    let signals = SignalSet([SIGINT, SIGTERM, SIGHUP])
+    let signals = SignalSet([SIGINT, SIGTERM, SIGHUP], keepsIgnored: true)
     signals.block()
     let environment = ProcessInfo.processInfo.environment
     let files = (environment["STARLING_CONFIG"].map { [$0] } ?? []) + call.all("config")
@@ -79,16 +79,25 @@ struct SignalSet {
   private let numbers: [Int32]
   private var set = sigset_t()
 
-  init(_ numbers: [Int32]) {
+  /// - Parameter keepsIgnored: a hang-up or an interrupt that the process was started to ignore, as by `nohup` or as a job in a script's
+  ///   background, stays ignored.
+  init(_ numbers: [Int32], keepsIgnored: Bool = false) {
+    let numbers = numbers.filter { !keepsIgnored || $0 == SIGTERM || !Self.isIgnored($0) }
     self.numbers = numbers
     sigemptyset(&set)
     for number in numbers { sigaddset(&set, number) }
   }
 
+  private static func isIgnored(_ number: Int32) -> Bool {
+    var action = sigaction()
+    sigaction(number, nil, &action)
+    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+  }
+
   /// Holds the signals back; threads that are started later do so too.
   func block() {
     var set = set
-    // A shell starts background jobs with SIGINT ignored, and an ignored signal cannot be waited for.
+    // An ignored signal cannot be waited for.
     for number in numbers { signal(number, SIG_DFL) }
     pthread_sigmask(SIG_BLOCK, &set, nil)
   }

@@ -1,6 +1,7 @@
 import Foundation
 import HTTPAPI
 import Node
+import Threads
 import Wire
 
 /// How the program ends; the same for every command.
@@ -37,6 +38,14 @@ struct Failure: Error, CustomStringConvertible {
 /// From words to a command and its exit status.
 enum Program {
   static func run(_ words: [String]) -> Int32 {
+    let status = perform(words)
+    guard status == ExitStatus.success, let code = Output.fault else { return status }
+    // A reader that has seen enough, such as head, has to be told nothing.
+    if code != EPIPE { Output.error("starling: the output could not be written: \(String(cString: strerror(code)).lowercased())") }
+    return ExitStatus.failure
+  }
+
+  private static func perform(_ words: [String]) -> Int32 {
     let parser = CommandLineParser(Commands.root)
     if words == ["--version"] || words == ["-V"] {
       Output.line("starling \(Node.version)")
@@ -131,13 +140,27 @@ enum Output {
 
   private static func lines(_ text: String) -> String { text.printable { $0 == "\n" ? "\n" : String($0).printable() } }
 
-  /// Writes all of a text; gives up when nobody reads any more.
+  /// The system's code of the first write to standard output that has failed.
+  static var fault: Int32? { lock.withLock { firstFault } }
+  private static let lock = Lock()
+  private nonisolated(unsafe) static var firstFault: Int32?
+
+  /// Writes all of a text; gives up, and keeps the reason, when it cannot be written.
   static func write(_ text: String, to descriptor: Int32) {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0 && (errno == EINTR || errno == EAGAIN) { continue }
-      guard count > 0 else { return }
+      if count < 0 && errno == EINTR { continue }
+      if count < 0 && errno == EAGAIN {
+        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&request, 1, -1)
+        continue
+      }
+      guard count > 0 else {
+        let code = errno
+        if descriptor == STDOUT_FILENO { lock.withLock { firstFault = firstFault ?? code } }
+        return
+      }
       rest = rest.dropFirst(count)
     }
   }

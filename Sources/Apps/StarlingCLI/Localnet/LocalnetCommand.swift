@@ -58,7 +58,7 @@ enum NetworkOptions {
 
   /// Before any thread starts, so that the signals come to the session alone.
   static func takeSignals() -> SignalSet {
-    let signals = SignalSet([SIGINT, SIGTERM, SIGHUP])
+    let signals = SignalSet([SIGINT, SIGTERM, SIGHUP], keepsIgnored: true)
     signals.block()
     Platform.ignoreBrokenPipes()
     return signals

@@ -1,3 +1,4 @@
+import EventLoop
 import Foundation
 import HTTPAPI
 import Node
@@ -53,8 +54,10 @@ enum BookCommand {
 
   private static func importBook(_ call: ParsedCommand) throws -> Int32 {
     let file = call.arguments[0]
-    let descriptor = file == "-" ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw Failure("\(file) cannot be read: \(String(cString: strerror(errno)).lowercased())") }
+    let text: [UInt8]
+    do throws(TransportError) { text = try PrivateFile.read(file == "-" ? "/dev/stdin" : file, maximumBytes: bytesMaximum) } catch {
+      throw Failure("\(file) cannot be read: \(error.code == .limitReached ? error.context : error.message)")
+    }
     let api = try NodeAPI.admin(call)
     var total = OperationResponse(result: "imported", added: 0, known: 0, refused: 0)
     var batch: [ImportRequest.Entry] = []
@@ -67,9 +70,8 @@ enum BookCommand {
       batch = []
     }
     // A failure leaves what was sent before in place, so every line is read first.
-    let text = FileHandle(fileDescriptor: descriptor, closeOnDealloc: file != "-").readDataToEndOfFile()
     let entries = try text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated().compactMap { index, line in
-      try entry(line, "\(file):\(index + 1)")
+      try entry(Data(line), "\(file):\(index + 1)")
     }
     for entry in entries {
       batch.append(entry)
@@ -93,6 +95,8 @@ enum BookCommand {
     return entry
   }
 
+  /// Far more than the largest book, exported.
+  private static let bytesMaximum = 256 << 20
   /// Far below the longest body that a node reads.
   private static let batchSize = 500
 }
