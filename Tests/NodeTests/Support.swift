@@ -12,7 +12,7 @@ func onOwnThread(_ body: @escaping @Sendable () throws -> Void) async throws {
 }
 
 /// Waits for something that happens by itself, looking every 50 ms; records an issue when it has not happened in time.
-func waitUntil(_ what: String, seconds: Double = 40, _ condition: () throws -> Bool) throws {
+func waitUntil(_ what: String, seconds: Double = 120, _ condition: () throws -> Bool) throws {
   let deadline = Date().addingTimeInterval(seconds)
   while try !condition() {
     guard Date() < deadline else {
