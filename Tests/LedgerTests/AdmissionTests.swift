@@ -125,6 +125,34 @@ import Wire
     #expect(runner.receive(block, stranger) == .orphan(parent: block.header.parent))
   }
 
+  /// A forged block is called forged though it is too old, too far ahead, or a third of its slot: what costs nothing would be sent without end.
+  @Test func aForgedBlockIsNotExcusedByItsTime() throws {
+    var configuration = ChainConfiguration()
+    configuration.finalityDepth = 2
+    let runner = try Runner(world, configuration: configuration, now: .zero + .seconds(100))
+    var branch = Branch(world)
+    for slot in 1...6 as ClosedRange<UInt64> { runner.receive(try branch.add(slot: slot)) }
+    #expect(runner.chain.finalHeight == 4)
+    let old = try orphan(slot: 3)
+    #expect(runner.receive(old, stranger) == .refused(.final(height: 2, floor: 4)))
+    let next = try branch.add(slot: 300)
+    guard case .future = runner.receive(next, stranger) else { throw BlockError.wrongChain }
+    for block in [old, next] {
+      #expect(runner.receive(resealed(block, by: world.users[0]) { _ in }, stranger) == .invalid(.badSeal))
+    }
+  }
+
+  /// A block from a range is still passed on when gossip brings it, an old one never: everybody has it.
+  @Test func onlyNewBlocksAreWorthPassingOn() throws {
+    let runner = try Runner(world, now: .zero + .seconds(100))
+    var branch = Branch(world)
+    for slot in 1...12 as ClosedRange<UInt64> { runner.receive(try branch.add(slot: slot), .sync(world.users[0].peerID)) }
+    #expect(
+      branch.blocks.map { runner.chain.isNew($0.hash(crypto: crypto)) } == [Bool](repeating: false, count: 4)
+        + [Bool](repeating: true, count: 8))
+    #expect(!runner.chain.isNew(world.hash))
+  }
+
   /// Orphans of a megabyte, as many as a stranger likes: blocks on known parents and own ones are taken as ever, and so are others' orphans.
   @Test func orphansTakeNoRoomFromAnybodyElse() throws {
     let runner = try Runner(world, now: .zero + .seconds(100))

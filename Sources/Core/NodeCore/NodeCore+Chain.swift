@@ -89,7 +89,9 @@ extension NodeCore {
     case .gossip(let id, let topic, let peer):
       let answer: ValidationVerdict =
         switch verdict {
-        case .accepted, .known: .accept
+        case .accepted: .accept
+        // A range may bring a block before gossip does. What is old everybody has: passed on, one replay would go through the whole network.
+        case .known(let hash): chain.isNew(hash) ? .accept : .ignore
         case .invalid: .reject
         case .refused(.final), .refused(.twin): .ignore
         // Not judged: seen it counts only once it is.

@@ -15,7 +15,8 @@ extension Chain {
     }
   }
 
-  /// Makes the checks that cost next to nothing and lets the block wait; `nil` when the verdict comes later.
+  /// Makes the checks that cost next to nothing and lets the block wait for the check of its seal; `nil` when the verdict comes later. Whatever
+  /// a seal may cost its sender waits for it too: nobody throws forged blocks about that are too old, too new or too many to be taken.
   private mutating func classify(
     _ block: Block, _ bytes: [UInt8], _ source: ItemSource, _ token: ValidationToken?, _ now: Instant, _ outputs: inout [Output]
   ) throws(BlockError) -> BlockVerdict? {
@@ -30,12 +31,8 @@ extension Chain {
     guard MerkleTree.root(of: ids, crypto: crypto) == header.transactionRoot else { throw .wrongTransactionRoot }
     if waiting[hash] != nil { return join(hash, source, token, &outputs) }
     if let verdict = known(hash, header.height, token) { return verdict == .later ? nil : .known(hash) }
-    let ahead = header.time - clock.time(at: now)
-    guard ahead <= consensus.futureTolerance else { return .future(ahead: ahead) }
-    if let refusal = try checkHeader(header, hash) { return .refused(refusal) }
-    guard source.isAskedFor || waiting.isWanted(hash) || sealed(header).count < 2 || sealed(header).contains(header) else {
-      return .refused(.twin(slot: header.slot))
-    }
+    try checkHeader(header, hash)
+    if source == .own, let verdict = reservation(header, now) { return verdict }
 
     let account: WaitingBlock.Account
     switch source {
@@ -62,25 +59,26 @@ extension Chain {
   }
 
   /// What a header shows without its seal: everything when the parent is validated, otherwise what needs no parent. A fault is remembered.
-  private mutating func checkHeader(_ header: BlockHeader, _ hash: Hash256) throws(BlockError) -> BlockRefusal? {
-    guard header.height > floor else { return .final(height: header.height, floor: floor) }
+  private mutating func checkHeader(_ header: BlockHeader, _ hash: Hash256) throws(BlockError) {
     do throws(BlockError) {
       if invalidBlocks[header.parent] != nil { throw .invalidAncestor(header.parent) }
-      if let parent = nodes[header.parent] {
-        try check(header, parent.head)
-      } else {
-        try consensus.checkAlone(header)
-        // All validated blocks at the final height and one above it are here, and slots grow from block to block: what stands on none of
-        // them, or has too early a slot to do so, forks below.
-        let start = canonical[floor].flatMap { nodes[$0] }?.head.slot ?? 0
-        let steps = header.height - floor
-        guard steps > 1, header.slot >= start, header.slot - start >= steps else { return .final(height: header.height, floor: floor) }
-      }
+      if let parent = nodes[header.parent] { try check(header, parent.head) } else { try consensus.checkAlone(header) }
     } catch {
       invalidBlocks.insert(hash, error)
       throw error
     }
-    return nil
+  }
+
+  /// Why a block that may be valid is not taken: its time lies ahead, or it forks below the final height.
+  private func reservation(_ header: BlockHeader, _ now: Instant) -> BlockVerdict? {
+    let ahead = header.time - clock.time(at: now)
+    guard ahead <= consensus.futureTolerance else { return .future(ahead: ahead) }
+    if nodes[header.parent] != nil && header.height > floor { return nil }
+    // All validated blocks from the final height on are here, and slots grow from block to block: what stands on none of them though it
+    // would be the first above it, or has too early a slot to stand on it, forks below.
+    let start = canonical[floor].flatMap { nodes[$0] }?.head.slot ?? 0
+    let isAbove = header.height > floor && header.height - floor > 1 && header.slot >= start && header.slot - start >= header.height - floor
+    return isAbove ? nil : .refused(.final(height: header.height, floor: floor))
   }
 
   /// The rules that need no state: height and the consensus engine's.
@@ -148,17 +146,15 @@ extension Chain {
     let header = entry.block.header
     switch verdict {
     case .bad: return reject(hash, .badSeal, &outputs)
-    case .good:
-      waiting.setSealed(hash)
-      guard record(header, hash, entry.source, &outputs) else { return refuse(hash, .twin(slot: header.slot), &outputs) }
+    case .good: waiting.setSealed(hash)
     case .undecided: break
     }
     // The chain may have moved on meanwhile.
-    do throws(BlockError) {
-      if let refusal = try checkHeader(header, hash) { return refuse(hash, refusal, &outputs) }
-    } catch { return reject(hash, error, &outputs) }
+    do throws(BlockError) { try checkHeader(header, hash) } catch { return reject(hash, error, &outputs) }
+    if let verdict = reservation(header, now) { return refuse(hash, verdict, &outputs) }
+    if verdict == .good, !record(header, hash, entry.source, &outputs) { return refuse(hash, .refused(.twin(slot: header.slot)), &outputs) }
     guard isConnected(header.parent) else { return park(orphan: hash, now, &outputs) }
-    guard entry.account == .queue || hasRoom(for: entry.bytes.count) else { return refuse(hash, .busy, &outputs) }
+    guard entry.account == .queue || hasRoom(for: entry.bytes.count) else { return refuse(hash, .refused(.busy), &outputs) }
     if nodes[header.parent] != nil {
       waiting.move(hash, to: .ready, .queue)
       ready.append(hash)
@@ -198,7 +194,7 @@ extension Chain {
       let hash = ready.removeFirst()
       guard let entry = waiting[hash] else { continue }
       guard let parent = nodes[entry.parent] else {
-        refuse(hash, .final(height: entry.block.header.height, floor: floor), &outputs)
+        refuse(hash, .refused(.final(height: entry.block.header.height, floor: floor)), &outputs)
         continue
       }
       waiting.move(hash, to: .executing)
@@ -224,7 +220,7 @@ extension Chain {
     case .success(let block):
       guard let entry = waiting[hash] else { return }
       let header = entry.block.header
-      guard let parent = nodes[header.parent] else { return refuse(hash, .final(height: header.height, floor: floor), &outputs) }
+      guard let parent = nodes[header.parent] else { return refuse(hash, .refused(.final(height: header.height, floor: floor)), &outputs) }
       waiting.remove(hash)
       for id in entry.transactionIDs { verified.insert(id, true) }
       let head = ChainHead(
@@ -270,11 +266,11 @@ extension Chain {
   }
 
   /// Lets go of a block without blame, and of those that wait on it: they come again.
-  private mutating func refuse(_ hash: Hash256, _ refusal: BlockRefusal, _ outputs: inout [Output]) {
+  private mutating func refuse(_ hash: Hash256, _ verdict: BlockVerdict, _ outputs: inout [Output]) {
     for hash in [hash] + waiting.descendants(of: hash) {
       guard let entry = waiting.remove(hash) else { continue }
-      for asker in entry.askers { outputs.append(.blockVerdict(asker.token, .refused(refusal))) }
-      if entry.source == .own { outputs.append(.event(.ownBlockLost(.refused(refusal)))) }
+      for asker in entry.askers { outputs.append(.blockVerdict(asker.token, verdict)) }
+      if entry.source == .own { outputs.append(.event(.ownBlockLost(verdict))) }
     }
   }
 

@@ -23,6 +23,9 @@ extension Chain {
   /// The pending transactions.
   public var mempool: Mempool { pool }
 
+  /// Whether a validated block is among the newest, so that others may not have it yet. O(1).
+  public func isNew(_ hash: Hash256) -> Bool { nodes[hash].map { $0.head.height + 8 > tipNode.head.height } ?? false }
+
   /// Counts for metrics and health.
   public var statistics: ChainStatistics {
     ChainStatistics(

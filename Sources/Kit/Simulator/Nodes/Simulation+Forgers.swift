@@ -6,11 +6,11 @@ import Wire
 
 /// Liars of the chain: blocks that cost others room or work, or that are to bring an honest node to pass on what is bad.
 extension Simulation {
-  /// Orphans as large as the line bears, each on a parent that nobody has, under a seal that is nobody's.
+  /// Orphans as large as the line bears, each on a parent that nobody has, under a seal that is nobody's, of any age.
   func floodOrphans(_ node: SimulatedNode, _ core: Core) {
-    guard let real = newestBlock(core) else { return }
     let room = min(900_000, Int(scenario.uploadBytes / 100))
     for _ in 0..<4 {
+      guard let real = generator.unit() < 0.7 ? newestBlock(core) : anyBlock(core) else { return }
       let transactions = (0..<max(1, room / 8_000)).map { _ in generator.bytes(8_000) }
       var header = real.header
       header.parent = crypto.sha256(generator.bytes(8))
@@ -22,9 +22,10 @@ extension Simulation {
   }
 
   /// A forged child, whose forged parent follows twice in one moment, as the answer to the question for it and by gossip; or a good block's
-  /// header with another body.
+  /// header with another body; or a good block that everybody has.
   func forge(_ node: SimulatedNode, _ core: Core) {
     guard let real = newestBlock(core) else { return }
+    if generator.unit() < 0.2, let old = anyBlock(core) { return publish(old.encoded, core.protocolNames.blockTopic, node) }
     if generator.unit() < 0.3 {
       return publish(
         Block(header: real.header, transactions: real.transactions + [generator.bytes(100)]).encoded, core.protocolNames.blockTopic, node)
@@ -94,6 +95,10 @@ extension Simulation {
     node.mask?.twins = (first, second)
     publish(first, core.protocolNames.blockTopic, node)
     if generator.unit() < 0.5, let third = twin(3) { publish(third, core.protocolNames.blockTopic, node) }
+  }
+
+  private func anyBlock(_ core: Core) -> Block? {
+    (try? core.chain.block(at: 1 + UInt64(generator.index(below: max(1, Int(core.chain.head.height)))))) ?? nil
   }
 
   private func newestBlock(_ core: Core) -> Block? { (try? core.chain.block(at: core.chain.head.height)) ?? nil }
