@@ -207,7 +207,8 @@ extension [Kademlia.Output] {
     #expect(ask(KademliaMessage(.putValue, key: key, record: .init(key: key, value: [1]))) == nil, "a worse one")
     #expect(ask(KademliaMessage(.getValue, key: key))?.record?.value == [2])
     #expect(ask(KademliaMessage(.putValue, key: Array("/w/a".utf8), record: .init(key: Array("/w/a".utf8), value: [1]))) == nil)
-    #expect(outputs.isEmpty, "another network's namespaces are no fault")
+    #expect(ask(KademliaMessage(.putValue, key: key, record: .init(key: key, value: [UInt8](repeating: 9, count: 65_537)))) == nil)
+    #expect(outputs.isEmpty, "another network's namespaces and what a validator refuses are no fault")
     #expect(ask(KademliaMessage(.putValue, key: key, record: .init(key: [1], value: [3]))) == nil)
     #expect(outputs.count == 1)
 

@@ -304,7 +304,6 @@ extension Offence {
     switch fault {
     case .malformed: self = .malformedMessage
     case .violation: self = .protocolViolation
-    case .invalidRecord: self = .uselessAnswer
     }
   }
 }

@@ -230,8 +230,8 @@ extension Kademlia {
     switch running[number]!.query {
     case .getValue(let key, _):
       guard let record = answer.record, !record.value.isEmpty else { return }
-      let fault = record.key == key ? rules.fault(key: key, value: record.value) : "a record under another key"
-      if let fault { return outputs.append(.report(peer, .invalidRecord(fault))) }
+      guard record.key == key else { return outputs.append(.report(peer, .violation("a record under another key"))) }
+      if rules.fault(key: key, value: record.value) != nil { return }
       running[number]!.answers += 1
       if let best = running[number]!.best, !rules.isBetter(record.value, than: best, key: key) {
         if best == record.value { running[number]!.holders.insert(peer) }

@@ -81,11 +81,7 @@ extension Kademlia {
       outputs.append(.report(peer, .violation("putValue without a record under its key")))
       return .refuse
     }
-    if let fault = rules.fault(key: record.key, value: record.value) {
-      // A namespace that is not registered here is no fault of the peer's.
-      if rules.validator(record.key) != nil { outputs.append(.report(peer, .invalidRecord(fault))) }
-      return .refuse
-    }
+    if rules.fault(key: record.key, value: record.value) != nil { return .refuse }
     if let held = records.value(record.key, now: now), held != record.value, !rules.isBetter(record.value, than: held, key: record.key) {
       return .refuse
     }

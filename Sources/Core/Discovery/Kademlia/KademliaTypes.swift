@@ -119,14 +119,13 @@ extension Kademlia {
     case noAnswer
   }
 
-  /// What a peer did wrong.
+  /// What a peer did wrong. A record that its validator refuses is none: validators differ between programs and releases, and its holder took it in
+  /// good faith.
   public enum Fault: Hashable, Sendable {
     /// A message cannot be read.
     case malformed
     /// An answer does not fit its request, or a request breaks the rules.
     case violation(String)
-    /// A value or public key is not what its key says.
-    case invalidRecord(String)
   }
 
   /// What happens to the machine.
