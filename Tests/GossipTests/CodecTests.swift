@@ -53,7 +53,7 @@ import Wire
     ("0a01011201611a0102220161 2a01033201046001".replacing(" ", with: ""), true),
     ("22016122 0162".replacing(" ", with: ""), false), ("2201611201 62".replacing(" ", with: ""), false), ("6001220161", false),
     ("1281006122 0161".replacing(" ", with: ""), false), ("9200016122 0161".replacing(" ", with: ""), false), ("1001220161", false),
-    ("120161220161220162", false), ("2201616b6c", true), ("22016132006b6c6d01020304", true),
+    ("120161220161220162", false), ("2201616b6c", false), ("22016132006d01020304", true),
   ])
   func canonicalForm(text: String, isCanonical: Bool) throws {
     let body = Base16.decode(text)!

@@ -32,7 +32,8 @@ struct RPC {
     var signedEnd: Int
     /// Where the fields begin that are unknown.
     var unknownStart: Int
-    /// Whether every stack writes the message like this: known fields once, ascending and in shortest form, then unknown ones.
+    /// Whether every stack writes the message like this: known fields once and ascending, then unknown ones, all in shortest form. Without
+    /// groups, which not every stack reads.
     var isCanonical = true
 
     /// Fields that this version does not know; signed with the rest.
@@ -119,6 +120,7 @@ struct RPC {
     var last = 0
     while let field = try reader.nextField() {
       defer { start = reader.offset }
+      if reader.offset - start != RPC.shortestSize(field, reader) { result.isCanonical = false }
       guard case .bytes(let number) = field, number <= 6 else {
         if field.number <= 6 { result.isCanonical = false }
         result.unknownStart = min(result.unknownStart, start)
@@ -126,9 +128,7 @@ struct RPC {
         continue
       }
       let value = reader.range
-      if number <= last || start > result.unknownStart || reader.offset - start != 1 + Varint.size(UInt64(value.count)) + value.count {
-        result.isCanonical = false
-      }
+      if number <= last || start > result.unknownStart { result.isCanonical = false }
       last = number
       if number > 4 { result.signedEnd = min(result.signedEnd, start) }
       switch number {
@@ -141,6 +141,17 @@ struct RPC {
       }
     }
     return result
+  }
+
+  /// The bytes of the present field with the shortest tag, length and number; 0 for a group, which has no such form.
+  private static func shortestSize(_ field: ProtobufReader.Field, _ reader: borrowing ProtobufReader) -> Int {
+    let tag = Varint.size(UInt64(field.number) << 3)
+    return switch field {
+    case .number: tag + Varint.size(reader.uint64)
+    case .bytes: tag + Varint.size(UInt64(reader.range.count)) + reader.range.count
+    case .fixed: tag + reader.range.count
+    case .group: 0
+    }
   }
 
   private mutating func readControl(_ source: RawSpan, _ range: Range<Int>, _ limits: Limits) throws(ProtobufError) {

@@ -42,7 +42,8 @@ public struct SignedEnvelope: Hashable, Sendable {
     }
   }
 
-  private init(unproven span: RawSpan) throws(IdentityError) {
+  /// Reads an envelope, and proves nothing.
+  init(unproven span: RawSpan) throws(IdentityError) {
     guard span.byteCount <= Self.maximumBytes else { throw .badEnvelope("\(span.byteCount) bytes are more than \(Self.maximumBytes)") }
     var key: [UInt8]?
     var type: [UInt8]?

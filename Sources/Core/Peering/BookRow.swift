@@ -188,6 +188,8 @@ struct BanRow: Hashable {
   var detail: String
   var isOperators: Bool
 
+  private static let detailMaximumBytes = 1_024
+
   static func key(_ subject: BanSubject) -> [UInt8] {
     switch subject {
     case .peer(let peer): [UInt8(ascii: "b")] + peer.bytes
@@ -229,7 +231,7 @@ struct BanRow: Hashable {
       while let field = try reader.nextField() {
         switch field {
         case .number(1): end = reader.uint64
-        case .bytes(2): detail = try reader.string()
+        case .bytes(2): detail = reader.text(maximumBytes: BanRow.detailMaximumBytes)
         case .number(3): isOperators = reader.bool
         default: break
         }

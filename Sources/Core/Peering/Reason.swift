@@ -141,7 +141,7 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
     while let field = try reader.nextField() {
       switch field {
       case .number(1): code = Code(rawValue: reader.uint32)
-      case .bytes(2): detail = try reader.string()
+      case .bytes(2): detail = reader.text(maximumBytes: Reason.maximumBytes)
       default: break
       }
     }

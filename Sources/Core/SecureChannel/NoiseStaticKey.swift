@@ -42,6 +42,7 @@ struct NoisePayload {
   let muxers: [String]
 
   init(_ span: RawSpan) throws(ChannelError) {
+    var encodedKey: [UInt8]?
     var key: PublicKey?
     var signature: [UInt8]?
     var muxers: [String] = []
@@ -49,7 +50,7 @@ struct NoisePayload {
       var reader = ProtobufReader(span)
       while let field = try reader.nextField() {
         switch field {
-        case .bytes(1): key = try PublicKey(encoded: reader.span)
+        case .bytes(1): encodedKey = reader.bytes
         case .bytes(2): signature = reader.bytes
         case .bytes(4):
           var extensions = ProtobufReader(reader.span)
@@ -60,6 +61,7 @@ struct NoisePayload {
         default: break
         }
       }
+      key = try encodedKey.map { try PublicKey(encoded: $0.rawSpan) }
     } catch {
       throw .protocolViolation("noise: a malformed payload (\(error))")
     }

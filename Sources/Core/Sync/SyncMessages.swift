@@ -71,31 +71,48 @@ public struct Status: Hashable, Sendable {
 
   /// Reads a request.
   public init(encoded span: RawSpan) throws(ProtobufError) {
-    self.init(version: 0, network: "", chainID: "", genesis: .zero, height: 0, head: .zero, nodeType: "")
-    var reader = ProtobufReader(span)
-    while let field = try reader.nextField() {
-      switch field {
-      case .number(1): version = reader.uint64
-      case .bytes(2): network = reader.text(maximumBytes: 64)
-      case .bytes(3): chainID = reader.text(maximumBytes: 64)
-      case .bytes(4): genesis = try Self.hash(4, reader.span)
-      case .number(5): height = reader.uint64
-      case .bytes(6): head = try Self.hash(6, reader.span)
-      case .bytes(7): nodeType = reader.text(maximumBytes: 32)
-      case .bytes(8):
-        if listenAddresses.count < 16, let address = try? Multiaddr(bytes: reader.span) { listenAddresses.append(address) }
-      case .bytes(9): if services.count < 32 { services.append(reader.text(maximumBytes: 64)) }
-      case .number(10): pending = reader.uint64
-      default: break
-      }
-    }
-    guard version > 0 else { throw .badField(1) }
-    guard height < 1 << 62 else { throw .badField(5) }
+    var draft = Draft()
+    try draft.read(span)
+    self = try draft.finish()
   }
 
-  private static func hash(_ field: Int, _ span: RawSpan) throws(ProtobufError) -> Hash256 {
-    guard let hash = Hash256(span) else { throw .badField(field) }
-    return hash
+  /// A status while it is read; of what comes twice the last counts.
+  struct Draft {
+    private var status = Status(version: 0, network: "", chainID: "", genesis: .zero, height: 0, head: .zero, nodeType: "")
+    private var genesis: Hash256? = .zero
+    private var head: Hash256? = .zero
+
+    mutating func read(_ span: RawSpan) throws(ProtobufError) {
+      var reader = ProtobufReader(span)
+      while let field = try reader.nextField() {
+        switch field {
+        case .number(1): status.version = reader.uint64
+        case .bytes(2): status.network = reader.text(maximumBytes: 64)
+        case .bytes(3): status.chainID = reader.text(maximumBytes: 64)
+        case .bytes(4): genesis = Hash256(reader.span)
+        case .number(5): status.height = reader.uint64
+        case .bytes(6): head = Hash256(reader.span)
+        case .bytes(7): status.nodeType = reader.text(maximumBytes: 32)
+        case .bytes(8):
+          if status.listenAddresses.count < 16, let address = try? Multiaddr(bytes: reader.span) { status.listenAddresses.append(address) }
+        case .bytes(9): if status.services.count < 32 { status.services.append(reader.text(maximumBytes: 64)) }
+        case .number(10): status.pending = reader.uint64
+        default: break
+        }
+      }
+    }
+
+    /// The status, if what it has to say is there.
+    func finish() throws(ProtobufError) -> Status {
+      var status = status
+      guard status.version > 0 else { throw .badField(1) }
+      guard let genesis else { throw .badField(4) }
+      guard status.height < 1 << 62 else { throw .badField(5) }
+      guard let head else { throw .badField(6) }
+      status.genesis = genesis
+      status.head = head
+      return status
+    }
   }
 
   /// Why a peer with the status `other` cannot be of this network; `nil` when it can.
@@ -153,27 +170,36 @@ public enum StatusAnswer: Hashable, Sendable {
   /// Reads an answer.
   public init(encoded span: RawSpan) throws(ProtobufError) {
     var reader = ProtobufReader(span)
-    var result: StatusAnswer?
+    var status: Status.Draft?
+    var refusal: (code: UInt64, text: String)?
+    // Of the two the last counts; one that comes twice is merged.
     while let field = try reader.nextField() {
       switch field {
-      case .bytes(1): result = .status(try Status(encoded: reader.span))
+      case .bytes(1):
+        var draft = status ?? Status.Draft()
+        try draft.read(reader.span)
+        (status, refusal) = (draft, nil)
       case .bytes(2):
-        var code: UInt64 = 0
-        var text = ""
+        var words = refusal ?? (0, "")
         var nested = ProtobufReader(reader.span)
         while let field = try nested.nextField() {
           switch field {
-          case .number(1): code = nested.uint64
-          case .bytes(2): text = nested.text(maximumBytes: 200)
+          case .number(1): words.code = nested.uint64
+          case .bytes(2): words.text = nested.text(maximumBytes: 200)
           default: break
           }
         }
-        result = .refusal(code: code, text: text)
+        (status, refusal) = (nil, words)
       default: break
       }
     }
-    guard let result else { throw .badField(1) }
-    self = result
+    if let refusal {
+      self = .refusal(code: refusal.code, text: refusal.text)
+    } else if let status {
+      self = .status(try status.finish())
+    } else {
+      throw .badField(1)
+    }
   }
 }
 
@@ -206,18 +232,17 @@ public enum BlocksRequest: Hashable, Sendable {
     var reader = ProtobufReader(span)
     var from: UInt64?
     var count = 0
-    var hash: Hash256?
+    var hash: Hash256??
     while let field = try reader.nextField() {
       switch field {
       case .number(1): from = reader.uint64
       case .number(2): count = reader.int
-      case .bytes(3):
-        hash = Hash256(reader.span)
-        if hash == nil { throw .badField(3) }
+      case .bytes(3): hash = .some(Hash256(reader.span))
       default: break
       }
     }
     if let hash {
+      guard let hash else { throw .badField(3) }
       self = .hash(hash)
     } else if let from {
       guard from < 1 << 62 else { throw .badField(1) }

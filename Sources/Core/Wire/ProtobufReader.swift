@@ -34,13 +34,15 @@ public struct ProtobufReader: ~Escapable {
     case number(Int)
     /// Bytes behind their length: strings, bytes and messages.
     case bytes(Int)
-    /// Four or eight bytes of fixed length, or a group; not used by any message here.
-    case other(Int)
+    /// Four or eight bytes; not used by any message here.
+    case fixed(Int)
+    /// A group of fields, an old form of a message; not used by any message here, and not read by every stack.
+    case group(Int)
 
     /// The field's number.
     public var number: Int {
       switch self {
-      case .number(let number), .bytes(let number), .other(let number): number
+      case .number(let number), .bytes(let number), .fixed(let number), .group(let number): number
       }
     }
   }
@@ -80,13 +82,15 @@ public struct ProtobufReader: ~Escapable {
       offset = range.upperBound
       return .bytes(number)
     }
-    range = offset..<offset
+    let start = offset
     if wireType == 0 {
       value = try varint()
+      range = offset..<offset
       return .number(number)
     }
     try pass(number, wireType, depth: 0)
-    return .other(number)
+    range = start..<offset
+    return wireType == 3 ? .group(number) : .fixed(number)
   }
 
   /// The field as a 64-bit number; 0 when it is none.

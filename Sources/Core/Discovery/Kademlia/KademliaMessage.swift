@@ -162,12 +162,11 @@ public struct KademliaMessage: Hashable, Sendable {
   public init(encoded span: RawSpan) throws(ProtobufError) {
     guard span.byteCount <= Self.maximumBytes else { throw .badField(0) }
     self.init(.putValue)
+    var number = Kind.putValue.rawValue
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case .number(1):
-        guard let kind = Kind(rawValue: reader.uint64) else { throw .badField(1) }
-        self.kind = kind
+      case .number(1): number = reader.uint64
       case .bytes(2): key = reader.bytes
       case .bytes(3): record = try Self.readRecord(reader.span, onto: record)
       case .bytes(8):
@@ -179,6 +178,8 @@ public struct KademliaMessage: Hashable, Sendable {
       default: break
       }
     }
+    guard let kind = Kind(rawValue: number) else { throw .badField(1) }
+    self.kind = kind
   }
 
   /// Reads a record onto what an earlier field of the same number said, as protobuf merges messages.

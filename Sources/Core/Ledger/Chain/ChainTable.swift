@@ -126,6 +126,7 @@ struct UndoRecord {
     if let field = try reader.nextField() {
       guard field == .bytes(2) else { throw .badField(field.number) }
       old = reader.bytes
+      try reader.expectEnd()
     }
     return StateChange(key: key, old: old, new: nil)
   }

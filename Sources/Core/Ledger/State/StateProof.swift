@@ -67,20 +67,24 @@ public struct StateProof: Hashable, Sendable {
   /// - Throws: `badField` for digests of another size and over 256 siblings.
   public init(encoded span: RawSpan) throws(ProtobufError) {
     var siblings: [Hash256] = []
-    var (key, valueHash): (Hash256?, Hash256?) = (nil, nil)
+    var (key, valueHash): ([UInt8]?, [UInt8]?)
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
-      guard let hash = Hash256(reader.span) else { throw .badField(field.number) }
       switch field {
-      case .bytes(1) where siblings.count < 256: siblings.append(hash)
-      case .bytes(2): key = hash
-      case .bytes(3): valueHash = hash
-      default: throw .badField(field.number)
+      case .bytes(1):
+        guard siblings.count < 256, let hash = Hash256(reader.span) else { throw .badField(1) }
+        siblings.append(hash)
+      case .bytes(2): key = reader.bytes
+      case .bytes(3): valueHash = reader.bytes
+      default: break
       }
     }
     var otherLeaf: OtherLeaf?
-    if let key, let valueHash { otherLeaf = OtherLeaf(key: key, valueHash: valueHash) }
-    guard (key == nil) == (valueHash == nil) else { throw .badField(3) }
+    if key != nil || valueHash != nil {
+      guard let key = Hash256(key ?? []) else { throw .badField(2) }
+      guard let valueHash = Hash256(valueHash ?? []) else { throw .badField(3) }
+      otherLeaf = OtherLeaf(key: key, valueHash: valueHash)
+    }
     self.init(siblings: siblings, otherLeaf: otherLeaf)
   }
 }

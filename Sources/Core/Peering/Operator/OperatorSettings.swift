@@ -29,18 +29,18 @@ struct OperatorSettings {
   static func readKept(_ value: [UInt8]) -> [PeerAddress]? { ListRow.read(value, read) }
 
   private static func read(_ span: RawSpan) throws(ProtobufError) -> PeerAddress? {
-    var peer: PeerID?
+    var name: [UInt8]?
     var address: Multiaddr?
     var reader = ProtobufReader(span)
     while let field = try reader.nextField() {
       switch field {
-      case .bytes(1):
-        guard let name = try? PeerID(bytes: reader.span) else { return nil }
-        peer = name
+      case .bytes(1): name = reader.bytes
       case .bytes(2): address = try? Multiaddr(bytes: reader.span)
       default: break
       }
     }
-    return address.map { PeerAddress(peer: peer, address: $0) }
+    let peer = name.flatMap { try? PeerID(bytes: $0) }
+    guard let address, (peer == nil) == (name == nil) else { return nil }
+    return PeerAddress(peer: peer, address: address)
   }
 }
