@@ -136,6 +136,7 @@ let package = Package(
     tests("Node", ["Node", "NodeCore", "Starling", "Swarm", "Threads", "Store", "Ledger", "Identity", "Wire", "Crypto"]),
     tests("CLI", ["StarlingCLI", "HTTPAPI", "Starling", "Wire"]),
     tests("Interop", []),
+    tests("Differential", ["Wire", "Identity", "SecureChannel", "Peering", "Discovery", "Gossip", "HostCore", "Ledger", "Sync", "Crypto"]),
     tests("House", []),
   ],
   swiftLanguageModes: [.v6],
