@@ -19,7 +19,7 @@ func systemLibrary(_ name: String, _ pkgConfig: String?, _ package: String) -> T
   .systemLibrary(name: name, path: "Sources/System/\(name)", pkgConfig: pkgConfig, providers: [.apt([package])])
 }
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .testTarget(name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", swiftSettings: shell)
+  .testTarget(name: "\(name)Tests", dependencies: dependencies + ["TestKit"], path: "Tests/\(name)Tests", swiftSettings: shell)
 }
 
 let package = Package(
@@ -112,6 +112,8 @@ let package = Package(
     .target(name: "CTOML", path: "Sources/System/CTOML"),
 
     // Tests.
+    .target(name: "TestKit", dependencies: ["Threads"], path: "Tests/TestKit", swiftSettings: shell),
+    tests("TestKit", []),
     tests("Wire", ["Wire"]),
     tests("Identity", ["Wire", "Identity", "Crypto"]),
     tests("SecureChannel", ["Wire", "Identity", "SecureChannel", "Crypto", "Conformance"]),

@@ -2,7 +2,7 @@ import EventLoop
 import Testing
 import Wire
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.ownThread)
 struct LoopTests {
   @Test func executesInOrderOnItsThread() throws {
     try withLoops(1) { loops in
@@ -79,7 +79,7 @@ struct LoopTests {
   }
 }
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.ownThread)
 struct TimerTests {
   @Test func firesInOrderAndNeverEarly() throws {
     try withLoops(1) { loops in

@@ -2,7 +2,7 @@ import Dispatch
 import EventLoop
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.ownThread)
 struct MailboxTests {
   private final class Sink: MailboxHandler, @unchecked Sendable {
     let batches = Recorder<[Int]>()

@@ -4,7 +4,7 @@ import Glibc
 import Testing
 import Wire
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.ownThread)
 struct PlatformTests {
   @Test(arguments: [
     ("127.0.0.1", [127, 0, 0, 1], "127.0.0.1:80"),

@@ -1,33 +1,7 @@
-import Dispatch
 import EventLoop
+@_exported import TestKit
 import Testing
-import Threads
 import Wire
-
-/// Collects values from any thread and lets a test wait for them with a deadline.
-final class Recorder<Value: Sendable>: @unchecked Sendable {
-  private let lock = Lock()
-  private let arrived = DispatchSemaphore(value: 0)
-  private var list: [Value] = []
-
-  func add(_ value: Value) {
-    lock.withLock { list.append(value) }
-    arrived.signal()
-  }
-
-  var values: [Value] { lock.withLock { list } }
-
-  /// Waits until `count` values are there, 20 s at most, and gives what is there.
-  @discardableResult
-  func wait(for count: Int) -> [Value] {
-    let deadline = DispatchTime.now() + .seconds(20)
-    while true {
-      let values = values
-      if values.count >= count { return values }
-      if arrived.wait(timeout: deadline) == .timedOut { return values }
-    }
-  }
-}
 
 /// A delegate that records the events of one socket.
 final class SocketProbe: TCPSocketDelegate, @unchecked Sendable {

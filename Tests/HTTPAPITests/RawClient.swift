@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 
 /// A TCP client that sends bytes as they are and reads HTTP answers.
 final class RawClient {
@@ -15,7 +16,7 @@ final class RawClient {
 
   init?(port: UInt16) {
     descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    var timeout = timeval(tv_sec: 10, tv_usec: 0)
+    var timeout = timeval(tv_sec: Int(patience.components.seconds), tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)

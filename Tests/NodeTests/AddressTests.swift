@@ -16,7 +16,8 @@ import Testing
         $0.httpEnabled = true
         $0.httpPort = 0
       }
-      let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)", token: AdminToken.read(flock.folder + "/node/admin.token"))
+      let client = try HTTPClient(
+        "http://127.0.0.1:\(node.httpPort!)", token: AdminToken.read(flock.folder + "/node/admin.token"), timeout: patience)
       let address = try other.information().addresses[0].description
       for tail in ["/ws", "/tls/ws", "/http", "/udp/5", "/tcp/1"] {
         for keep in [true, false] {
@@ -50,7 +51,8 @@ import Testing
       $0.httpEnabled = true
       $0.httpPort = 0
     }
-    let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)", token: AdminToken.read(flock.folder + "/node/admin.token"))
+    let client = try HTTPClient(
+      "http://127.0.0.1:\(node.httpPort!)", token: AdminToken.read(flock.folder + "/node/admin.token"), timeout: patience)
     let port = try #require(try node.information().addresses[0].tcpPort)
     for subject in ["::ffff:127.0.0.7", "::ffff:127.0.0.0/125", "127.0.0.7", "0:0:0:0:0:ffff:7f00:7/128"] {
       let _: OperationResponse = try client.post("/api/v1/node/bans", BanRequest(subject: subject))

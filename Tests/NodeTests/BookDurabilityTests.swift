@@ -70,34 +70,21 @@ import Wire
     try await onOwnThread {
       let store = FaultingStore(durability: .immediate)
       store.failAllCommits()
-      let (failures, recovered) = (Counter(), DispatchSemaphore(value: 0))
+      let (failures, recovered) = (Counter(), Gate())
       let writer = BookWriter(
-        store, retry: .milliseconds(1)...(.milliseconds(4)), onFailure: { _ in failures.add() }, onRecovery: { recovered.signal() })
+        store, retry: .milliseconds(1)...(.milliseconds(4)), onFailure: { _ in failures.add() }, onRecovery: { recovered.open() })
       var batch = WriteBatch()
       batch.put(HostCore.bookTable, [1], [2])
       writer.write(batch)
-      let answered = DispatchSemaphore(value: 0)
-      writer.whenWritten { error in
-        #expect(error != nil)
-        answered.signal()
-      }
-      #expect(answered.wait(timeout: .now() + .seconds(20)) == .success)
-      try waitUntil("it has tried again by itself") { failures.count >= 3 }
+      let answers = Recorder<Bool>()
+      writer.whenWritten { answers.add($0 == nil) }
+      #expect(answers.wait(for: 1) == [false])
+      try waitUntil("it has tried again by itself") { failures.value >= 3 }
       store.heal()
-      #expect(recovered.wait(timeout: .now() + .seconds(20)) == .success)
+      try waitUntil("it is told that it is well again") { recovered.isOpen }
       #expect(try store.get(HostCore.bookTable, [1]) == [2])
-      writer.whenWritten { error in
-        #expect(error == nil)
-        answered.signal()
-      }
-      #expect(answered.wait(timeout: .now() + .seconds(20)) == .success)
+      writer.whenWritten { answers.add($0 == nil) }
+      #expect(answers.wait(for: 2) == [false, true])
     }
-  }
-
-  private final class Counter: @unchecked Sendable {
-    private let lock = Lock()
-    private var value = 0
-    func add() { lock.withLock { value += 1 } }
-    var count: Int { lock.withLock { value } }
   }
 }

@@ -23,7 +23,7 @@ import Testing
         change(&$0)
       }
       token = try AdminToken.read(flock.folder + "/" + name + "/admin.token")
-      client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)", token: token)
+      client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)", token: token, timeout: patience)
     }
 
     func peers() throws -> [PeersResponse.Peer] {
@@ -265,7 +265,7 @@ import Testing
       ]
       for (method, path, body) in calls {
         func status(_ token: String?) throws -> Int {
-          try HTTPClient("http://127.0.0.1:\(port)", token: token).request(
+          try HTTPClient("http://127.0.0.1:\(port)", token: token, timeout: patience).request(
             method, Self.prefix + path, body: body.isEmpty ? nil : Array(body.utf8)
           )
           .status
@@ -329,7 +329,7 @@ import Testing
         $0.adminToken = token
       }
       #expect(!FileManager.default.fileExists(atPath: flock.folder + "/configured/admin.token"))
-      let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)", token: token)
+      let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)", token: token, timeout: patience)
       let answer: OperationResponse = try client.post(Self.prefix + "/bans", BanRequest(subject: "10.0.0.1"))
       #expect(answer.result == "banned")
     }
@@ -343,7 +343,7 @@ import Testing
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian
     address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    var timeout = timeval(tv_sec: 10, tv_usec: 0)
+    var timeout = timeval(tv_sec: Int(patience.components.seconds), tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
     let status = withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }

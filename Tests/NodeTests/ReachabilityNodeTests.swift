@@ -48,7 +48,7 @@ import Testing
 
   /// What the node tells those who ask by HTTP.
   private static func status(_ node: Node) throws -> String {
-    let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)")
+    let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)", timeout: patience)
     return String(decoding: try client.request("GET", "/status").body, as: UTF8.self).replacing("\\/", with: "/")
   }
 

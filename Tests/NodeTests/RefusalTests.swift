@@ -11,9 +11,7 @@ import Wire
 @Suite(.serialized) struct RefusalTests {
   /// Half of all work and of all batches for the store is refused: blocks go on all the same, and every transaction is answered and
   /// confirmed.
-  @Test func refusedJobsAreDoneLater() async throws { try await onOwnThread { try Self.refusedBody() } }
-
-  private static func refusedBody() throws {
+  @Test(.ownThread) func refusedJobsAreDoneLater() throws {
     let network = try Network(authorities: 1)
     defer { network.stop() }
     let dice = Dice(seed: 7)
@@ -32,7 +30,7 @@ import Wire
     }
     try waitUntil("all are confirmed, there and at its peer") {
       try [node, other].allSatisfy { node in
-        try hashes.allSatisfy { try isConfirmed($0, node) }
+        try hashes.allSatisfy { try Self.isConfirmed($0, node) }
       }
     }
     #expect(hashes.count == 20 && dice.fallen >= 20)
@@ -50,23 +48,20 @@ import Wire
   }
 
   /// What comes of work is taken although the core's queue is full, and the chain goes on.
-  @Test func resultsFindRoom() async throws { try await onOwnThread { try Self.fullBody() } }
-
-  private static func fullBody() throws {
+  @Test(.ownThread) func resultsFindRoom() throws {
     let network = try Network(authorities: 1)
     defer { network.stop() }
-    let (jobs, hold) = (Gate(), Gate())
+    let (jobs, hold) = (Gate(isOpen: true), Gate())
     let maximum = 512
     let node = try network.start(network.configuration(0), rig: .init(inputsMaximum: maximum, willRunJob: { jobs.pass() }))
     let genesis = try node.chainInformation().genesis
-    let answered = DispatchSemaphore(value: 0)
+    let answered = Gate()
     try waitUntil("it takes transactions") { try node.information().head.height >= 1 }
     jobs.close()
-    node.ask(.submit(network.transfer(of: 1, nonce: 0, on: genesis).encoded)) { if case .submitted = $0 { answered.signal() } }
+    node.ask(.submit(network.transfer(of: 1, nonce: 0, on: genesis).encoded)) { if case .submitted = $0 { answered.open() } }
     // Asked behind it, so that the transaction is with the pool.
     _ = try node.information()
     try waitUntil("work is under way") { jobs.waiting > 0 }
-    hold.close()
     let core = try #require(node.core)
     core.execute { _, _, _ in hold.pass() }
     try waitUntil("the core is held") { hold.waiting == 1 }
@@ -76,44 +71,8 @@ import Wire
     jobs.open()
     try waitUntil("the results are there") { jobs.passed > 0 && jobs.waiting == 0 && core.depth > maximum }
     hold.open()
-    #expect(answered.wait(timeout: .now() + .seconds(40)) == .success)
+    try waitUntil("the transaction is answered") { answered.isOpen }
     try waitUntil("it goes on") { try node.information().head.height >= 3 }
-  }
-
-  /// Lets nobody pass while it is closed.
-  private final class Gate: @unchecked Sendable {
-    private let lock = Lock()
-    private let opened: Condition
-    private var isClosed = false
-    private var counts = (waiting: 0, passed: 0)
-
-    init() { opened = Condition(lock) }
-
-    var waiting: Int { lock.withLock { counts.waiting } }
-    var passed: Int { lock.withLock { counts.passed } }
-
-    func close() { lock.withLock { isClosed = true } }
-    func open() {
-      lock.withLock {
-        isClosed = false
-        opened.broadcast()
-      }
-    }
-    func pass() {
-      lock.withLock {
-        counts.waiting += 1
-        while isClosed { opened.wait() }
-        counts.waiting -= 1
-        counts.passed += 1
-      }
-    }
-  }
-
-  private final class Counter: @unchecked Sendable {
-    private let lock = Lock()
-    private var count = 0
-    var value: Int { lock.withLock { count } }
-    func add() { lock.withLock { count += 1 } }
   }
 
   /// Decides by lot, from any thread.

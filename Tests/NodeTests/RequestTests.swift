@@ -38,16 +38,16 @@ import Wire
     let before = watch.counts
     let height = try node.information().head.height
     let request = BytesList(ids + unknown).encoded
-    let first = try await stranger.host.request(node.peerID, Stranger.protocols.transactions, request, timeout: .seconds(60))
+    let first = try await stranger.host.request(node.peerID, Stranger.protocols.transactions, request, timeout: patience)
     let answers = try await withThrowingTaskGroup(of: [[UInt8]]?.self) { group in
       for _ in 0..<30 {
         group.addTask {
-          let answer = try? await stranger.host.request(node.peerID, Stranger.protocols.transactions, request, timeout: .seconds(60))
+          let answer = try? await stranger.host.request(node.peerID, Stranger.protocols.transactions, request, timeout: patience)
           return try answer.map { try BytesList(encoded: $0.rawSpan, maximum: 1_000).items }
         }
         group.addTask {
           let range = BlocksRequest.range(from: 1, count: 100).encoded
-          _ = try? await stranger.host.request(node.peerID, Stranger.protocols.blocks, range, timeout: .seconds(60))
+          _ = try? await stranger.host.request(node.peerID, Stranger.protocols.blocks, range, timeout: patience)
           return nil
         }
       }
@@ -61,7 +61,7 @@ import Wire
     guard case .statistics(let statistics) = try node.askAndWait(.statistics) else { throw Missing("no statistics") }
     #expect(statistics.streamRefusals[.rateLimited, default: 0] > 0)
     let few = try await honest.host.request(
-      node.peerID, Stranger.protocols.transactions, BytesList([ids[0]]).encoded, timeout: .seconds(60))
+      node.peerID, Stranger.protocols.transactions, BytesList([ids[0]]).encoded, timeout: patience)
     #expect(try BytesList(encoded: few.rawSpan, maximum: 1).items == [sent[0].encoded])
     #expect(try !honest.story().contains("offence"))
     let after = watch.counts
@@ -83,14 +83,13 @@ import Wire
     defer { network.stop() }
     let node = try network.start(network.configuration(0) { $0.network = "main" })
     try await eventually("there is a block") { try node.information().head.height >= 1 }
-    let (begun, hold) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
-    defer { hold.signal() }
+    let hold = Gate()
+    defer { hold.open() }
     node.ask(.latestBlock) { answer in
       guard case .block = answer else { return }
-      begun.signal()
-      hold.wait()
+      hold.pass()
     }
-    #expect(begun.wait(timeout: .now() + .seconds(20)) == .success)
+    try await eventually("an answer is held up") { hold.waiting == 1 }
     let height = try node.information().head.height
     try await eventually("it goes on") { try node.information().head.height >= height + 2 }
   }
@@ -102,15 +101,15 @@ import Wire
     let node = try network.start(network.configuration(0) { $0.network = "main" })
     let honest = try await Stranger(to: node)
     _ = try await honest.enter()
-    let hold = DispatchSemaphore(value: 0)
-    try #require(node.core).execute { _, _, _ in hold.wait() }
+    let hold = Gate()
+    try #require(node.core).execute { _, _, _ in hold.pass() }
     // As many as a peer may open at a time, at less than its 100 a second, of which 200 may come at once.
     var streams: [PeerStream] = []
     for _ in 0..<230 {
       streams.append(try await honest.host.openStream(to: node.peerID, protocols: [HostProtocols.goodbye]))
       try await Task.sleep(for: .milliseconds(11))
     }
-    hold.signal()
+    hold.open()
     guard case .statistics(let statistics) = try node.askAndWait(.statistics) else { throw Missing("no statistics") }
     #expect(statistics.streamRefusals == [:] && statistics.reasons.offences == [:])
     for stream in streams { stream.reset() }

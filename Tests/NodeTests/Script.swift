@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 /// A Python program of `Interop/` that runs beside a test until the test lets go of it.
 final class Script: @unchecked Sendable {

@@ -89,7 +89,7 @@ import Wire
     let address = try right.information().addresses[0]
     _ = try left.askAndWait(.operate(.add(PeerAddress(peer: right.peerID, address: address), keep: true)))
     func fork(_ node: Node) throws -> HealthResponse.Fork? {
-      let health: HealthResponse = try HTTPClient("http://127.0.0.1:\(node.httpPort!)").get("/api/v1/node/health")
+      let health: HealthResponse = try HTTPClient("http://127.0.0.1:\(node.httpPort!)", timeout: patience).get("/api/v1/node/health")
       #expect((health.fork != nil) == (health.status == .forked))
       return health.fork
     }

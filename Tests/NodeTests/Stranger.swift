@@ -54,15 +54,3 @@ struct Stranger {
 
   static let protocols = Node.Core.Protocols(network: "main", partition: "flock")
 }
-
-/// Waits for something that happens by itself; records an issue when it has not happened in 40 s.
-func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-  let deadline = Date().addingTimeInterval(40)
-  while try await !condition() {
-    guard Date() < deadline else {
-      Issue.record("not in 40 s: \(what)")
-      return
-    }
-    try await Task.sleep(for: .milliseconds(50))
-  }
-}

@@ -1,27 +1,9 @@
 import Foundation
 import NodeCore
+@_exported import TestKit
 import Testing
 
 @testable import Node
-
-/// Runs a test that blocks on a thread of its own, so that it keeps none of the few that other tests run on.
-func onOwnThread(_ body: @escaping @Sendable () throws -> Void) async throws {
-  try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-    Thread { continuation.resume(with: Result { try body() }) }.start()
-  }
-}
-
-/// Waits for something that happens by itself, looking every 50 ms; records an issue when it has not happened in time.
-func waitUntil(_ what: String, seconds: Double = 120, _ condition: () throws -> Bool) throws {
-  let deadline = Date().addingTimeInterval(seconds)
-  while try !condition() {
-    guard Date() < deadline else {
-      Issue.record("not in \(seconds) s: \(what)")
-      return
-    }
-    _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(50))
-  }
-}
 
 extension Node {
   func askAndWait(_ query: Query) throws -> Answer {
@@ -31,7 +13,9 @@ extension Node {
       box.answer = $0
       done.signal()
     }
-    guard done.wait(timeout: .now() + .seconds(10)) == .success, let answer = box.answer else { throw Missing("no answer to \(query)") }
+    guard done.wait(timeout: .now() + .seconds(Int(patience.components.seconds))) == .success, let answer = box.answer else {
+      throw Missing("no answer to \(query)")
+    }
     return answer
   }
 

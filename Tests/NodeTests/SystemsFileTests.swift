@@ -19,7 +19,7 @@ import Testing
       let text = "asn_map = \"\(map)\"\nbootstrap_peers = \(others)\nhttp_port = 0\n"
       let node = try flock.start("node", "n.toml", text) { $0.httpEnabled = true }
       try waitUntil("it has them all") { try node.activePeers().count == 3 }
-      let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)")
+      let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)", timeout: patience)
       let peers: PeersResponse = try client.get("/api/v1/node/peers")
       #expect(peers.peers.compactMap(\.netgroup).sorted() == ["AS64500", "AS64500", "AS64501"])
       let book: BookResponse = try client.get("/api/v1/node/book")

@@ -28,7 +28,7 @@ import Testing
           case peerCount = "peer_count"
         }
       }
-      let client = try HTTPClient("http://127.0.0.1:5002")
+      let client = try HTTPClient("http://127.0.0.1:5002", timeout: patience)
       try waitUntil("the list has both others, and not itself") {
         let list = try JSONDecoder().decode(Peers.self, from: Data(try client.request("GET", "/peers").body))
         return list.activePeers == ["http://localhost:5007", "http://localhost:5011"] && list.peers == list.activePeers

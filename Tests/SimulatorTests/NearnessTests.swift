@@ -1,5 +1,6 @@
 import Foundation
 import Identity
+import TestKit
 import Testing
 import Wire
 
@@ -60,16 +61,7 @@ import Wire
     return figures
   }
 
-  /// Runs what takes long on a thread of its own: tests that wait for something share but as many as there are processors.
-  private static func onOwnThread(_ body: @escaping @Sendable () throws -> Void) async throws {
-    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-      Thread { continuation.resume(with: Result { try body() }) }.start()
-    }
-  }
-
-  @Test func neighboursShortenTheWay() async throws { try await Self.onOwnThread { Self.neighboursBody() } }
-
-  private static func neighboursBody() {
+  @Test(.ownThread) func neighboursShortenTheWay() {
     let (without, with) = (Self.figures(neighbours: 0), Self.figures(neighbours: 4))
     #expect(with.nearest < without.nearest * 0.85, "\(with), without \(without)")
     #expect(with.mean < without.mean && with.spread < without.spread)
@@ -78,9 +70,7 @@ import Wire
   }
 
   /// Who catches up asks all its peers, near ones more often than far ones because they are free again sooner, and nobody carries most of it.
-  @Test func requestsAreSpreadByLoad() async throws { try await Self.onOwnThread { try Self.requestsBody() } }
-
-  private static func requestsBody() throws {
+  @Test(.ownThread) func requestsAreSpreadByLoad() throws {
     var scenario = Scenario(name: "late")
     scenario.nodes = 10
     scenario.authorities = 2

@@ -54,10 +54,8 @@ private final class ChatProcess: @unchecked Sendable {
 
   /// The next line that is wanted.
   func line(_ isWanted: @escaping @Sendable (String) -> Bool) async throws -> String {
-    try await within { [lines] in
-      for await line in lines where isWanted(line) { return line }
-      throw TooLate()
-    }
+    let line = try await within("the chat prints a line that is wanted") { [lines] in await lines.first(where: isWanted) }
+    return try #require(line, "the chat has ended")
   }
 
   func type(_ line: String) throws { try input.fileHandleForWriting.write(contentsOf: Data("\(line)\n".utf8)) }

@@ -1,7 +1,6 @@
 import Crypto
 import EventLoop
 import Starling
-import Threads
 
 /// A peer driven by hand: a socket with a connection machine, and no host behind it. What it does is told by a closure.
 final class HandPeer: TCPSocketDelegate, TCPListenerDelegate, @unchecked Sendable {
@@ -144,33 +143,7 @@ final class HandPeer: TCPSocketDelegate, TCPListenerDelegate, @unchecked Sendabl
   }
 
   /// Waits until the other end has closed.
-  func ended() async { await hasEnded.wait() }
+  func ended() async { await hasEnded.pass() }
 
   func close() async { await loop.shutDown() }
-}
-
-/// Opens once; those who wait go on then.
-final class Gate: @unchecked Sendable {
-  private let lock = Lock()
-  private var isOpen = false
-  private var waiting: [CheckedContinuation<Void, Never>] = []
-
-  func open() {
-    let all = lock.withLock {
-      isOpen = true
-      defer { waiting = [] }
-      return waiting
-    }
-    for continuation in all { continuation.resume() }
-  }
-
-  func wait() async {
-    await withCheckedContinuation { continuation in
-      let mayGoOn = lock.withLock {
-        if !isOpen { waiting.append(continuation) }
-        return isOpen
-      }
-      if mayGoOn { continuation.resume() }
-    }
-  }
 }

@@ -126,14 +126,9 @@ import Testing
     }
     try await peer.dial(await host.address, begins: false)
     try await eventually("the core has accepted the link") { try await host.withCore { core, _ in core.peering.counts.accepted == 1 } }
-    let (stands, goesOn) = (Gate(), DispatchSemaphore(value: 0))
-    let stall = Task {
-      try await host.withCore { _, _ in
-        stands.open()
-        goesOn.wait()
-      }
-    }
-    await stands.wait()
+    let hold = Gate()
+    let stall = Task { try await host.withCore { _, _ in hold.pass() } }
+    try await eventually("the core stands still") { hold.waiting == 1 }
     try await peer.begin()
     // Until it stands still.
     var (unsent, before, same) = (0, -1, 0)
@@ -145,7 +140,7 @@ import Testing
     }
     #expect(unsent == 0 || unsent > 8 << 20, "the kernel's buffers are larger than this test thinks: \\(unsent)")
     #expect(unsent > 8 << 20)
-    goesOn.signal()
+    hold.open()
     try await stall.value
     try await eventually("all has come") { received.value == count * size }
     await peer.close()

@@ -1,5 +1,6 @@
 import EventLoop
 import Starling
+@_exported import TestKit
 import Testing
 import Threads
 
@@ -32,30 +33,6 @@ extension Host {
   var address: Multiaddr { get async { await addresses[0] } }
 }
 
-struct TooLate: Error {}
-
-/// Runs `body` and fails when it takes longer.
-func within<Value: Sendable>(_ limit: Duration = .seconds(20), _ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
-  try await withThrowingTaskGroup(of: Value.self) { group in
-    group.addTask(operation: body)
-    group.addTask {
-      try await Task.sleep(for: limit)
-      throw TooLate()
-    }
-    defer { group.cancelAll() }
-    return try await group.next()!
-  }
-}
-
-/// Asks again until the condition holds; an idle peer's state has no event of its own to wait for.
-func eventually(_ what: Comment, within limit: Duration = .seconds(15), _ condition: () async throws -> Bool) async throws {
-  let deadline = ContinuousClock.now + limit
-  while try await !condition() {
-    try #require(ContinuousClock.now < deadline, what)
-    try await Task.sleep(for: .milliseconds(5))
-  }
-}
-
 /// The error code that `body` ends with; `nil` when it ends well.
 func code(_ body: () async throws -> Void) async -> HostError.Code? {
   do {
@@ -85,12 +62,4 @@ final class MemoryBook: KeyValueStore, @unchecked Sendable {
   func commit(_ batch: WriteBatch) throws(StoreError) {
     lock.withLock { for operation in batch.operations { rows[operation.key] = operation.value } }
   }
-}
-
-/// A count that tasks share.
-final class Counter: @unchecked Sendable {
-  private let lock = Lock()
-  private var count = 0
-  var value: Int { lock.withLock { count } }
-  func add(_ number: Int = 1) { lock.withLock { count += number } }
 }
