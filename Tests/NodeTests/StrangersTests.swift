@@ -28,6 +28,8 @@ import Wire
     guard case .status(let theirs) = try await good.enter() else { throw Missing("it was refused") }
     #expect(theirs.chainID == "flock" && theirs.genesis == good.status.genesis)
     _ = try await good.host.request(node.peerID, Stranger.protocols.blocks, BlocksRequest.range(from: 1, count: 1).encoded)
+    let unknown = try await good.host.request(node.peerID, Stranger.protocols.blocks, BlocksRequest.hash(.zero).encoded)
+    #expect(unknown.isEmpty, "what it has not got is answered with nothing, not with a refusal")
     try await eventually("the silent one is told why it goes") {
       let heard = await silent.host.explain(node.peerID).joined()
       return try silent.story().contains("introduction-timeout") && heard.contains("introduction-timeout")

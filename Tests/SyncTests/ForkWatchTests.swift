@@ -18,7 +18,7 @@ private let (own, other): (UInt8, UInt8) = (0, 1)
 
 @Suite struct ForkWatchTests {
   private static func view(floor: UInt64 = 200, isCaughtUp: Bool = true) -> ForkWatch.View {
-    ForkWatch.View(floor: floor, isCaughtUp: isCaughtUp) { $0.bytes[0] == own }
+    ForkWatch.View(floor: floor, depth: 60, isCaughtUp: isCaughtUp) { $0.bytes[0] == own }
   }
 
   private static func isRecent(_ point: ChainPoint) -> ForkWatch.Answer { .sealed(point, isRecent: true) }
@@ -80,7 +80,7 @@ private let (own, other): (UInt8, UInt8) = (0, 1)
     // The block arrives in the ordinary way.
     var watch = ForkWatch()
     var known: UInt8 = own
-    func view() -> ForkWatch.View { ForkWatch.View(floor: 200, isCaughtUp: true) { $0.bytes[0] <= known } }
+    func view() -> ForkWatch.View { ForkWatch.View(floor: 200, depth: 60, isCaughtUp: true) { $0.bytes[0] <= known } }
     _ = watch.handle(.heard(peer(1), point(261, branch: other)), view: view(), now: time(0))
     known = other
     #expect(watch.handle(.timer, view: view(), now: time(5)) == [] && watch.nextDeadline == nil)
@@ -99,6 +99,26 @@ private let (own, other): (UInt8, UInt8) = (0, 1)
     _ = watch.handle(.heard(peer(1), point(261, branch: other)), view: Self.view(), now: time(0))
     #expect(watch.handle(.timer, view: Self.view(isCaughtUp: false), now: time(5)) == [] && watch.nextDeadline == time(25))
     #expect(watch.handle(.timer, view: Self.view(floor: 0), now: time(25)) == [])
+  }
+
+  /// A peer that was cut off and made a few blocks of its own will follow this node once it hears of its chain, however far behind it is.
+  @Test func whoIsBehindCanStillFollow() {
+    for (height, base) in [(UInt64(199), UInt64(139)), (61, 1), (60, nil), (1, nil)] as [(UInt64, UInt64?)] {
+      var watch = ForkWatch()
+      for round in 0..<4 {
+        let now = time(Double(round) * 20 + 5)
+        _ = watch.handle(.heard(peer(1), point(height, branch: other)), view: Self.view(), now: time(0))
+        _ = watch.handle(.timer, view: Self.view(), now: now)
+        let asked = watch.handle(.answered(peer(1), Self.isRecent(point(height, branch: other))), view: Self.view(), now: now)
+        guard let base else {
+          #expect(asked == [.askStatus(peer(1))], "nothing is final at \(height)")
+          continue
+        }
+        #expect(asked == [.askBlock(peer(1), base)])
+        _ = watch.handle(.answered(peer(1), .sealed(point(base, branch: own), isRecent: false)), view: Self.view(), now: now)
+        #expect(watch.fork == nil)
+      }
+    }
   }
 
   /// What a liar has: hashes out of the air, old blocks that lost their race, and time.

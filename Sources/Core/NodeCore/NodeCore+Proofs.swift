@@ -20,7 +20,9 @@ extension NodeCore {
 
   func run(forks input: ForkWatch.Input, _ now: Instant, _ outputs: inout [Output]) {
     var wanted: [ForkWatch.Output] = []
-    let view = ForkWatch.View(floor: chain.finalHeight, isCaughtUp: sync.state.isCaughtUp) { [unowned self] in chain.isOwn($0) }
+    let view = ForkWatch.View(floor: chain.finalHeight, depth: chain.finalityDepth, isCaughtUp: sync.state.isCaughtUp) { [unowned self] in
+      chain.isOwn($0)
+    }
     forks.handle(input, view: view, now: now, into: &wanted)
     for output in wanted {
       switch output {

@@ -144,9 +144,8 @@ public enum Health: Hashable, Sendable {
     case .syncing(let height, let target): "catching up: height \(height) of \(target)"
     case .stalled(let time): "no new block for \(Int(time.seconds)) s; check the producers and this node's clock"
     case .forked(let own, let fork):
-      """
-      the network is split: this node's head is \(own.height) \(own.hash.short), \(fork.peers) peers follow another valid chain with head       \(fork.head.height) \(fork.head.hash.short), which differs at height \(fork.base.height) already; neither can follow the other any more:       decide which to keep, and start the nodes of the other one anew
-      """
+      "the network is split at or below height \(fork.base.height): this node's head is \(own.height) \(own.hash.short), that of another valid chain, "
+        + "seen at peers (\(fork.peers)), is \(fork.head.height) \(fork.head.hash.short), and neither can follow the other; decide which to keep"
     }
   }
 }

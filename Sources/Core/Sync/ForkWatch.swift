@@ -19,7 +19,7 @@ public struct ChainPoint: Hashable, Sendable {
 public struct Fork: Hashable, Sendable {
   /// The newest block that was seen of the other chain.
   public let head: ChainPoint
-  /// A block of the other chain at or below this node's final height, where this node's chain has another one.
+  /// A block of the other chain that is final there, at or below this node's final height, where this node's chain has another one.
   public let base: ChainPoint
   /// Peers that show the other chain.
   public let peers: Int
@@ -27,10 +27,11 @@ public struct Fork: Hashable, Sendable {
 
 /// Finds out whether peers follow a chain that this node can never follow, nor they its own.
 ///
-/// A peer whose head stays unknown for ``Configuration/patience`` is asked for the block at its head and then for the one at this node's final
-/// height. When both are sealed, the head is recent and the lower one is not this node's, and when that is still so
-/// ``Configuration/interval`` later, after every reorganisation that could come, the chains are split for good. A head that merely is not known
-/// proves nothing, and neither does an old block that lost its race: the seals of authorities that are at work now are what a liar lacks.
+/// A peer whose head stays unknown for ``Configuration/patience`` is asked for the block at its head and then for the one at the
+/// lower of the two final heights, its own and this node's. When both are sealed, the head is recent and the lower one is not this node's, and when
+/// that is still so ``Configuration/interval`` later, after every reorganisation that could come, the chains are split for good. A head that merely
+/// is not known proves nothing, and neither does an old block that lost its race: the seals of authorities that are at work now are what a liar
+/// lacks. A peer that is behind, on a branch of a few blocks of its own, can still follow this node.
 ///
 /// Nobody is blamed here: the peer is as right as this node is.
 public struct ForkWatch: Sendable {
@@ -88,6 +89,7 @@ public struct ForkWatch: Sendable {
   /// This node's own chain, as it stands at an input.
   public struct View {
     let floor: UInt64
+    let depth: UInt64
     let isCaughtUp: Bool
     let isOwn: (Hash256) -> Bool
 
@@ -95,10 +97,12 @@ public struct ForkWatch: Sendable {
     ///
     /// - Parameters:
     ///   - floor: the final height.
+    ///   - depth: how many blocks below its head a chain is final, this node's and everybody's.
     ///   - isCaughtUp: whether the node has what its peers have shown; before that unknown heads are what it expects.
     ///   - isOwn: whether a block is on the node's chain, or valid beside it.
-    public init(floor: UInt64, isCaughtUp: Bool, isOwn: @escaping (Hash256) -> Bool) {
+    public init(floor: UInt64, depth: UInt64, isCaughtUp: Bool, isOwn: @escaping (Hash256) -> Bool) {
       self.floor = floor
+      self.depth = depth
       self.isCaughtUp = isCaughtUp
       self.isOwn = isOwn
     }
@@ -202,17 +206,16 @@ public struct ForkWatch: Sendable {
       // It follows this node's chain by now.
       suspects[peer] = nil
       return
-    case (.sealed(let point, true), .headAsked) where point.height > view.floor:
+    case (.sealed(let point, true), .headAsked) where point.height > view.depth:
       suspect.stage = .baseAsked(head: point)
       suspects[peer] = suspect
-      return outputs.append(.askBlock(peer, view.floor))
-    case (.sealed(let point, true), .headAsked): sighted(&suspect, head: point, base: point)
+      return outputs.append(.askBlock(peer, min(view.floor, point.height - view.depth)))
     case (.sealed(let point, _), .baseAsked(let head)) where !view.isOwn(point.hash): sighted(&suspect, head: head, base: point)
     case (.nothing, _):
       suspect.misses += 1
       if suspect.misses >= configuration.missesMaximum { (suspect.sightings, suspect.evidence) = (0, nil) }
     case (.sealed, _):
-      // An old head, or one whose chain has this node's final block.
+      // An old head, one with nothing final below it, or one whose chain has this node's block where both are final.
       (suspect.sightings, suspect.evidence) = (0, nil)
     }
     suspects[peer] = suspect

@@ -20,6 +20,9 @@ extension Chain {
   /// The lowest height that a better branch can fork from.
   public var finalHeight: UInt64 { floor }
 
+  /// How many blocks below a head no branch is replaced any more.
+  public var finalityDepth: UInt64 { UInt64(max(0, configuration.finalityDepth)) }
+
   /// The pending transactions.
   public var mempool: Mempool { pool }
 
