@@ -52,7 +52,11 @@ import Wire
     let stranger = try await Stranger(to: node)
     let host = stranger.host
     await host.serve(Stranger.protocols.blocks) { _, _ in
-      try await host.publish(Stranger.protocols.blockTopic, parent.encoded)
+      // The copy goes out behind the answer: its round trip is over when the answer is there.
+      Task {
+        _ = try await host.ping(node.peerID)
+        try await host.publish(Stranger.protocols.blockTopic, parent.encoded)
+      }
       return BytesList([parent.encoded]).encoded
     }
     _ = try await stranger.enter()
@@ -82,8 +86,15 @@ import Wire
     let stranger = try await Stranger(to: authority)
     _ = try await stranger.enter()
     try await eventually("the stranger is heard") { await stranger.host.topicPeers(Stranger.protocols.blockTopic) == [authority.peerID] }
+    var large = Starling.Host.SubscriptionConfiguration()
+    large.topic.maximumMessageBytes = 1 << 20
+    _ = try await stranger.host.subscribe(Stranger.protocols.blockTopic, large)
     let chain = try authority.chainInformation()
-    // Each as large as a block may be.
+    func received() throws -> Int {
+      guard case .statistics(let statistics) = try authority.askAndWait(.statistics) else { throw Missing("no statistics") }
+      return statistics.messagesReceived
+    }
+    // Each as large as a block may be: sixty-four of them fill the whole queue to the last byte.
     func orphan(_ number: UInt8, last: Int) -> [UInt8] {
       let filling = [UInt8](repeating: 1, count: 8_000)
       return Self.block(
@@ -94,11 +105,64 @@ import Wire
     for number in 0..<70 as Range<UInt8> {
       let bytes = orphan(number, last: 6_000 + (1 << 20) - orphan(number, last: 6_000).count)
       #expect(bytes.count == 1 << 20)
-      // The first one costs it the link: what it could not send before that does not count.
-      do { try await stranger.host.publish(Stranger.protocols.blockTopic, bytes) } catch { break }
+      let before = try received()
+      do {
+        try await stranger.host.publish(Stranger.protocols.blockTopic, bytes)
+      } catch {
+        // The first one costs it the link: then nothing more can come.
+        try await eventually("the stranger is out: \(error)") { try await stranger.isOut() }
+        break
+      }
+      try await eventually("the node has it, or the stranger is out") {
+        if try received() > before { return true }
+        return try await stranger.isOut()
+      }
     }
     let height = try authority.information().head.height
     try await eventually("it goes on making blocks") { try authority.information().head.height >= height + 5 }
     await stranger.host.close()
+  }
+
+  /// A block that everybody has is not passed on: otherwise anybody could send the old chain through the whole network, again and again.
+  @Test func anOldBlockIsNotPassedOn() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let file = flock.folder + "/producer"
+    try KeyFile.write(Self.key, to: file)
+    func start() throws -> Node {
+      try flock.start("authority") {
+        $0.network = "main"
+        $0.nodeType = .authority
+        $0.producerKeyFile = file
+      }
+    }
+    let first = try start()
+    try await eventually("there are old blocks") { try first.information().head.height >= 10 }
+    // Whatever gossip remembers of them is gone with the process.
+    flock.stop("authority")
+    let authority = try start()
+    guard case .block(_, let old) = try authority.askAndWait(.blockAt(1)) else { throw Missing("no block 1") }
+
+    let topic = Stranger.protocols.blockTopic
+    let listener = try await Stranger(to: authority)
+    _ = try await listener.enter()
+    var blocks = try await listener.host.subscribe(topic).makeAsyncIterator()
+    func nextHeight() async throws -> UInt64 {
+      guard let message = await blocks.next() else { throw Missing("the subscription ended") }
+      return try Block(encoded: message.data.rawSpan).header.height
+    }
+    #expect(try await nextHeight() > 1)
+    let sender = try await Stranger(to: authority)
+    _ = try await sender.enter()
+    try await eventually("the sender is heard") { await sender.host.topicPeers(topic) == [authority.peerID] }
+    try await sender.host.publish(topic, old.encoded)
+    try await sender.host.publish(topic, [1, 2, 3])
+    try await eventually("the sender is out for what came behind it") { try await sender.isOut() }
+    // Two blocks that the authority makes after that come behind whatever it passed on before.
+    let height = try authority.information().head.height
+    var heights: [UInt64] = []
+    while (heights.last ?? 0) < height + 2 { heights.append(try await nextHeight()) }
+    #expect(!heights.contains(1))
+    for stranger in [listener, sender] { await stranger.host.close() }
   }
 }

@@ -18,6 +18,7 @@ struct Stranger {
     var configuration = Starling.Host.Configuration(listen: [try Multiaddr("/ip4/127.0.0.1/tcp/0")])
     configuration.swarm.shards = 1
     configuration.core.peering.outboundMinimum = 0
+    configuration.core.gossip?.maximumRPCBytes = 2 << 20
     if let source { configuration.swarm.dialSources = [try #require(IPAddress(source))] }
     host = try await Starling.Host(configuration: configuration)
     self.node = node
