@@ -1,5 +1,4 @@
 import Foundation
-import Starling
 import Testing
 
 @Suite("The chat example") struct ChatTests {
@@ -22,44 +21,21 @@ import Testing
 }
 
 /// A running chat, typed to and listened to.
-private final class ChatProcess: @unchecked Sendable {
-  private let process = Process()
-  private let input = Pipe()
-  private let lines: AsyncStream<String>
+private struct ChatProcess {
+  private let program: Program
 
   init(_ arguments: String...) throws {
-    let output = Pipe()
-    process.executableURL = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
-      .appending(path: "chat-example")
-    process.arguments = arguments
-    process.standardInput = input
-    process.standardOutput = output
-    let (lines, continuation) = AsyncStream.makeStream(of: String.self, bufferingPolicy: .bufferingNewest(1000))
-    self.lines = lines
-    try process.run()
-    Thread.detachNewThread {
-      var rest = Data()
-      while true {
-        let part = output.fileHandleForReading.availableData
-        if part.isEmpty { break }
-        rest += part
-        while let end = rest.firstIndex(of: 10) {
-          continuation.yield(String(decoding: rest[..<end], as: UTF8.self))
-          rest = Data(rest[(end + 1)...])
-        }
-      }
-      continuation.finish()
-    }
+    let tests = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
+    program = try Program(tests.deletingLastPathComponent().appending(path: "chat-example"), arguments, takesInput: true)
   }
 
   /// The next line that is wanted.
-  func line(_ isWanted: @escaping @Sendable (String) -> Bool) async throws -> String {
-    let line = try await within("the chat prints a line that is wanted") { [lines] in await lines.first(where: isWanted) }
-    return try #require(line, "the chat has ended")
+  func line(_ isWanted: (String) -> Bool) async throws -> String {
+    try #require(try await program.line(where: isWanted), "the chat has ended")
   }
 
-  func type(_ line: String) throws { try input.fileHandleForWriting.write(contentsOf: Data("\(line)\n".utf8)) }
+  func type(_ line: String) throws { try program.type(line) }
 
   /// Ends its input, upon which it leaves.
-  func end() { try? input.fileHandleForWriting.close() }
+  func end() { program.closeInput() }
 }
