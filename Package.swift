@@ -126,8 +126,6 @@ let package = Package(
     tests("Healing", ["Wire", "Identity", "Healing"]),
     tests("NodeCore", ["Wire", "Identity", "SecureChannel", "NodeCore", "Simulator", "Crypto", "Store"]),
     tests("Simulator", ["Wire", "Identity", "SecureChannel", "Peering", "Ledger", "HostCore", "NodeCore", "Simulator", "Store"]),
-    .testTarget(
-      name: "Regressions", dependencies: ["Simulator"], path: "Tests/Regressions", exclude: ["Seeds"], swiftSettings: shell),
     tests("Crypto", ["Wire", "Identity", "Crypto"]),
     tests("EventLoop", ["Wire", "Threads", "EventLoop"]),
     tests("Store", ["Wire", "Store", "Conformance", "StoreTorture"]),
