@@ -1,5 +1,6 @@
 import Foundation
 import HTTPAPI
+import TestKit
 import Testing
 
 /// What the program was started with it keeps to, and it doesn't say that it did what it didn't.
@@ -30,16 +31,16 @@ import Testing
     let node = try RunningNode(
       ["--data-dir", "data", "--genesis", "genesis.json", "--listen", "/ip4/127.0.0.1/tcp/0", "--http-port", "0", "--no-mdns", "--json"],
       in: folder, shell: "trap '' HUP INT")
-    let ready = try JSONSerialization.jsonObject(with: Data(try #require(await node.line()).utf8)) as? [String: Any]
+    let ready = try JSONSerialization.jsonObject(with: Data(try #require(try await node.line()).utf8)) as? [String: Any]
     let id = node.process.processIdentifier
     let line = try String(contentsOfFile: "/proc/\(id)/status", encoding: .utf8).split(separator: "\n").first { $0.hasPrefix("SigIgn:") }
     let ignored = try #require(line?.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) })
     #expect(ignored & 0b11 == 0b11, "\(line ?? "")")
     for signal in [SIGHUP, SIGINT] { kill(id, signal) }
-    let client = try HTTPClient(try #require(ready?["api"] as? String), timeout: .seconds(60))
+    let client = try HTTPClient(try #require(ready?["api"] as? String), timeout: patience)
     #expect(try client.request("GET", "/api/v1/node/info").status == 200)
     kill(id, SIGTERM)
-    #expect(await node.end() == 0)
+    #expect(try await node.end() == 0)
   }
 
   @Test("a folder in place of a file is told, and traps nothing")

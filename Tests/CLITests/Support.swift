@@ -1,4 +1,6 @@
 import Foundation
+import TestKit
+import Testing
 
 /// What a call of the program came to.
 struct Outcome: Sendable {
@@ -18,12 +20,14 @@ enum Starling {
   static let executable = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().appending(path: "starling")
 
   /// Runs the program to its end, in a folder, with a clean environment.
-  static func run(_ arguments: [String], in folder: Folder, environment: [String: String] = [:], limit: Int = 60) async throws -> Outcome {
+  static func run(_ arguments: [String], in folder: Folder, environment: [String: String] = [:], limit: Duration = patience) async throws
+    -> Outcome
+  {
     let files = ["out", "err"].map { folder.path("\(UUID().uuidString).\($0)") }
     for file in files { try Data().write(to: URL(filePath: file)) }
     let process = Process()
     process.executableURL = URL(filePath: "/usr/bin/timeout")
-    process.arguments = ["--kill-after=5", "\(limit)", executable.path] + arguments
+    process.arguments = ["--kill-after=5", "\(limit.components.seconds)", executable.path] + arguments
     process.currentDirectoryURL = folder.url
     process.environment = environment.merging(["PATH": "/usr/bin:/bin", "TMPDIR": folder.url.path]) { own, _ in own }
     process.standardInput = FileHandle.nullDevice
@@ -53,6 +57,11 @@ final class Folder: Sendable {
   func path(_ name: String) -> String { url.appending(path: name).path }
   func text(_ name: String) throws -> String { try String(contentsOfFile: path(name), encoding: .utf8) }
   func write(_ text: String, to name: String) throws { try text.write(toFile: path(name), atomically: true, encoding: .utf8) }
+  /// A new file to write to.
+  func file(_ name: String) throws -> FileHandle {
+    try Data().write(to: url.appending(path: name))
+    return try FileHandle(forWritingTo: url.appending(path: name))
+  }
   func mode(_ name: String) throws -> Int {
     let value = try FileManager.default.attributesOfItem(atPath: path(name))[.posixPermissions]
     return (value as? NSNumber)?.intValue ?? -1
@@ -60,71 +69,18 @@ final class Folder: Sendable {
 }
 
 /// A running node, started by the program.
-final class RunningNode: @unchecked Sendable {
-  let process = Process()
-  private let lines: AsyncStream<String>
+typealias RunningNode = Program
 
+extension Program {
   /// - Parameters:
   ///   - shell: what a shell does before it becomes the node.
   ///   - errors: where standard error goes.
-  init(_ arguments: [String], in folder: Folder, shell: String? = nil, errors: Any = FileHandle.nullDevice) throws {
-    let output = Pipe()
-    if let shell {
-      process.executableURL = URL(filePath: "/bin/bash")
-      process.arguments = ["-c", "\(shell); exec \"$0\" \"$@\"", Starling.executable.path, "node"] + arguments
-    } else {
-      process.executableURL = Starling.executable
-      process.arguments = ["node"] + arguments
-    }
-    process.currentDirectoryURL = folder.url
-    process.environment = [:]
-    process.standardInput = FileHandle.nullDevice
-    process.standardOutput = output
-    process.standardError = errors
-    let (lines, continuation) = AsyncStream.makeStream(of: String.self, bufferingPolicy: .bufferingNewest(100))
-    self.lines = lines
-    try process.run()
-    Thread.detachNewThread {
-      var rest = Data()
-      while true {
-        let part = output.fileHandleForReading.availableData
-        if part.isEmpty { break }
-        rest += part
-        while let end = rest.firstIndex(of: 10) {
-          continuation.yield(String(decoding: rest[..<end], as: UTF8.self))
-          rest = Data(rest[(end + 1)...])
-        }
-      }
-      continuation.finish()
-    }
-  }
-
-  deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
-
-  /// The next line of its output; `nil` at its end or after 20 s.
-  func line() async -> String? {
-    await withTaskGroup(of: String?.self) { group in
-      group.addTask { [lines] in
-        for await line in lines { return line }
-        return nil
-      }
-      group.addTask {
-        try? await Task.sleep(for: .seconds(20))
-        return nil
-      }
-      defer { group.cancelAll() }
-      return await group.next() ?? nil
-    }
-  }
-
-  /// Its exit status, once it has ended; `nil` after 20 s.
-  func end() async -> Int32? {
-    let deadline = ContinuousClock.now + .seconds(20)
-    while process.isRunning {
-      guard ContinuousClock.now < deadline else { return nil }
-      try? await Task.sleep(for: .milliseconds(10))
-    }
-    return process.terminationStatus
+  convenience init(_ arguments: [String], in folder: Folder, shell: String? = nil, errors: Any = FileHandle.nullDevice) throws {
+    let words = [Starling.executable.path, "node"] + arguments
+    try self.init(
+      shell == nil ? Starling.executable : URL(filePath: "/bin/bash"),
+      shell.map { ["-c", "\($0); exec \"$0\" \"$@\""] + words } ?? Array(words.dropFirst()), in: folder.url, environment: [:],
+      errors: errors)
   }
 }
 

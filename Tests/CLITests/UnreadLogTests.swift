@@ -1,5 +1,6 @@
 import Foundation
 import HTTPAPI
+import TestKit
 import Testing
 
 /// A node whose output nobody reads goes on, answers and ends.
@@ -26,10 +27,10 @@ import Testing
     let node = try RunningNode(
       ["--data-dir", "data", "--genesis", "genesis.json", "--listen", "/ip4/127.0.0.1/tcp/0", "--http-port", "0", "--no-mdns", "--json"],
       in: folder, errors: pipe)
-    let ready = try JSONSerialization.jsonObject(with: Data(try #require(await node.line()).utf8)) as? [String: Any]
+    let ready = try JSONSerialization.jsonObject(with: Data(try #require(try await node.line()).utf8)) as? [String: Any]
     let client = try HTTPClient(
       try #require(ready?["api"] as? String), token: try folder.text("data/admin.token").trimmingCharacters(in: .newlines),
-      timeout: .seconds(60))
+      timeout: patience)
     // Each is a line of the log.
     func ban() throws {
       let body = BanRequest(subject: "203.0.113.7", reason: String(repeating: "\"", count: BanRequest.reasonBytesMaximum))
@@ -58,7 +59,7 @@ import Testing
     // Nobody reads again, and it ends all the same.
     for _ in 1...20 { try ban() }
     kill(node.process.processIdentifier, SIGTERM)
-    #expect(await node.end() == 0)
+    #expect(try await node.end() == 0)
     withExtendedLifetime(pipe) {}
   }
 
@@ -79,13 +80,11 @@ import Testing
     try process.run()
     defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
     // The last thing that the start makes.
-    while process.isRunning && !FileManager.default.fileExists(atPath: folder.path("data/admin.token")) {
-      try await Task.sleep(for: .milliseconds(10))
+    try await eventually("it has started") {
+      !process.isRunning || FileManager.default.fileExists(atPath: folder.path("data/admin.token"))
     }
     kill(process.processIdentifier, SIGTERM)
-    let deadline = ContinuousClock.now + .seconds(40)
-    while process.isRunning && ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(10)) }
-    #expect(!process.isRunning && process.terminationStatus == 0)
+    #expect(try await process.end() == 0)
     withExtendedLifetime(pipe) {}
   }
 }

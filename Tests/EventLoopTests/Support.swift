@@ -121,7 +121,7 @@ func withLoops(_ count: Int, _ body: ([EventLoop]) throws -> Void) throws {
 extension EventLoop {
   /// Dials on the loop; the probe is told.
   func dial(
-    _ address: SocketAddress, timeout: Duration = .seconds(10), configuration: TCPSocket.Configuration = .init(), _ probe: SocketProbe
+    _ address: SocketAddress, timeout: Duration = patience, configuration: TCPSocket.Configuration = .init(), _ probe: SocketProbe
   ) throws -> TCPSocket {
     try runAndWait {
       TCPSocket.connect(to: address, on: self, timeout: timeout, configuration: configuration, delegate: probe)

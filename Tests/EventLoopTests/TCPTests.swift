@@ -1,4 +1,3 @@
-import Dispatch
 import EventLoop
 import Glibc
 import Testing
@@ -151,12 +150,13 @@ struct TCPTests {
         ).address
       }
       // The loop is busy until all of them are in the backlog.
-      let isBusy = DispatchSemaphore(value: 0)
-      loops[0].execute { isBusy.wait() }
+      let isBusy = Gate()
+      defer { isBusy.open() }
+      loops[0].execute { isBusy.pass() }
       let probe = SocketProbe()
       try loops[1].runAndWait { for _ in 0..<12 { _ = TCPSocket.connect(to: address, on: loops[1], delegate: probe) } }
       probe.connected.wait(for: 12)
-      isBusy.signal()
+      isBusy.open()
       let times = accepted.wait(for: 12)
       #expect(times.count == 12)
       #expect(zip(times, times.dropFirst(4)).allSatisfy { $1 - $0 >= 45 }, "\(times)")
@@ -184,19 +184,46 @@ struct TCPTests {
       let dialled = try (0..<2).map { _ in try loops[1].dial(address, probe) }
       accepted.wait(for: 2)
       // The loop is busy until the bytes of both lie there.
-      let isBusy = DispatchSemaphore(value: 0)
-      loops[0].execute { isBusy.wait() }
+      let isBusy = Gate()
+      defer { isBusy.open() }
+      loops[0].execute { isBusy.pass() }
       try loops[1].runAndWait {
         dialled[0].write([UInt8](repeating: 1, count: 16 * 4096))
         dialled[1].write([2])
       }
-      usleep(100_000)
-      isBusy.signal()
+      var queues: [Int] = []
+      try waitUntil("they lie there: \(queues)") {
+        queues = try dialled.map { socket in
+          unreadBytes(at: socket.remote, from: try #require(try loops[1].runAndWait { socket.local }))
+        }
+        return queues[0] > 8 * 4096 && queues[1] == 1
+      }
+      isBusy.open()
       let parts = try #require(turns.done.wait(for: 1).first)
       let place = try #require(parts.firstIndex(of: 1))
       #expect(place <= 2, "\(parts)")
       #expect(parts.allSatisfy { $0 <= 4096 })
     }
+  }
+
+  /// The bytes that lie unread at this process's end of a connection.
+  private func unreadBytes(at local: SocketAddress, from remote: SocketAddress) -> Int {
+    func address(_ get: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Int32) -> SocketAddress? {
+      var address = sockaddr_in()
+      var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+      let status = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { get($0, &length) }
+      }
+      guard status == 0, address.sin_family == sa_family_t(AF_INET) else { return nil }
+      return SocketAddress(ipBytes: withUnsafeBytes(of: address.sin_addr) { Array($0) }, port: UInt16(bigEndian: address.sin_port))
+    }
+    for descriptor in Int32(0)..<min(65_536, getdtablesize())
+    where address({ getpeername(descriptor, $0, $1) }) == remote && address({ getsockname(descriptor, $0, $1) }) == local {
+      var count: Int32 = 0
+      _ = ioctl(descriptor, UInt(FIONREAD), &count)
+      return Int(count)
+    }
+    return 0
   }
 
   private final class TurnRecorder: TCPSocketDelegate, @unchecked Sendable {
@@ -353,15 +380,16 @@ struct TCPTests {
       let address = try server.listen(configuration: configuration)
       try loops[0].runAndWait { server.listener?.pause() }
       let probes = (0..<6).map { _ in SocketProbe() }
+      for probe in probes { _ = try loops[0].dial(address, timeout: patience, probe) }
+      #expect(probes[0].connected.wait(for: 1) == [true])
       let started = loops[0].now
-      for probe in probes { _ = try loops[0].dial(address, timeout: .milliseconds(150), probe) }
-      let last = try #require(probes.last)
+      let last = SocketProbe()
+      _ = try loops[0].dial(address, timeout: .milliseconds(150), last)
       #expect(last.closed.wait(for: 1) == [.timedOut])
       #expect(loops[0].now - started >= .milliseconds(150))
       #expect(!last.events.values.contains(.connected))
       #expect(server.sockets.values.isEmpty)
       // Those that wait in the backlog are served once the listener goes on.
-      #expect(probes[0].connected.wait(for: 1) == [true])
       loops[0].execute { server.listener?.resume() }
       #expect(!server.sockets.wait(for: 1).isEmpty)
     }

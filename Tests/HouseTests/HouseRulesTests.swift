@@ -131,7 +131,7 @@ private struct House {
     try Data().write(to: log)
     let process = Process()
     process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["timeout", "60", "python3", Self.checkout.appending(path: "Scripts/check-purity").path, root.path]
+    process.arguments = ["timeout", "300", "python3", Self.checkout.appending(path: "Scripts/check-purity").path, root.path]
     process.standardOutput = try FileHandle(forWritingTo: log)
     try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
       process.terminationHandler = { _ in done.resume() }

@@ -4,7 +4,7 @@ import Testing
 @testable import Node
 
 /// Whoever writes lines never waits for whoever reads them, and what is missing is told in its place.
-@Suite struct LineWriterTests {
+@Suite(.ownThread) struct LineWriterTests {
   private static let loss: @Sendable (Int) -> String = { "lost \($0)\n" }
 
   /// What there is to read, or comes next; a handle's own methods wait for as much as they may bring.
@@ -32,9 +32,9 @@ import Testing
       while !text.contains("lost") || !text.hasSuffix("\n") {
         text += try Self.part(of: reader)
       }
-      #expect(writer.flush(within: .seconds(20)))
+      #expect(writer.flush(within: patience))
       writer.write("and on\n", orTell: Self.loss)
-      #expect(writer.flush(within: .seconds(20)))
+      #expect(writer.flush(within: patience))
       text += try Self.part(of: reader)
       let expected = (0..<1_000 - dropped).map { "\($0) \(filling)\n" }.joined() + "lost \(dropped)\nand on\n"
       #expect(text == expected)
@@ -51,14 +51,14 @@ import Testing
     let writer = LineWriter(descriptor)
     for line in ["one\n", "two\n"] {
       writer.write(line, orTell: Self.loss)
-      #expect(writer.flush(within: .seconds(20)))
+      #expect(writer.flush(within: patience))
     }
     #expect(writer.droppedLines == 2)
     let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     #expect(dup2(file, descriptor) == descriptor)
     close(file)
     for line in ["three\n", "four\n"] { writer.write(line, orTell: Self.loss) }
-    #expect(writer.flush(within: .seconds(20)))
+    #expect(writer.flush(within: patience))
     #expect(try String(contentsOfFile: path, encoding: .utf8) == "lost 2\nthree\nfour\n")
   }
 
@@ -69,11 +69,11 @@ import Testing
     let writer = LineWriter(descriptor)
     let logger = Logger(format: format, to: writer)
     logger.info("test", "first")
-    #expect(writer.flush(within: .seconds(20)))
+    #expect(writer.flush(within: patience))
     #expect(logger.droppedLines == 1)
     #expect(dup2(pipe.fileHandleForWriting.fileDescriptor, descriptor) == descriptor)
     logger.info("test", "second")
-    #expect(writer.flush(within: .seconds(20)))
+    #expect(writer.flush(within: patience))
     let lines = try Self.part(of: pipe.fileHandleForReading).split(separator: "\n")
     try #require(lines.count == 2)
     #expect(lines[0].contains(format == .json ? "\"level\":\"warning\"" : "WARNING log lines are missing here"), "\(lines)")

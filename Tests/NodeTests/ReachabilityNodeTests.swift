@@ -8,6 +8,9 @@ import Testing
 
 /// A node behind a gateway: the port is mapped, dialled back by peers, and only then told to others. All on loopback.
 @Suite(.serialized) struct ReachabilityNodeTests {
+  /// Asks for the next dial-back soon.
+  private static let quick = Node.Rig(adjusts: { $0.host.discovery.reach.askInterval = .milliseconds(200) })
+
   /// Starts two helpers and a node that asks the gateway; returns what the gateway's lines say of the mapping.
   private static func start(_ flock: Flock, _ gateway: Script) throws -> (node: Node, helpers: [Node]) {
     #expect(try gateway.firstLine() == "ready")
@@ -19,7 +22,7 @@ import Testing
       port_mapping = true
       gateway = "127.0.0.1"
       dial_back_peers = 2
-      """
+      """, rig: Self.quick
     ) {
       $0.httpEnabled = true
       $0.httpPort = 0
@@ -109,7 +112,7 @@ import Testing
         listen = ["\(address.replacing("127.0.0.1", with: "127.0.0.2"))"]
         observed_peers = \(votes)
         dial_back_peers = 2
-        """)
+        """, rig: Self.quick)
       try waitUntil("both helpers are linked") { try node.activePeers() == Set(helpers.map(\.peerID)) }
       if votes > helpers.count {
         try waitUntil("both have said what they see") { flock.log("node").components(separatedBy: " identified ").count > helpers.count }

@@ -12,12 +12,10 @@ import Testing
 @Suite(.serialized) struct SeedlessTests {
   private static let members = ProcessInfo.processInfo.environment["STARLING_SEEDLESS_MEMBERS"].flatMap { Int($0) } ?? 8
 
-  @Test func anyMemberLetsNewcomersIn() async throws { try await onOwnThread { try Self.body(Self.members) } }
-
-  private static func body(_ count: Int) throws {
+  @Test(.ownThread) func anyMemberLetsNewcomersIn() throws {
+    let count = Self.members
     let flock = try Flock()
     defer { flock.stop() }
-    let patience = 60 + Double(count) * 4
     let began = Date()
     func seconds() -> String { String(format: "%.1f s", Date().timeIntervalSince(began)) }
 
@@ -37,20 +35,20 @@ import Testing
     }
     let names = Set(nodes.map(\.peerID))
     let wanted = min(count - 1, 4)
-    try waitUntil("each member has \(wanted) other members", seconds: patience) {
+    try waitUntil("each member has \(wanted) other members") {
       try nodes.allSatisfy { try $0.activePeers().intersection(names).count >= wanted }
     }
     print("seedless: \(count) members are linked after \(seconds())")
 
     for name in ["seed1", "seed2"] { flock.stop(name) }
     let height = try nodes[0].information().head.height
-    try waitUntil("all go on without seeds", seconds: patience) {
+    try waitUntil("all go on without seeds") {
       try nodes.allSatisfy { node in
         let peers = try node.activePeers()
         return try node.information().head.height >= height + 5 && peers.isSubset(of: names) && peers.count >= wanted
       }
     }
-    #expect(try isConnected(nodes))
+    #expect(try Self.isConnected(nodes))
     print("seedless: five blocks later all members have them, after \(seconds())")
 
     // Each newcomer knows the dead seeds and one member; that it is taken in shows in further peers and in the chain.
@@ -58,7 +56,7 @@ import Testing
     for (index, member) in nodes.enumerated() {
       let start = Date()
       let newcomer = try flock.start("newcomer\(index)", "b.yaml", list + "bootstrap_peers: [\"\(try member.hostPort())\"]\n")
-      try waitUntil("a newcomer is taken in through member \(index + 1)", seconds: patience) {
+      try waitUntil("a newcomer is taken in through member \(index + 1)") {
         let info = try newcomer.information()
         let head = try nodes[0].information().head.height
         return try newcomer.activePeers().intersection(names).count >= wanted && info.sync == .synced && info.head.height + 2 >= head

@@ -14,9 +14,9 @@ import Testing
       let addresses = try names.map { try flock.start($0) { $0.minOutbound = 0 }.hostPort() }
       for _ in 1...10 {
         let node = try flock.start("node") { $0.bootstrapPeers = addresses }
-        try waitUntil("all are linked", seconds: 10) { try node.activePeers().count == names.count }
+        try waitUntil("all are linked") { try node.activePeers().count == names.count }
         flock.stop("node")
-        try waitUntil("all saw it go", seconds: 10) {
+        try waitUntil("all saw it go") {
           try names.allSatisfy { try !flock.nodes[$0]!.activePeers().contains(node.peerID) }
         }
         for name in names {

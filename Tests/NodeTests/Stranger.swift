@@ -14,12 +14,15 @@ struct Stranger {
   let node: Node
   let status: Status
 
-  init(to node: Node, height: UInt64 = 0, from source: String? = nil) async throws {
+  init(
+    to node: Node, height: UInt64 = 0, from source: String? = nil, change: (inout Starling.Host.Configuration) -> Void = { _ in }
+  ) async throws {
     var configuration = Starling.Host.Configuration(listen: [try Multiaddr("/ip4/127.0.0.1/tcp/0")])
     configuration.swarm.shards = 1
     configuration.core.peering.outboundMinimum = 0
     configuration.core.gossip?.maximumRPCBytes = 2 << 20
     if let source { configuration.swarm.dialSources = [try #require(IPAddress(source))] }
+    change(&configuration)
     host = try await Starling.Host(configuration: configuration)
     self.node = node
     let chain = try node.chainInformation()

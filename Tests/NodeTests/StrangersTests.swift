@@ -115,7 +115,7 @@ import Wire
     let start = Date()
     guard case .found(let findings) = try node.askAndWait(.find(.service("blocks"))) else { throw Missing("no findings") }
     #expect(findings.items.isEmpty && !findings.isComplete)
-    #expect((3.5...8).contains(Date().timeIntervalSince(start)))
+    #expect(Date().timeIntervalSince(start) >= 3.5, "it left the server its time")
     await mute.host.close()
   }
 }

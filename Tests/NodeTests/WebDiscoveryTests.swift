@@ -10,6 +10,8 @@ import Testing
   /// Three nodes without seeds on S1's ports; the probe finds the others, and their links follow.
   @Test func threeNodesFindEachOther() async throws {
     try await onOwnThread {
+      let ports = Alone(with: "web-ports")
+      defer { withExtendedLifetime(ports) {} }
       let flock = try Flock()
       defer { flock.stop() }
       let nodes = try [5_002, 5_007, 5_011].map { port in

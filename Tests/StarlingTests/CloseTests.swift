@@ -10,7 +10,7 @@ import Testing
     let (first, second) = try await makePair()
     let silent = try await SilentListener()
     await second.serve("/test/never") { _, _ in
-      try await Task.sleep(for: .seconds(60))
+      try await Task.sleep(for: patience)
       return nil
     }
     let stream = try await first.openStream(to: second.peerID, protocols: [echo])
@@ -24,14 +24,14 @@ import Testing
     }
     let reading = Task { while try await stream.read() != nil {} }
     let connecting = Task { _ = try await first.connect("/ip4/127.0.0.1/tcp/\(silent.port)") }
-    let asking = Task { _ = try await first.request(second.peerID, "/test/never", [], timeout: .seconds(60)) }
+    let asking = Task { _ = try await first.request(second.peerID, "/test/never", [], timeout: patience) }
     let subscription = try await first.subscribe("test")
     let listening = Task { for await _ in subscription {} }
     try await eventually("all is under way") {
       let inFlight = try await first.withCore { core, _ in core.peering.counts.dialling }
       return started.value > 10 && inFlight == 1
     }
-    try await within(.seconds(10)) { await first.close() }
+    try await within { await first.close() }
     try await within { await listening.value }
     for task in [writing, reading, connecting, asking] {
       await #expect(throws: HostError.self) { try await within { try await task.value } }

@@ -18,7 +18,7 @@ import Testing
     #expect(info.observedAddress?.ipAddress?.isLoopback == true)
 
     let trips = try await first.ping(second.peerID, count: 5)
-    #expect(trips.count == 5 && trips.allSatisfy { $0 > .zero && $0 < .seconds(5) })
+    #expect(trips.count == 5 && trips.allSatisfy { $0 > .zero })
     #expect(try await second.ping(first.peerID).count == 1)
     await close(first, second)
   }
@@ -212,7 +212,7 @@ import Testing
   @Test("a good address joins the dial of a bad one of the same peer, and both have the link")
   func ownTurn() async throws {
     let silent = try await SilentListener()
-    let first = try await makeHost { $0.swarm.connection.handshakeTimeout = .seconds(3) }
+    let first = try await makeHost()
     let second = try await makeHost()
     let (good, peer) = (await second.address, second.peerID)
     let bad = try Multiaddr("/ip4/127.0.0.1/tcp/\(silent.port)").withPeerID(peer)

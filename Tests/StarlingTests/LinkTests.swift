@@ -6,7 +6,7 @@ import Testing
 @Suite("Links", .serialized) struct LinkTests {
   private func counts(_ host: Host) async throws -> ReasonCounts { try await host.withCore { core, _ in core.peering.reasonCounts } }
 
-  /// Pings come quickly, and a ping stream is given up quickly.
+  /// Pings come quickly, and a ping stream is given up quickly. A peer that answers is given more time than a slow machine needs.
   private func makePingingHost(_ change: (inout Host.Configuration) -> Void = { _ in }) async throws -> Host {
     try await makeHost {
       $0.core.peering.firstPingDelay = .milliseconds(50)
@@ -30,7 +30,7 @@ import Testing
 
   @Test("a peer that resets every stream of pings lives")
   func refusesPings() async throws {
-    let host = try await makePingingHost()
+    let host = try await makePingingHost { $0.core.peering.missedPongsMaximum = 100 }
     let pings = Counter()
     let peer = try HandPeer { peer, output in
       guard case .streamOpened(let stream, let name) = output else { return }
@@ -46,7 +46,7 @@ import Testing
 
   @Test("a peer that ends the stream of pings after each lives, and is pinged on another")
   func endsPings() async throws {
-    let host = try await makePingingHost()
+    let host = try await makePingingHost { $0.core.peering.missedPongsMaximum = 100 }
     let pings = Counter()
     let peer = try HandPeer { peer, output in
       guard case .message(let stream, let bytes) = output, bytes.count == 32 else { return }
@@ -70,6 +70,7 @@ import Testing
       $0.core.rates.peer = .init(perSecond: 100_000, burst: 100_000)
       $0.core.peering.firstPingDelay = .seconds(3)
       $0.core.peering.pingInterval = .milliseconds(200)
+      $0.core.peering.missedPongsMaximum = 100
     }
     let (first, second) = try await makePair(change)
     try await eventually("the second knows the first") { await second.peers().count == 1 }

@@ -33,7 +33,7 @@ import Threads
         }
       })
     // At once, at once, after a second and after two more.
-    try await eventually("the stream was reset four times, and that was said", within: .seconds(60)) {
+    try await eventually("the stream was reset four times, and that was said") {
       resets.value == 4 && lost.value == 4
     }
     #expect(await host.topicPeers(Self.topic) == [foreign.peerID])
@@ -47,7 +47,7 @@ import Threads
       for await message in subscription { return message.data }; return []
     }
     #expect(got == [7])
-    try await eventually("it is in the mesh again", within: .seconds(60)) { await host.meshPeers(Self.topic) == [foreign.peerID] }
+    try await eventually("it is in the mesh again") { await host.meshPeers(Self.topic) == [foreign.peerID] }
     listener.cancel()
     await close(host, foreign)
   }
@@ -59,7 +59,7 @@ import Threads
     for topic in all { for host in [first, second] { _ = try await host.subscribe(topic) } }
     try await first.connect(second.address)
     for topic in all {
-      try await eventually("they are in the mesh of \(topic)", within: .seconds(60)) {
+      try await eventually("they are in the mesh of \(topic)") {
         let (here, there) = (await first.meshPeers(topic), await second.meshPeers(topic))
         return here == [second.peerID] && there == [first.peerID]
       }
@@ -96,7 +96,7 @@ import Threads
     for turn in 1...20 {
       for mode in turn.isMultiple(of: 2) ? [Kademlia.Mode.client, .server] : [.server, .client] { await first.setKademliaMode(mode) }
       let last = turn.isMultiple(of: 2)
-      try await eventually("the last of two changes is known, turn \(turn)", within: .seconds(60)) { try await isKnownAsServer() == last }
+      try await eventually("the last of two changes is known, turn \(turn)") { try await isKnownAsServer() == last }
     }
     await close(first, second)
   }

@@ -7,12 +7,16 @@ import Threads
 let loopback = "/ip4/127.0.0.1/tcp/0"
 let echo: ProtocolID = "/test/echo/1"
 
-/// A host on loopback with one thread for links; the body may change the configuration.
+/// A host on loopback with one thread for links, which gives a slow machine its time; the body may change the configuration.
 func makeHost(_ change: (inout Host.Configuration) -> Void = { _ in }, key: NodeKey? = nil) async throws -> Host {
   var configuration = try Host.Configuration(listen: [loopback])
   configuration.swarm.shards = 1
   configuration.core.peering.outboundMinimum = 0
   configuration.core.gossip?.heartbeatInterval = .milliseconds(100)
+  configuration.core.peering.connectTimeout = patience
+  configuration.core.peering.handshakeTimeout = patience
+  configuration.swarm.connection.handshakeTimeout = patience
+  configuration.swarm.connection.streamNegotiationTimeout = patience
   change(&configuration)
   return try await Host(configuration: configuration, key: key)
 }

@@ -17,7 +17,8 @@ import Testing
 // `now` as an argument, and `Simulation` runs whole nodes. A lower limit ("not before 100 ms have passed") is a fact and may be checked.
 
 /// How long a test waits for something before it fails. Long enough for a machine that does much else; it only matters when a test fails.
-public let patience: Duration = .seconds(120)
+/// 300 s, or the seconds in `STARLING_TEST_PATIENCE`, as under sanitizers.
+public let patience: Duration = .seconds(getenv("STARLING_TEST_PATIENCE").flatMap { Int(String(cString: $0)) } ?? 300)
 
 /// What the waits of this task go by; only the tests of the waits themselves set it.
 enum Limit {

@@ -77,6 +77,8 @@ public final class Node: @unchecked Sendable {
     var willRunJob: @Sendable () -> Void = {}
     /// A store for the peer book in place of the file's.
     var book: (any KeyValueStore)?
+    /// Changes what no setting of an operator reaches.
+    var adjusts: @Sendable (inout Core.Configuration) -> Void = { _ in }
   }
 
   private let rig: Rig
@@ -115,6 +117,7 @@ public final class Node: @unchecked Sendable {
     let seed = crypto.randomBytes(8).reduce(0) { $0 << 8 | UInt64($1) }
     var settings = configuration.core(producer: producer)
     if !configuration.asnMapFile.isEmpty { settings.host.peering.groups.systems = try SystemsFile.read(configuration.asnMapFile) }
+    rig.adjusts(&settings)
     let machine = Core(
       key: key, crypto: crypto, configuration: settings, genesis: genesis, chain: chain,
       book: try BookFile.rows(book), clock: clock, seed: seed, now: now)
