@@ -34,8 +34,23 @@ private func name(_ text: String) -> DNSName { DNSName(text)! }
     let message = try DNSMessage(encoded: compressed.rawSpan)
     #expect(message.id == 0x1234 && message.isResponse && message.responseCode == 0)
     #expect(message.questions == [.init(name("_dnsaddr.example.org"), .txt)])
-    #expect(message.answers.map(\.data) == [.other(kind: 5), .texts([Array("ab".utf8), Array("cd".utf8)]), .texts([[]])])
+    #expect(message.answers.map(\.data) == [.alias(name("x.example.org")), .texts([Array("ab".utf8), Array("cd".utf8)]), .texts([[]])])
     #expect(message.answers[2].name == name("x.example.ORG.") && message.answers[2].lifetimeSeconds == 256)
+  }
+
+  /// Only what is named as asked for counts, or what its alias leads to.
+  @Test func recordsOfOtherNamesAreNoAnswer() throws {
+    var message = DNSMessage()
+    message.answers = [
+      .init(name("other.test"), .texts([[1]]), lifetimeSeconds: 1), .init(name("a.test"), .alias(name("B.test")), lifetimeSeconds: 1),
+      .init(name("b.TEST"), .alias(name("c.test")), lifetimeSeconds: 1), .init(name("c.test"), .texts([[2]]), lifetimeSeconds: 1),
+      .init(name("c.test"), .address(IPAddress(text: "192.0.2.1")!), lifetimeSeconds: 1),
+      .init(name("loop.test"), .alias(name("loop.test")), lifetimeSeconds: 1),
+    ]
+    message = try DNSMessage(encoded: message.encoded.rawSpan)
+    #expect(message.answers(to: name("a.test"), .txt) == [.texts([[2]])])
+    #expect(message.answers(to: name("c.test"), .txt) == [.texts([[2]])] && message.answers(to: name("a.test"), .a).count == 1)
+    for other in ["none.test", "loop.test", "test"] { #expect(message.answers(to: name(other), .txt).isEmpty, "\(other)") }
   }
 
   @Test func roundTrip() throws {

@@ -42,7 +42,7 @@ struct DNSClient: Sendable {
     guard length <= bytes.count else { return .failure(Fault(text: "an answer of \(length) bytes")) }
     do throws(DNSError) {
       let message = try DNSMessage(encoded: Array(bytes[..<Int(length)]).rawSpan)
-      let wanted = message.answers.map(\.data).filter { $0.kind == kind.rawValue }
+      let wanted = DNSName(name).map { message.answers(to: $0, kind) } ?? []
       return wanted.isEmpty ? .failure(Fault(text: Self.text(NO_DATA, kind))) : .success(wanted)
     } catch {
       return .failure(Fault(text: "an answer that cannot be read (\(error))"))

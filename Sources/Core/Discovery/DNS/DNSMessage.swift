@@ -32,6 +32,8 @@ public struct DNSMessage: Hashable, Sendable {
   public enum Kind: UInt16, Hashable, Sendable {
     /// An IPv4 address.
     case a = 1
+    /// A name that stands for another one.
+    case cname = 5
     /// A name for a name.
     case ptr = 12
     /// Texts.
@@ -96,6 +98,8 @@ public struct DNSMessage: Hashable, Sendable {
     case address(IPAddress)
     /// PTR.
     case pointer(DNSName)
+    /// CNAME: the name that has the records.
+    case alias(DNSName)
     /// TXT: byte strings of at most 255 bytes each.
     case texts([[UInt8]])
     /// SRV.
@@ -139,7 +143,7 @@ extension DNSMessage.Record {
     var content: [UInt8] = []
     switch data {
     case .address(let address): content = address.bytes
-    case .pointer(let name): name.append(to: &content)
+    case .pointer(let name), .alias(let name): name.append(to: &content)
     case .texts(let texts):
       for text in texts {
         content.append(UInt8(min(255, text.count)))
@@ -164,11 +168,30 @@ extension DNSMessage.Data {
     switch self {
     case .address(let address): (address.isV6 ? DNSMessage.Kind.aaaa : .a).rawValue
     case .pointer: DNSMessage.Kind.ptr.rawValue
+    case .alias: DNSMessage.Kind.cname.rawValue
     case .texts: DNSMessage.Kind.txt.rawValue
     case .service: DNSMessage.Kind.srv.rawValue
     case .other(let kind): kind
     }
   }
+}
+
+extension DNSMessage {
+  /// What answers a question for records of a name: those of the name itself, or of the name that it stands for. Records of other names may have
+  /// been put in by anybody on the way, and are passed over.
+  public func answers(to name: DNSName, _ kind: Kind) -> [Data] {
+    var name = name
+    for _ in 0..<Self.aliasesMaximum {
+      let own = answers.filter { $0.name == name }.map(\.data)
+      let found = own.filter { $0.kind == kind.rawValue }
+      if !found.isEmpty { return found }
+      guard let next = own.lazy.compactMap({ if case .alias(let next) = $0 { next } else { nil } }).first else { break }
+      name = next
+    }
+    return []
+  }
+
+  private static let aliasesMaximum = 16
 }
 
 // MARK: Reading
@@ -222,6 +245,7 @@ extension DNSMessage {
       }
       data = .address(address)
     case .ptr: data = .pointer(try readName(at: start))
+    case .cname: data = .alias(try readName(at: start))
     case .srv:
       guard end - start > 6 else { throw .badRecord }
       data = .service(port: word(start + 4), host: try readName(at: start + 6))
