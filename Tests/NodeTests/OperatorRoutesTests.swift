@@ -244,6 +244,16 @@ import Testing
       #expect(
         first.refusal { try first.post("/book", ImportRequest(entries: [.init(peer: "x", address: "/ip4/1.2.3.4/tcp/1")])) }
           == "400 bad_entry")
+      let address = "/ip4/1.2.3.4/tcp/1/p2p/\(second.node.peerID)"
+      for peer in [first.node.peerID, second.node.peerID] {
+        let request = ImportRequest(entries: [.init(peer: peer.description, address: address)])
+        let refusal = first.refusal { try first.post("/book", request) }
+        #expect((refusal == "400 bad_entry") == (peer != second.node.peerID), "\(refusal)")
+      }
+      for limit in ["0", "-1", "1001", "x"] {
+        let answer = try first.client.request("GET", Self.prefix + "/book/entries?limit=\(limit)")
+        #expect(answer.status == 400, "limit=\(limit)")
+      }
       let many = ImportRequest(entries: Array(repeating: .init(address: "/ip4/20.0.0.1/tcp/1"), count: ImportRequest.entriesMaximum + 1))
       #expect(first.refusal { try first.post("/book", many) } == "400 too_many_entries")
     }

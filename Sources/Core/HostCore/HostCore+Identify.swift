@@ -27,7 +27,7 @@ extension HostCore {
     // What comes over a link that drains is about the peer, whose link is another one.
     guard let peer = links[connection]?.peer, let connection = admitted[peer], let link = links[connection] else { return }
     link.identity = info
-    let addresses = info.listenAddresses.map { PeerAddress(peer: link.peer, address: $0.withoutPeerID) }
+    let addresses = info.listenAddresses.map { PeerAddress(peer: link.peer, address: $0) }
     run(peering: .learned(addresses, .identify(link.peer)), now, &outputs)
     outputs.append(.event(.identified(link.peer, info)))
     tellReach(link, info, now, &outputs)

@@ -44,6 +44,8 @@ public enum AddressRefusal: String, Hashable, Sendable, CaseIterable {
   case own
   /// A peer's word about itself that names another one.
   case notTheTellers = "not-the-tellers"
+  /// It was told for one peer and ends in another's name.
+  case anothersName = "anothers-name"
   /// The peer or its address is banned.
   case banned
   /// Whoever told it, or somebody of his network, has told too much.

@@ -78,6 +78,7 @@ extension PeeringMachine {
   mutating func learn(_ item: PeerAddress, _ source: PeerSource, _ group: NetworkGroup, _ now: Instant, _ outputs: inout [Output]) {
     var (peer, address) = (item.peer, item.address)
     if case .other = BookEndpoint(address) {
+      if let peer, let named = address.peerID, named != peer { return reasonCounts.count(.anothersName) }
       peer = peer ?? address.peerID
       address = address.withoutPeerID
     }

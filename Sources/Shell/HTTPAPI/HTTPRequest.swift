@@ -40,13 +40,16 @@ public struct HTTPRequest: Sendable {
     return number
   }
 
-  /// A query value as a number held inside `range`, or `fallback` when it is absent.
+  /// A query value as a number, or `fallback` when it is absent.
   ///
-  /// - Throws: a 400 that names the value when it isn't a number.
+  /// - Throws: a 400 that names the value when it isn't a number, or outside `range`.
   public func number(query name: String, fallback: Int, in range: ClosedRange<Int>) throws(HTTPError) -> Int {
     guard let text = query[name] else { return fallback }
-    guard let number = Int(text) else { throw HTTPError(400, "bad_parameter", "\(name) must be a whole number") }
-    return min(max(number, range.lowerBound), range.upperBound)
+    guard let number = Int(text), range.contains(number) else {
+      let bounds = range.upperBound == .max ? "that is not below \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
+      throw HTTPError(400, "bad_parameter", "\(name) must be a whole number \(bounds)")
+    }
+    return number
   }
 
   /// The body as JSON.

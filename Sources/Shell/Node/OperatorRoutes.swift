@@ -148,7 +148,11 @@ enum OperatorRoutes {
     for (index, entry) in body.entries.enumerated() {
       do throws(IdentityError) {
         let peer = try entry.peer.map { text throws(IdentityError) in try PeerID(text: text) }
-        items.append(PeerAddress(peer: peer, address: try Multiaddr(entry.address)))
+        let address = try Multiaddr(entry.address)
+        if let peer, let named = address.peerID, named != peer {
+          throw .badMultiaddr("the address ends in /p2p/\(named), and the entry's peer is \(peer)")
+        }
+        items.append(PeerAddress(peer: peer, address: address))
       } catch {
         throw HTTPError(400, "bad_entry", "entry \(index + 1): \(error.description)")
       }

@@ -206,11 +206,15 @@ public struct KademliaMessage: Hashable, Sendable {
       switch field {
       case .bytes(1): id = try? PeerID(bytes: reader.span)
       case .bytes(2):
-        if addresses.count < addressesSeen, let address = try? Multiaddr(bytes: reader.span) { addresses.append(address.withoutPeerID) }
+        if addresses.count < addressesSeen, let address = try? Multiaddr(bytes: reader.span) { addresses.append(address) }
       case .number(3): connectedness = Connectedness(rawValue: reader.uint64) ?? .notConnected
       default: break
       }
     }
-    return id.map { Peer(id: $0, addresses: told(addresses), connectedness: connectedness) }
+    return id.map { id in
+      // One that ends in another peer's name is none of this one.
+      let own = addresses.filter { $0.peerID.map { $0 == id } ?? true }.map(\.withoutPeerID)
+      return Peer(id: id, addresses: told(own), connectedness: connectedness)
+    }
   }
 }

@@ -178,6 +178,10 @@ extension PeeringMachine {
   private mutating func importBook(_ items: [PeerAddress], _ now: Instant, _ outputs: inout [Output]) -> OperatorAnswer {
     var (added, known) = (0, 0)
     for item in items {
+      if let peer = item.peer, let named = item.address.peerID, named != peer {
+        reasonCounts.count(.anothersName)
+        continue
+      }
       let item = PeerAddress(peer: item.peer ?? item.address.peerID, address: item.address.withoutPeerID)
       if book.find(BookItem(item)) != nil {
         known += 1
