@@ -6,7 +6,8 @@ import Wire
 
 /// The peer book on disk: a file of its own in the data folder, so that its loss costs no more than the book.
 enum BookFile {
-  /// Opens the book. A damaged one is given another name and told of; the node then starts with an empty one.
+  /// Opens the book. What is damaged in it is passed over and told of, and the file kept under another name; where nothing of it can be read, the
+  /// node starts with an empty one.
   ///
   /// The caller holds the data folder's lock.
   ///
@@ -15,13 +16,25 @@ enum BookFile {
     do throws(StoreError) {
       let store = try JournalStore(path: path)
       if store.droppedBytes > 0 { log.bookWasTorn(store.droppedBytes) }
+      if store.damage.places > 0 {
+        let aside = name(asideOf: path)
+        var isKept = true
+        do throws(StoreError) { try store.repair(keeping: aside) } catch { isKept = false }
+        log.bookWasDamaged(store.damage, keptAs: isKept ? aside : nil)
+      }
       return store
     } catch {
-      let aside = "\(path).damaged-\(Platform.wallTime.milliseconds / 1_000)"
+      let aside = name(asideOf: path)
       guard error.kind == .damaged, rename(path, aside) == 0 else { throw error }
       log.bookSetAside(error, as: aside)
       return try JournalStore(path: path)
     }
+  }
+
+  private static func name(asideOf path: String) -> String {
+    let base = "\(path).damaged-\(Platform.wallTime.milliseconds / 1_000)"
+    let names = [base] + (1...9).map { "\(base)-\($0)" }
+    return names.first { !FileManager.default.fileExists(atPath: $0) } ?? base
   }
 
   /// All rows, as the core takes them.

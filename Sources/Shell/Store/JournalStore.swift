@@ -5,7 +5,8 @@ import Wire
 /// A small durable store in one file: batches one behind the other, each under a checksum, and a copy of everything in memory.
 ///
 /// Made for the peer book. Unlike ``LMDBStore`` it notices any damage of its file when it is opened, and never reads what it has not
-/// checked. A batch that a crash has torn at the file's end is dropped: nobody was told that it is durable. One process at a time has the
+/// checked. A batch that a crash has torn at the file's end is dropped: nobody was told that it is durable. A batch that was damaged later is
+/// passed over, and those behind it are read (``damage``). One process at a time has the
 /// file. Reads are O(log n) and take no disk; a commit returns after `fdatasync`. The file is written anew when most of it is out of date.
 public final class JournalStore: KeyValueStore {
   private let path: String
@@ -19,14 +20,27 @@ public final class JournalStore: KeyValueStore {
   /// The bytes of a torn batch that was dropped from the file's end when it was opened.
   public let droppedBytes: Int
 
+  /// What of a file was passed over when it was opened.
+  public struct Damage: Hashable, Sendable {
+    /// The places at which something was wrong.
+    public var places = 0
+    /// The bytes that could not be read; each batch in them is as if it had never been written.
+    public var bytes = 0
+  }
+
+  /// What was passed over when it was opened. It stays in the file until ``repair(keeping:)``.
+  public let damage: Damage
+
   /// Opens the file, or makes it where it is missing.
   ///
-  /// - Throws: a ``StoreError`` that names the file: it cannot be read or written, another process has it, or it is damaged.
+  /// - Throws: a ``StoreError`` that names the file: it cannot be read or written, another process has it, or it holds no batch that can be read.
   public init(path: String) throws(StoreError) {
     self.path = path
     let file = try JournalFile(opening: path)
     let bytes = try file.read(maximum: Self.bytesMaximum)
-    let end = try JournalFormat.read(bytes, path: path) { [memory] in memory.apply($0) }
+    var damage = Damage()
+    let end = try JournalFormat.read(bytes, path: path, &damage) { [memory] in memory.apply($0) }
+    self.damage = damage
     // An end before the first line is a file that is just being made.
     droppedBytes = end == 0 ? 0 : bytes.count - end
     self.file = file
@@ -66,13 +80,22 @@ public final class JournalStore: KeyValueStore {
     }
   }
 
+  /// Writes the file anew without what is damaged, and keeps the damaged one under another name.
+  public func repair(keeping aside: String) throws(StoreError) {
+    try writing.withLock { () throws(StoreError) in
+      guard link(path, aside) == 0 else { throw StoreError("keeping \(path) as \(aside): \(String(cString: strerror(errno)))") }
+      try writeAnew()
+    }
+  }
+
   private func writeAnew() throws(StoreError) {
     var bytes = JournalFormat.magic
     for (table, map) in memory.snapshot.maps.sorted(by: { $0.key.name < $1.key.name }) {
       let rows = map.scan(from: [], limit: .max)
-      for start in stride(from: 0, to: rows.count, by: Self.rowsOfRecord) {
+      // Each row for itself, so that a wrong byte costs one.
+      for row in rows {
         var batch = WriteBatch()
-        for row in rows[start..<min(rows.count, start + Self.rowsOfRecord)] { batch.put(table, row.key, row.value) }
+        batch.put(table, row.key, row.value)
         bytes += JournalFormat.record(batch.operations)
       }
     }
@@ -83,7 +106,6 @@ public final class JournalStore: KeyValueStore {
   /// Far more than the rows of the largest book, twice.
   private static let bytesMaximum = 256 << 20
   private static let rewriteBytes = 1 << 20
-  private static let rowsOfRecord = 1_000
 }
 
 /// The journal's bytes: a first line, then records: length and checksum of the payload (4 and 8 bytes, big endian), a checksum of both
@@ -110,34 +132,53 @@ enum JournalFormat {
     return record + payload
   }
 
-  /// Reads whole records; returns where the last one ends. What follows is a torn batch.
+  /// Reads the records that are whole; returns where the last one ends. What follows is a torn batch.
   ///
-  /// A record is torn when its end is missing, and when it is the last one and wrong. Anything else that is wrong is damage.
-  static func read(_ bytes: [UInt8], path: String, _ apply: ([WriteBatch.Operation]) -> Void) throws(StoreError) -> Int {
-    guard bytes.starts(with: magic) else {
-      if magic.starts(with: bytes) { return 0 }
+  /// A record is torn when no good one follows it; otherwise it is damaged, and the next good one is looked for. O(n).
+  static func read(
+    _ bytes: [UInt8], path: String, _ damage: inout JournalStore.Damage, _ apply: ([WriteBatch.Operation]) -> Void
+  ) throws(StoreError) -> Int {
+    if magic.starts(with: bytes) && bytes.count < magic.count { return 0 }
+    let isOfItsKind = bytes.starts(with: magic)
+    guard isOfItsKind || next(bytes, from: min(magic.count, bytes.count)) != nil else {
       throw StoreError("\(path) does not begin as one of its kind", .damaged)
     }
+    if !isOfItsKind { damage = JournalStore.Damage(places: 1, bytes: magic.count) }
     var offset = magic.count
-    while offset < bytes.count {
-      let payload = offset + headBytes
-      guard payload <= bytes.count else { return offset }
-      func word(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
-      guard word(offset + 12..<payload) == hash(bytes[offset..<offset + 12]) & 0xffff_ffff else {
-        // A crash of the machine may leave a file that has grown and nothing in it.
-        if bytes[offset...].allSatisfy({ $0 == 0 }) { return offset }
-        throw StoreError("\(path) is damaged at byte \(offset)", .damaged)
-      }
-      let end = payload + Int(word(offset..<offset + 4))
-      guard end <= bytes.count else { return offset }
-      guard hash(bytes[payload..<end]) == word(offset + 4..<offset + 12), let batch = batch(bytes[payload..<end]) else {
-        if end == bytes.count { return offset }
-        throw StoreError("\(path) is damaged at byte \(offset)", .damaged)
+    while let (start, end, batch) = next(bytes, from: offset) {
+      if start > offset {
+        damage.places += 1
+        damage.bytes += start - offset
       }
       apply(batch.operations)
       offset = end
     }
     return offset
+  }
+
+  /// The first good record from a place on.
+  private static func next(_ bytes: [UInt8], from start: Int) -> (start: Int, end: Int, batch: WriteBatch)? {
+    func word(_ range: Range<Int>) -> UInt64 { bytes[range].reduce(0) { $0 << 8 | UInt64($1) } }
+    var offset = start
+    while offset + headBytes <= bytes.count {
+      let payload = offset + headBytes
+      // The sum over zeros is not zero, so that a file that has merely grown holds none.
+      guard word(offset + 12..<payload) == hash(bytes[offset..<offset + 12]) & 0xffff_ffff else {
+        offset += 1
+        continue
+      }
+      let end = payload + Int(word(offset..<offset + 4))
+      guard end <= bytes.count else {
+        offset += 1
+        continue
+      }
+      if hash(bytes[payload..<end]) == word(offset + 4..<offset + 12), let batch = batch(bytes[payload..<end]) {
+        return (offset, end, batch)
+      }
+      // Its length is good, so that what it holds is not searched: a row may hold the bytes of a record.
+      offset = end
+    }
+    return nil
   }
 
   private static func batch(_ payload: ArraySlice<UInt8>) -> WriteBatch? {
