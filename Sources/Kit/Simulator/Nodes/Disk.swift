@@ -5,7 +5,7 @@ import Wire
 /// A node's store with what is on its way to it, so that a crash can take that away.
 ///
 /// A batch of the chain is under way until the machine says that it is durable. Rows of the peer book are written behind its back: they are
-/// safe with the next batch of the chain. A crash leaves the batch under way whole or not at all, as an atomic engine does, and the book's
+/// safe with the next batch of the chain, and kept as long as the disk fails. A crash leaves the batch under way whole or not at all, as an atomic engine does, and the book's
 /// rows up to some point.
 struct Disk {
   /// What is durable.
@@ -14,6 +14,13 @@ struct Disk {
   private(set) var writing: (id: CommitID, batch: WriteBatch)?
   /// Changes to the book that are not durable.
   private(set) var unsynced: [WriteBatch] = []
+  /// The newest row for each key of what came while the disk failed and found no room among ``unsynced``.
+  private var owed: [Row: [UInt8]?] = [:]
+
+  private struct Row: Hashable {
+    let table: StoreTable
+    let key: [UInt8]
+  }
   /// The machine fails to write while this is set.
   var isFailing = false
 
@@ -38,22 +45,43 @@ struct Disk {
 
   /// Changes the book some time soon.
   mutating func write(book batch: WriteBatch) {
-    guard !isFailing else { return }
+    if !isFailing { payOwed() }
     unsynced.append(batch)
-    if unsynced.count > Disk.unsyncedMaximum { try? store.commit(unsynced.removeFirst()) }
+    guard unsynced.count > Disk.unsyncedMaximum else { return }
+    let oldest = unsynced.removeFirst()
+    guard isFailing else {
+      try? store.commit(oldest)
+      return
+    }
+    for operation in oldest.operations { owed[Row(table: operation.table, key: operation.key)] = .some(operation.value) }
   }
 
   /// Makes all of the book durable.
   mutating func sync() {
+    guard !isFailing else { return }
+    payOwed()
     for batch in unsynced { try? store.commit(batch) }
     unsynced = []
+  }
+
+  private mutating func payOwed() {
+    guard !owed.isEmpty else { return }
+    var batch = WriteBatch()
+    for (row, value) in owed { if let value { batch.put(row.table, row.key, value) } else { batch.remove(row.table, row.key) } }
+    try? store.commit(batch)
+    owed = [:]
   }
 
   /// The machine or the process is gone.
   mutating func crash(_ generator: inout SeededGenerator, _ shared: inout SharedValues) {
     if let (_, batch) = writing, !isFailing, generator.unit() < 0.5 { try? store.commit(shared.share(batch)) }
     writing = nil
-    for batch in unsynced.prefix(generator.index(below: unsynced.count + 1)) { try? store.commit(batch) }
+    let written = generator.index(below: unsynced.count + 1)
+    if !isFailing {
+      payOwed()
+      for batch in unsynced.prefix(written) { try? store.commit(batch) }
+    }
+    owed = [:]
     unsynced = []
   }
 }
