@@ -318,6 +318,19 @@ struct Payment: Codable {
     #expect(client.answer()?.status == status)
   }
 
+  /// As a proxy's client asks (RFC 9112 §3.2.2). The host in the target counts, whatever the field says.
+  @Test(arguments: [
+    ("http://127.0.0.1:80/block/latest", "127.0.0.1", 200, "latest"), ("HTTP://localhost/block/ab%2Fcd?x=1", "evil.example", 200, "ab/cd"),
+    ("http://evil.example/block/latest", "localhost", 403, "host_not_allowed"),
+    ("http://user@localhost.evil.example/block/latest", "localhost", 403, "host_not_allowed"),
+    ("http://localhost", "localhost", 404, "not_found"), ("ftp://localhost/block/latest", "localhost", 404, "not_found"),
+  ])
+  func absoluteTargets(target: String, host: String, status: Int, wanted: String) throws {
+    let server = try serve()
+    let answer = try #require(RawClient.exchange(server.port, "GET \(target) HTTP/1.1\r\nHost: \(host)\r\n\r\n"))
+    #expect(answer.status == status && (status == 200 ? answer.json["data"] as? String : answer.errorCode) == wanted, "\(answer)")
+  }
+
   /// Loopback is loopback however it is written, and so are names and origins.
   @Test(arguments: ["::ffff:127.0.0.1", "0:0:0:0:0:ffff:7f00:1", "127.0.0.1"])
   func loopbackInEachSpelling(bind: String) throws {

@@ -8,8 +8,9 @@ enum Callbacks {
     guard let context, let connection, let slot, let uploadSize else { return no }
     let core = Unmanaged<HTTPServer.Core>.fromOpaque(context).takeUnretainedValue()
     guard let held = slot.pointee else {
+      let (authority, path) = target(url.map { String(cString: $0) } ?? "")
       let exchange = Exchange(
-        server: core, connection: connection, method: method.map { String(cString: $0) } ?? "", path: url.map { String(cString: $0) } ?? "")
+        server: core, connection: connection, method: method.map { String(cString: $0) } ?? "", path: path, authority: authority)
       core.begin(exchange)
       slot.pointee = Unmanaged.passRetained(exchange).toOpaque()
       return core.admit(exchange)
@@ -29,6 +30,16 @@ enum Callbacks {
       return yes
     }
     return core.send(response, stream: stream, on: exchange)
+  }
+
+  /// Takes a request's target apart. A proxy's client names the host in it (absolute form, RFC 9112 §3.2.2), which then counts in place of the
+  /// `Host` field.
+  static func target(_ text: String) -> (authority: String?, path: String) {
+    let scheme = "http://"
+    guard text.prefix(scheme.count).lowercased() == scheme else { return (nil, text) }
+    let rest = text.dropFirst(scheme.count)
+    let authority = rest.prefix { $0 != "/" }
+    return (String(authority), authority.endIndex == rest.endIndex ? "/" : String(rest[authority.endIndex...]))
   }
 
   static let completed: MHD_RequestCompletedCallback = { context, _, slot, _ in
@@ -96,7 +107,8 @@ extension HTTPServer.Core {
       exchange.answer(Self.tooLarge(configuration.maximumBodyBytes), stream: nil)
       return
     }
-    let headers = values(of: exchange.connection, query: false)
+    var headers = values(of: exchange.connection, query: false)
+    if let authority = exchange.authority { headers["host"] = authority }
     var query: [String: String] = [:]
     for (name, value) in values(of: exchange.connection, query: true) {
       guard let name = Router.unescape(name), let value = Router.unescape(value) else {

@@ -47,6 +47,8 @@ final class Exchange: @unchecked Sendable {
   let connection: OpaquePointer
   let method: String
   let path: String
+  /// The host that the request's target names; `nil` where it is a path alone.
+  let authority: String?
   // Touched by the event thread only.
   var body: [UInt8] = []
   var discardedBytes = 0
@@ -63,7 +65,8 @@ final class Exchange: @unchecked Sendable {
   /// Bytes of the answer that are reserved with the server.
   private var reserved = 0
 
-  init(server: HTTPServer.Core, connection: OpaquePointer, method: String, path: String) {
+  init(server: HTTPServer.Core, connection: OpaquePointer, method: String, path: String, authority: String?) {
+    self.authority = authority
     self.server = server
     self.connection = connection
     self.method = method
