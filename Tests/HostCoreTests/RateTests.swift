@@ -8,7 +8,7 @@ extension [HostCore.Output] {
   fileprivate var resets: [ResetCode] { compactMap { if case .reset(_, let code) = $0 { code } else { nil } } }
   fileprivate var requests: Int { count { if case .event(.request) = $0 { true } else { false } } }
   fileprivate var offences: [Offence] {
-    compactMap { if case .event(.peering(.offence(_, let offence, _))) = $0 { offence } else { nil } }
+    compactMap { if case .event(.peering(.offence(_, let offence, _, _))) = $0 { offence } else { nil } }
   }
   fileprivate var closes: [Reason.Code] { compactMap { if case .close(_, let reason) = $0 { reason.code } else { nil } } }
   fileprivate var opens: [StreamRef] { compactMap { if case .open(let stream, [service]) = $0 { stream } else { nil } } }

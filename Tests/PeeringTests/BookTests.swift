@@ -328,6 +328,11 @@ import Wire
     _ = bench.accept("/ip4/\(ip)/tcp/8888", seconds: 5)
     let text = bench.machine.explain(peer(9), now: at(10)).joined(separator: "\n")
     #expect(text.contains("from /ip4/\(ip)/tcp/8888 refused: banned (noise)") && !text.contains("7777"), "\(text)")
+    // With another peer at the address nobody knows which of the two it was; the address's own story has it.
+    bench.send(.learned([PeerAddress(peer: peer(10), address: publicAddress(1, port: 9_001))], .bootstrap), at: 11)
+    let mixed = bench.machine.explain(peer(9), now: at(12)).joined(separator: "\n")
+    #expect(!mixed.contains("8888") && mixed.contains("which other peers have too") && mixed.contains(": banned 1."), "\(mixed)")
+    #expect(bench.machine.story(at: publicAddress(1), now: at(12)).sentences.joined().contains("8888"))
   }
 
   @Test func reasonCodec() throws {

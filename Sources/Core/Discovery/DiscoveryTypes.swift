@@ -70,6 +70,8 @@ public enum DiscoveryEvent: Hashable, Sendable, CustomStringConvertible {
   case portMapped(Multiaddr)
   /// The gateway maps nothing, and why.
   case portMappingFailed(String)
+  /// A peer told of others, with so many addresses.
+  case peerListReceived(PeerID, addresses: Int)
 
   /// The event in words.
   public var description: String {
@@ -84,6 +86,7 @@ public enum DiscoveryEvent: Hashable, Sendable, CustomStringConvertible {
     case .addressWithdrawn(let address): "others no longer reach this node at \(address)"
     case .portMapped(let address): "the gateway maps \(address) to this node"
     case .portMappingFailed(let why): "the port is not mapped: \(why)"
+    case .peerListReceived(let peer, let count): "\(peer) told \(count) addresses of peers"
     case .localFailed(let why): "the local network cannot be searched: \(why)"
     }
   }

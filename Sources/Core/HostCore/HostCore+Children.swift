@@ -28,7 +28,7 @@ extension HostCore {
       case .operated(let id, let answer): outputs.append(.event(.operated(id, answer)))
       case .event(let event):
         if case .peerActive(_, let peer, _) = event { activate(peer, now, &outputs) }
-        if case .offence(let peer, _, _) = event { tellScore(of: peer, now, &outputs) }
+        if case .offence(let peer, _, _, _) = event { tellScore(of: peer, now, &outputs) }
         outputs.append(.event(.peering(event)))
       }
     }
@@ -51,7 +51,8 @@ extension HostCore {
         if let stream = gossipStreams[peer]?.out { outputs.append(.send(stream, bytes)) }
       case .deliver(let message): outputs.append(.event(.gossip(message)))
       case .validate(let message): outputs.append(.event(.validate(message)))
-      case .report(let peer, let offence): if let offence = Offence(offence) { run(peering: .report(peer, offence), now, &outputs) }
+      case .report(let peer, let offence):
+        if let counted = Offence(offence) { run(peering: .report(peer, counted, detail: offence.words), now, &outputs) }
       case .published(let topic, let id): outputs.append(.event(.published(topic, id)))
       case .publishFailed(let topic, let error): outputs.append(.event(.publishFailed(topic, error)))
       case .subscribeFailed(let topic, let error): outputs.append(.event(.subscribeFailed(topic, error)))
@@ -87,8 +88,10 @@ extension HostCore {
           .exchange(peer), on: stream, HostProtocols.peers(configuration.network),
           PeerListMessage.request(maximum: PeerListMessage.addressesMaximum), timeout: .standard, now, &outputs)
       case .cancel: break
-      case .learned(let addresses, let peer): run(peering: .learned(addresses, .exchange(peer)), now, &outputs)
-      case .report(let peer, let fault): run(peering: .report(peer, Offence(fault)), now, &outputs)
+      case .learned(let addresses, let peer):
+        outputs.append(.event(.discovery(.peerListReceived(peer, addresses: addresses.count))))
+        run(peering: .learned(addresses, .exchange(peer)), now, &outputs)
+      case .report(let peer, let fault): run(peering: .report(peer, Offence(fault), detail: "in the exchange of peers"), now, &outputs)
       }
     }
   }
@@ -152,7 +155,7 @@ extension HostCore {
     case .introduce(let peer): run(peering: .introduced(peer), now, &outputs)
     case .refuse(let peer, let reason): run(peering: .refused(peer, reason), now, &outputs)
     case .refusedBy(let peer, let reason): run(peering: .refusedBy(peer, reason), now, &outputs)
-    case .report(let peer, let offence): run(peering: .report(peer, offence), now, &outputs)
+    case .report(let peer, let offence, let detail): run(peering: .report(peer, offence, detail: detail), now, &outputs)
     case .useful(let peer, let use): run(peering: .useful(peer, use), now, &outputs)
     case .ban(let subject, let duration, let detail): run(peering: .ban(subject, for: duration, detail), now, &outputs)
     case .unban(let subject): run(peering: .unban(subject), now, &outputs)
@@ -175,6 +178,19 @@ extension HostCore {
     guard requests.hasRoom(connection) else { return outputs.append(.event(.response(id, .failure(.tooManyInFlight)))) }
     guard let stream = makeStream(peer, .request) else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
     start(id, on: stream, name, payload, timeout: timeout, now, &outputs)
+  }
+}
+
+extension GossipOffence {
+  fileprivate var words: String {
+    switch self {
+    case .malformedRPC: "in gossip"
+    case .oversizedRPC: "in gossip"
+    case .graftDuringBackoff: "grafts before the back-off is over"
+    case .invalidMessage: "of a gossip message"
+    case .brokenPromises: "gossip messages that it announced did not come"
+    case .slow: "it reads gossip slowly"
+    }
   }
 }
 

@@ -98,7 +98,7 @@ extension HostCore {
         if isReached, !peering.addresses(of: found.peer).isEmpty { found.addresses = peering.addresses(of: found.peer) }
         outputs.append(.event(.lookedUp(id, .peer(found, isReached: isReached))))
       case .finished(let id, let outcome): outputs.append(.event(.lookedUp(id, outcome)))
-      case .report(let peer, let fault): run(peering: .report(peer, Offence(fault)), now, &outputs)
+      case .report(let peer, let fault): run(peering: .report(peer, Offence(fault), detail: "in Kademlia"), now, &outputs)
       }
     }
   }

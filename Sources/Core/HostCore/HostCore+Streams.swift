@@ -47,7 +47,7 @@ extension HostCore {
     switch role {
     case .gossipIn:
       // What is too much is dropped unread; what was good of it comes again by gossip.
-      guard isWithin(link.rates.takeGossip(bytes.count, now: arrived), link.peer, now, &outputs) else {
+      guard isWithin(link.rates.takeGossip(bytes.count, now: arrived), "gossip", link.peer, now, &outputs) else {
         streamRefusals[.rateLimited, default: 0] += 1
         return
       }
@@ -75,7 +75,7 @@ extension HostCore {
       switch requests.message(stream, bytes, memory: link.memory, now: now, into: &outputs) {
       case .request(let name, let payload):
         let verdict = link.rates.takeRequest(name, bytes: payload.count, now: arrived)
-        guard isWithin(verdict, link.peer, now, &outputs) else {
+        guard isWithin(verdict, "requests of \(name)", link.peer, now, &outputs) else {
           return requests.respond(stream, nil, code: .rateLimited, now: now, into: &outputs)
         }
         received(stream, link.peer, name, payload, now, &outputs)
@@ -107,24 +107,27 @@ extension HostCore {
   /// Whether a peer's request is within its rate; otherwise its stream is reset with a code that says so.
   func mayAsk(_ stream: StreamRef, _ name: ProtocolID, _ arrived: Instant, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     guard let link = links[stream.connection] else { return false }
-    return isWithin(link.rates.takeRequest(name, now: arrived), orReset: stream, link, now, &outputs)
+    return isWithin(link.rates.takeRequest(name, now: arrived), "requests of \(name)", orReset: stream, link, now, &outputs)
   }
 
   /// The same for a ping, and for the opening of a stream of them.
   private func mayPing(_ stream: StreamRef, _ link: Link, _ arrived: Instant, _ now: Instant, _ outputs: inout [Output]) -> Bool {
-    isWithin(link.rates.takePing(now: arrived), orReset: stream, link, now, &outputs)
+    isWithin(link.rates.takePing(now: arrived), "pings", orReset: stream, link, now, &outputs)
   }
 
   private func isWithin(
-    _ verdict: InboundRates.Verdict, orReset stream: StreamRef, _ link: Link, _ now: Instant, _ outputs: inout [Output]
+    _ verdict: InboundRates.Verdict, _ what: @autoclosure () -> String, orReset stream: StreamRef, _ link: Link, _ now: Instant,
+    _ outputs: inout [Output]
   ) -> Bool {
-    if isWithin(verdict, link.peer, now, &outputs) { return true }
+    if isWithin(verdict, what(), link.peer, now, &outputs) { return true }
     outputs.append(.reset(stream, code: .rateLimited))
     return false
   }
 
-  private func isWithin(_ verdict: InboundRates.Verdict, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) -> Bool {
-    if case .refused(isOffence: true) = verdict { run(peering: .report(peer, .rateExceeded), now, &outputs) }
+  private func isWithin(
+    _ verdict: InboundRates.Verdict, _ what: @autoclosure () -> String, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]
+  ) -> Bool {
+    if case .refused(isOffence: true) = verdict { run(peering: .report(peer, .rateExceeded, detail: what()), now, &outputs) }
     return verdict == .within
   }
 

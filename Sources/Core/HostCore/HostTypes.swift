@@ -200,7 +200,7 @@ extension HostCore {
     /// A peer refused this host in the chain's own handshake.
     case refusedBy(PeerID, Reason)
     /// A peer did something that counts against it.
-    case report(PeerID, Offence)
+    case report(PeerID, Offence, detail: String = "")
     /// A peer was of use: it keeps its place in a full house.
     case useful(PeerID, PeerUse)
     /// Keep somebody out, for a time or until it is lifted.

@@ -34,6 +34,9 @@ public enum Offence: String, Hashable, Sendable, CaseIterable {
   /// Signed two contradicting statements, or proved false what it had claimed.
   case equivocation
 
+  /// Its name and what it was about.
+  func words(_ detail: String) -> String { detail.isEmpty ? rawValue : "\(rawValue) (\(detail))" }
+
   /// The weight. With the default thresholds: eighteen of weight 1, four of weight 5, two of weight 10 or one of weight 25
   /// within a minute or two lead to a disconnection; 45, nine, five or two to a ban.
   public var weight: Double {

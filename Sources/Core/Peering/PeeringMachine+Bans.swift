@@ -4,7 +4,9 @@ import Wire
 extension PeeringMachine {
   /// Adds an offence to the score and acts on the thresholds. Must-keep peers are disconnected, never banned: the operator wants them.
   /// Trusted ones keep their link.
-  mutating func report(_ peer: PeerID, _ offence: Offence, _ now: Instant, _ outputs: inout [Output]) {
+  ///
+  /// - Parameter detail: what it was about, in a few words; may be empty. Both ends are told.
+  mutating func report(_ peer: PeerID, _ offence: Offence, detail: String = "", _ now: Instant, _ outputs: inout [Output]) {
     if offence == .late, isLatenessOwn(peer, now, &outputs) { return }
     if book.contains(.peer(peer)) { takeInHand(.peer(peer), now) }
     guard known[.peer(peer)] != nil else { return }
@@ -14,7 +16,7 @@ extension PeeringMachine {
       before = $0.score.value(at: now, halfLife: halfLife)
       score = $0.score.add(offence, at: now, halfLife: halfLife)
     }
-    emit(.offence(peer, offence, score: score), now, &outputs)
+    emit(.offence(peer, offence, score: score, detail: detail), now, &outputs)
     if isStored(.peer(peer)) {
       putRow(peer, now, &outputs)
     } else if [configuration.evictFirstScore, configuration.disconnectScore].contains(where: { before < $0 && score >= $0 }) {
@@ -27,9 +29,9 @@ extension PeeringMachine {
       _ = misdeeds.take(ip, now: now)
     }
     if score >= configuration.banScore, known[.peer(peer)]?.role != .keep {
-      ban(culprit(peer), configuration.banDuration, "score \(Int(score)) after \(offence.rawValue)", isOperators: false, now, &outputs)
+      ban(culprit(peer), configuration.banDuration, "score \(Int(score)) after \(offence.words(detail))", isOperators: false, now, &outputs)
     } else if score >= configuration.disconnectScore {
-      disconnect(peer, Reason(.lowScore, "score \(Int(score)) after \(offence.rawValue)"), now, &outputs)
+      disconnect(peer, Reason(.lowScore, "score \(Int(score)) after \(offence.words(detail))"), now, &outputs)
     }
   }
 

@@ -5,20 +5,48 @@ extension PeeringMachine {
   /// What is known of a peer and what was decided about it, in sentences for an operator, the present state first. O(history).
   public func explain(_ peer: PeerID, now: Instant) -> [String] { story(of: peer, now: now).sentences }
 
-  /// What is known of a peer and what was decided about it. O(history).
+  /// What is known of a peer and what was decided about it. O(peers at hand + history).
   public func story(of peer: PeerID, now: Instant) -> PeerStory {
     let ips = knownIPs(of: peer)
-    let steps = history.events.filter { $0.event.peer == peer || isAboutAddress($0.event, of: ips) }.map { at, event in
-      PeerStory.Step(time: clock.time(at: at), ago: now - at, event: event)
-    }
-    return PeerStory(peer: peer, address: nil, present: present(peer, ips, now), steps: steps)
+    // Who was refused at an address that others are known at too may have been any of them.
+    let shared = ips.filter { isKnown($0, for: peer) }
+    let own = ips.filter { !shared.contains($0) }
+    let steps = history.events.filter { item in
+      item.event.peer == peer || isAboutNetwork(item.event, of: ips) || refusedIP(item.event).map(own.contains) ?? false
+    }.map { at, event in PeerStory.Step(time: clock.time(at: at), ago: now - at, event: event) }
+    return PeerStory(peer: peer, address: nil, present: present(peer, ips, now) + refusals(at: shared), steps: steps)
   }
 
-  /// Whether a network that one of the addresses lies in was banned, or is no longer; or whether somebody at one of them was refused before
-  /// he had proven who he is, which may have been the peer.
-  private func isAboutAddress(_ event: PeeringEvent, of ips: [IPAddress]) -> Bool {
+  /// Whether another peer is known at an IP address.
+  private func isKnown(_ ip: IPAddress, for peer: PeerID) -> Bool {
+    if links.values.contains(where: { $0.ip == ip && $0.peer.map { $0 != peer } ?? false }) { return true }
+    return [KnownPeer.Role.keep, .seed, .heard].contains { role in
+      known.targets(role).contains { target in
+        target.peer.map { $0 != peer } ?? false && book.ids(of: target).contains { book.endpoint(of: $0).ip == ip }
+      }
+    }
+  }
+
+  /// How many were refused, before they had proven who they are, at addresses that several peers share.
+  private func refusals(at ips: [IPAddress]) -> [String] {
+    var counts: [String: Int] = [:]
+    for (_, event) in history.events {
+      guard case .refused(_, _, let reason) = event, let ip = refusedIP(event), ips.contains(ip) else { continue }
+      counts[reason.code.description, default: 0] += 1
+    }
+    guard !counts.isEmpty else { return [] }
+    let reasons = counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+    return ["At its IP address, which other peers have too, connections ended before anyone had proven who they are: \(reasons)."]
+  }
+
+  /// Where a connection came from that was refused before its peer had proven who it is.
+  func refusedIP(_ event: PeeringEvent) -> IPAddress? {
+    if case .refused(_, let remote, _) = event { AddressFacts(remote).ip } else { nil }
+  }
+
+  /// Whether a network that one of the addresses lies in was banned, or is no longer.
+  private func isAboutNetwork(_ event: PeeringEvent, of ips: [IPAddress]) -> Bool {
     switch event {
-    case .refused(_, let remote, _): AddressFacts(remote).ip.map { ips.contains($0) } ?? false
     case .banned(.network(let network), _, _), .unbanned(.network(let network)): ips.contains { network.contains($0) }
     default: false
     }
@@ -139,7 +167,7 @@ extension PeeringEvent {
     case .linkClosed(let id, _, let reason, .nobody): "\(id) was lost: \(reason)"
     case .refused(let id, let address, let reason): "\(id) from \(address) refused: \(reason)"
     case .selfConnection(let address): "reached itself at \(address)"
-    case .offence(_, let offence, let score): "offence \(offence.rawValue), score \(Int(score))"
+    case .offence(_, let offence, let score, let detail): "offence \(offence.words(detail)), score \(Int(score))"
     case .banned(let subject, let duration, let detail):
       "\(subject) banned \(duration.map { "for \(PeeringMachine.text($0))" } ?? "until lifted"): \(detail)"
     case .unbanned(let subject): "ban of \(subject) ended"

@@ -36,7 +36,7 @@ public struct PeeringMachine: Sendable {
     /// The answer to a ping: its echo, or with `nil` anything else by which the peer shows that it is there, as a refusal.
     case pong(ConnectionID, nonce: UInt64?)
     /// A peer did wrong.
-    case report(PeerID, Offence)
+    case report(PeerID, Offence, detail: String = "")
     /// A peer was of use: it is less likely to be evicted from a full house.
     case useful(PeerID, PeerUse)
     /// An operator's or application's wish to dial now: for ever (`keep`) or once, without regard to back-off.
@@ -230,7 +230,7 @@ public struct PeeringMachine: Sendable {
     case .refusedBy(let peer, let reason): refusedBy(peer, reason, now, &outputs)
     case .closed(let id, let end): closed(id, end, now, &outputs)
     case .pong(let id, let nonce): pong(id, nonce, now)
-    case .report(let peer, let offence): report(peer, offence, now, &outputs)
+    case .report(let peer, let offence, let detail): report(peer, offence, detail: detail, now, &outputs)
     case .useful(let peer, let use): noteUse(peer, use, now)
     case .dial(let address, let keep): dialByProgram(address, keep: keep, now, &outputs)
     case .reach(let peer): dialForLookUp(peer, now, &outputs)

@@ -245,7 +245,7 @@ public enum PeeringEvent: Hashable, Sendable {
   /// The node reached itself; the address is not dialled again.
   case selfConnection(Multiaddr)
   /// A peer did wrong; the score is the new one.
-  case offence(PeerID, Offence, score: Double)
+  case offence(PeerID, Offence, score: Double, detail: String)
   /// A ban began; `nil` lasts until it is lifted.
   case banned(BanSubject, for: Duration?, String)
   /// A ban ended.
@@ -271,7 +271,7 @@ public enum PeeringEvent: Hashable, Sendable {
   public var peer: PeerID? {
     switch self {
     case .peerKnown(let peer, _), .proven(_, let peer, _), .peerActive(_, let peer, _), .peerInactive(_, let peer, _),
-      .linkClosed(_, let peer, _, _), .offence(let peer, _, _), .bookRowRemoved(let peer), .banned(.peer(let peer), _, _),
+      .linkClosed(_, let peer, _, _), .offence(let peer, _, _, _), .bookRowRemoved(let peer), .banned(.peer(let peer), _, _),
       .unbanned(.peer(let peer)), .trusted(let peer, _), .identityShared(let peer, _, _), .anotherAnswered(let peer, _, _):
       peer
     case .mustKeep(let peer, _, _), .dialling(_, let peer, _, _), .dialFailed(_, let peer, _, _, _), .dialCancelled(_, let peer, _, _),

@@ -45,7 +45,7 @@ extension HostEvent {
       case .dialFailed(_, let peer, let address, let failure, _): self = .dialFailed(peer, address, failure)
       case .refused(_, let address, let reason): self = .linkRefused(address, reason)
       case .linkClosed(_, let peer, let reason, let closer): self = .linkClosed(peer, reason, local: closer == .thisSide)
-      case .offence(let peer, let offence, let score): self = .offence(peer, offence, score: score)
+      case .offence(let peer, let offence, let score, _): self = .offence(peer, offence, score: score)
       case .banned(let subject, let duration, let detail): self = .banned(subject, for: duration, detail)
       default: return nil
       }

@@ -124,8 +124,10 @@ extension PeeringMachine {
   public func story(at address: Multiaddr, now: Instant) -> PeerStory {
     let bare = address.withoutPeerID
     let target = address.peerID.map(DialTarget.peer) ?? resident(at: bare) ?? .address(bare)
-    let steps = history.events.filter { $0.event.address == bare || (target.peer != nil && $0.event.peer == target.peer) }.map {
-      at, event in
+    let ip = AddressFacts(bare).ip
+    let steps = history.events.filter {
+      $0.event.address == bare || (target.peer != nil && $0.event.peer == target.peer) || ip != nil && refusedIP($0.event) == ip
+    }.map { at, event in
       PeerStory.Step(time: clock.time(at: at), ago: now - at, event: event)
     }
     var lines = target.peer.map { present($0, knownIPs(of: $0), now) } ?? []

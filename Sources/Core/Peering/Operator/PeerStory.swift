@@ -67,7 +67,7 @@ extension PeeringEvent {
       reason.code.description
     case .dialling(_, _, _, let cause): cause.rawValue
     case .dialFailed(_, _, _, let failure, _): failure.kind
-    case .offence(_, let offence, _): offence.rawValue
+    case .offence(_, let offence, _, _): offence.rawValue
     case .identityShared(_, _, let evidence): evidence.rawValue
     case .peerKnown(_, let source): source.words
     default: nil

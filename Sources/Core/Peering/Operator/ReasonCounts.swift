@@ -35,7 +35,7 @@ public struct ReasonCounts: Sendable {
     case .refused(_, _, let reason): refused[Self.bounded(reason.code), default: 0] += 1
     case .dialRefused(_, _, let reason): dialsRefused[Self.bounded(reason.code), default: 0] += 1
     case .dialFailed(_, _, _, let failure, _): dialsFailed[failure.kind, default: 0] += 1
-    case .offence(_, let offence, _): offences[offence, default: 0] += 1
+    case .offence(_, let offence, _, _): offences[offence, default: 0] += 1
     default: break
     }
   }
