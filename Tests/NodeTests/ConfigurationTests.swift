@@ -135,7 +135,7 @@ import Testing
     ("dns_seeds = ['/dnsaddr/']", [#":1:1: dns_seeds: entry 1: "/dnsaddr/" must be a multiaddr such as /dnsaddr/example.org"#]),
     ("keep_alive = '1d'", [#":1:1: keep_alive: must be seconds from 0.001 to 3600, or a text such as "10s", not "1d""#]),
     ("connection_timeout = 0", [#":1:1: connection_timeout: must be seconds from 0.001 to 300, or a text such as "10s", not 0"#]),
-    ("admin_token = 'short'", [":1:1: admin_token: must have at least 16 characters"]),
+    ("admin_token = 'short'", [":1:1: admin_token: must have at least 16 visible characters"]),
     ("http_bind = 'localhost'", [#":1:1: http_bind: "localhost" is not an IP address"#]),
     (
       "min_outbound = 3\nmin_outbound_connections = 3",

@@ -33,9 +33,12 @@ enum Commands {
     ] + NodeConfiguration.commandOptions,
     details: """
       Settings come from files, then environment variables STARLING_…, then flags; a later one wins. STARLING_CONFIG names a file too.
+      White space round a value means nothing, and an empty variable is as good as none. Variables of Kubernetes' service links
+      (…_SERVICE_HOST, …_PORT=tcp://…) are passed over.
       Prints one line on standard output when the node is ready; the log goes to standard error.
       The node never waits for whoever reads the log: lines that find no room are dropped and counted, and the log says how many are missing.
       The first SIGINT or SIGTERM says goodbye to all peers and frees the ports; a second one ends the process at once.
+      SIGHUP has the settings read again: the log's level and added peers and seeds are taken over, and the log says what waits for a restart.
       A SIGHUP or SIGINT that is ignored when the node starts, as under nohup, stays ignored.
 
       Exit codes: 0 stopped, 1 could not start, 64 wrong command line, 78 wrong configuration.
@@ -86,13 +89,14 @@ enum Commands {
     "health", "Tell in one word and one sentence how a node does.", options: [api, json],
     details: "Exit codes: 0 healthy, 1 not reachable, 2 not healthy.")
 
-  private static let multiaddr = CommandArgument("MULTIADDR", help: "Where the peer listens, such as /ip4/127.0.0.1/tcp/9000.")
+  private static let peerAddress = CommandArgument(
+    "ADDRESS", help: "Where the peer listens: a multiaddr such as /ip4/127.0.0.1/tcp/9000, or HOST:PORT.")
   private static let timeout = CommandOption("timeout", value: "TIME", help: "How long everything may take. [10s]")
   private static let ping = Command(
     "ping", "Measure round trips to any libp2p peer.",
-    options: [CommandOption("count", value: "N", help: "How many. [3]"), timeout, json], arguments: [multiaddr])
+    options: [CommandOption("count", value: "N", help: "How many. [3]"), timeout, json], arguments: [peerAddress])
   private static let identify = Command(
-    "identify", "Show what any libp2p peer says of itself.", options: [timeout, json], arguments: [multiaddr])
+    "identify", "Show what any libp2p peer says of itself.", options: [timeout, json], arguments: [peerAddress])
 
   private static let keep = CommandOption(
     "keep", value: "DIR", help: "Put keys, data and logs there and leave them; it must be empty or new.")

@@ -24,16 +24,23 @@ enum NodeCommand {
     let environment = ProcessInfo.processInfo.environment
     let files = (environment["STARLING_CONFIG"].map { [$0] } ?? []) + call.all("config")
     let own = ["json", "until-stdin-closes"]
-    let configuration = try NodeConfiguration.load(
-      files: files, environment: environment, flags: call.options.filter { !own.contains($0.name) })
+    func load() throws(ConfigurationError) -> NodeConfiguration {
+      try NodeConfiguration.load(files: files, environment: environment, flags: call.options.filter { !own.contains($0.name) })
+    }
+    let configuration = try load()
     Platform.raiseDescriptorLimit()
     // Whoever reads what the node says may have stopped: that must hold up neither the node nor its end.
     defer { for writer in [LineWriter.standardOutput, .standardError] { writer.flush(within: .seconds(1)) } }
-    let node = try Node(configuration: configuration, logger: Logger(level: configuration.logLevel, format: configuration.logFormat))
+    let logger = Logger(level: configuration.logLevel, format: configuration.logFormat)
+    let node = try Node(configuration: configuration, logger: logger)
     try node.start()
     ready(node, json: call.isOn("json"))
     if call.isOn("until-stdin-closes") { watchStandardInput() }
-    _ = signals.wait()
+    while signals.wait() == SIGHUP {
+      do throws(ConfigurationError) { node.reload(try load()) } catch {
+        logger.error("node", "the configuration cannot be read again; nothing was changed", ["why": .text(error.description)])
+      }
+    }
     // From here on the signals have their own effect: a second one ends the process.
     signals.unblock()
     node.stop()

@@ -87,5 +87,11 @@ public enum PrivateFile {
     }
   }
 
+  /// Whether nobody but its owner and the system's administrator can read or change the file.
+  public static func isPrivate(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & 0o077 == 0
+  }
+
   private static func failure(_ context: String) -> TransportError { TransportError(status: -errno, context: context) }
 }

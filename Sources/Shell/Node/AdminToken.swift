@@ -12,22 +12,26 @@ public enum AdminToken {
   /// - Throws: a ``KeyFile/Failure`` that names the file.
   public static func read(_ path: String) throws(KeyFile.Failure) -> String {
     let bytes: [UInt8]
-    do throws(TransportError) { bytes = try PrivateFile.read(path, maximumBytes: 4_096) } catch {
-      throw KeyFile.Failure(description: "the admin token \(path) cannot be read: \(error)")
+    do throws(TextFile.Failure) { bytes = try TextFile.read(path, maximumBytes: 4_096) } catch {
+      throw KeyFile.Failure(description: "the admin token \(path): \(error)")
     }
-    let token = String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-    guard token.utf8.count >= charactersMinimum, token.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+    let token = String(decoding: bytes, as: UTF8.self).trimmed
+    guard isGood(token) else {
       throw KeyFile.Failure(
-        description: "the admin token \(path) must have \(charactersMinimum) visible characters at least; delete the file for a new one")
+        description: "\(path) holds no admin token: \(charactersMinimum) or more visible characters in one line, and nothing else")
     }
     return token
+  }
+
+  /// Whether a text may be a token: nobody guesses it, and it can be sent in a header.
+  static func isGood(_ token: String) -> Bool {
+    token.utf8.count >= charactersMinimum && token.utf8.allSatisfy { (0x21...0x7e).contains($0) }
   }
 
   /// Reads a token, or makes one of 32 random bytes on the first start. Tells too whether nobody else can read the file.
   static func readOrCreate(_ path: String) throws(KeyFile.Failure) -> (token: String, isPrivate: Bool) {
     if FileManager.default.fileExists(atPath: path) {
-      let mode = (try? FileManager.default.attributesOfItem(atPath: path))?[.posixPermissions] as? NSNumber
-      return (try read(path), mode.map { $0.intValue & 0o077 == 0 } ?? false)
+      return (try read(path), PrivateFile.isPrivate(path))
     }
     let token = Base16.encode(Platform.randomBytes(32))
     do throws(TransportError) { try PrivateFile.write(Array((token + "\n").utf8), to: path) } catch {

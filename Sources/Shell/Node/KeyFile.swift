@@ -34,10 +34,12 @@ public enum KeyFile {
 
   /// Reads the key of a private network (`swarm_key`).
   public static func readNetworkKey(_ path: String) throws(Failure) -> NetworkKey {
-    let bytes: [UInt8]
+    var bytes: [UInt8]
     do throws(TransportError) { bytes = try PrivateFile.read(path, maximumBytes: 4096) } catch {
       throw Failure(description: "the network's key file \(path) cannot be read (--swarm-key): \(error)")
     }
+    // Its last part may be no text (`/bin/`), so that only an editor's mark at its beginning is dropped.
+    if bytes.starts(with: [0xef, 0xbb, 0xbf]) { bytes.removeFirst(3) }
     do throws(NetworkKey.FileError) { return try NetworkKey(file: bytes) } catch {
       throw Failure(description: "the network's key file \(path) is no such file (--swarm-key): \(error)")
     }

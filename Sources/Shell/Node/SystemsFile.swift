@@ -7,11 +7,9 @@ enum SystemsFile {
   ///
   /// - Throws: a ``Node/StartError`` that names the file, the line and the setting.
   static func read(_ path: String) throws(Node.StartError) -> AutonomousSystems {
-    guard let file = FileHandle(forReadingAtPath: path), let bytes = try? file.read(upToCount: bytesMaximum + 1) ?? Data() else {
-      throw Node.StartError(description: "\(path) cannot be read (--asn-map): \(String(cString: strerror(errno)).lowercased())")
-    }
-    guard bytes.count <= bytesMaximum else {
-      throw Node.StartError(description: "\(path) has more than \(bytesMaximum >> 20) MiB (--asn-map)")
+    let bytes: [UInt8]
+    do throws(TextFile.Failure) { bytes = try TextFile.read(path, maximumBytes: bytesMaximum) } catch {
+      throw Node.StartError(description: "\(path)\(error.line > 0 ? ":\(error.line)" : ""): \(error) (--asn-map)")
     }
     do {
       return try AutonomousSystems(text: String(decoding: bytes, as: UTF8.self))

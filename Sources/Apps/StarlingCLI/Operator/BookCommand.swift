@@ -55,8 +55,8 @@ enum BookCommand {
   private static func importBook(_ call: ParsedCommand) throws -> Int32 {
     let file = call.arguments[0]
     let text: [UInt8]
-    do throws(TransportError) { text = try PrivateFile.read(file == "-" ? "/dev/stdin" : file, maximumBytes: bytesMaximum) } catch {
-      throw Failure("\(file) cannot be read: \(error.code == .limitReached ? error.context : error.message)")
+    do throws(TextFile.Failure) { text = try TextFile.read(file, maximumBytes: bytesMaximum) } catch {
+      throw Failure("\(file)\(error.line > 0 ? ":\(error.line)" : ""): \(error)")
     }
     let api = try NodeAPI.admin(call)
     var total = OperationResponse(result: "imported", added: 0, known: 0, refused: 0)

@@ -8,7 +8,9 @@ extension NodeAPI {
     let token: String
     if let file = call["token-file"] {
       token = try AdminToken.read(file)
-    } else if let given = ProcessInfo.processInfo.environment["STARLING_ADMIN_TOKEN"], !given.isEmpty {
+    } else if let given = ProcessInfo.processInfo.environment["STARLING_ADMIN_TOKEN"]?.trimmingCharacters(in: .whitespacesAndNewlines),
+      !given.isEmpty
+    {
       token = given
     } else {
       var configuration = NodeConfiguration()

@@ -14,19 +14,23 @@ struct ConfigurationFile {
 
   /// Reads TOML (`.toml`) or YAML and JSON (`.yaml`, `.yml`, `.json`).
   init(path: String) throws(ConfigurationError) {
-    let place = ConfigurationSource.file(path: path, line: 0, column: 0)
     let text: [UInt8]
-    do {
-      let handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
-      text = Array(try handle.read(upToCount: Self.bytesMaximum + 1) ?? Data())
-    } catch {
-      throw ConfigurationError(place, "", "the file cannot be read")
+    do throws(TextFile.Failure) { text = try TextFile.read(path, maximumBytes: Self.bytesMaximum) } catch {
+      throw ConfigurationError(.file(path: path, line: error.line, column: 0), "", error.description)
     }
-    guard text.count <= Self.bytesMaximum else { throw ConfigurationError(place, "", "the file is longer than \(Self.bytesMaximum) bytes") }
-    try self.init(text: text, path: path)
+    try self.init(clean: text, path: path)
   }
 
+  /// Reads a file's bytes.
   init(text: [UInt8], path: String) throws(ConfigurationError) {
+    let clean: [UInt8]
+    do throws(TextFile.Failure) { clean = try TextFile.text(text) } catch {
+      throw ConfigurationError(.file(path: path, line: error.line, column: 0), "", error.description)
+    }
+    try self.init(clean: clean, path: path)
+  }
+
+  private init(clean text: [UInt8], path: String) throws(ConfigurationError) {
     switch URL(fileURLWithPath: path).pathExtension.lowercased() {
     case "toml": entries = try Self.toml(text, path)
     case "yaml", "yml", "json": entries = try Self.yaml(text, path)

@@ -66,11 +66,12 @@ public struct ConfigurationKey: Sendable {
   }
 
   func apply(_ configuration: inout NodeConfiguration, _ value: ConfigurationValue) throws(ValueError) {
-    try setter(&configuration, value, self)
+    try setter(&configuration, try value.tidied(), self)
   }
 
-  /// A text from the environment or a flag as a value of the key's kind.
-  func value(of text: String, separated: Bool) -> ConfigurationValue {
+  /// A text from the environment or a flag as a value of the key's kind. White space round it means nothing, as everywhere.
+  func value(of given: String, separated: Bool) -> ConfigurationValue {
+    let text = given.trimmed
     switch kind {
     case .text, .choice: return .text(text)
     case .integer: return Int(text).map { .integer($0) } ?? .text(text)
@@ -82,7 +83,7 @@ public struct ConfigurationKey: Sendable {
       }
     case .duration: return Int(text).map { .integer($0) } ?? Double(text).map { .number($0) } ?? .text(text)
     case .list:
-      let items = separated ? text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } : [text]
+      let items = separated ? text.split(separator: ",").map { String($0).trimmed } : [text]
       return .list(items.filter { !$0.isEmpty }.map { .text($0) })
     }
   }
@@ -317,7 +318,7 @@ enum Checks {
   }
 
   static func token(_ text: String) -> String? {
-    text.isEmpty || text.utf8.count >= 16 ? nil : "must have at least 16 characters"
+    text.isEmpty || AdminToken.isGood(text) ? nil : "must have at least \(AdminToken.charactersMinimum) visible characters"
   }
 
   static func path(_ text: String) -> String? { text.isEmpty ? "must not be empty" : nil }

@@ -37,6 +37,26 @@ public enum ConfigurationValue: Hashable, Sendable, Decodable {
     }
   }
 
+  /// The value as every source of settings means it: texts without the white space and line breaks round them, which a file, a variable or a
+  /// shell easily adds.
+  ///
+  /// - Throws: for a text with a line break or another control character inside, which nobody means.
+  func tidied() throws(ValueError) -> ConfigurationValue {
+    switch self {
+    case .text(let text):
+      let tidy = text.trimmed
+      guard !tidy.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+        throw ValueError("must not hold a line break or another control character")
+      }
+      return .text(tidy)
+    case .list(let items):
+      var tidy: [ConfigurationValue] = []
+      for item in items { tidy.append(try item.tidied()) }
+      return .list(tidy)
+    case .null, .boolean, .integer, .number, .table: return self
+    }
+  }
+
   /// The type's name for messages.
   var typeName: String {
     switch self {
@@ -49,6 +69,11 @@ public enum ConfigurationValue: Hashable, Sendable, Decodable {
     case .table: "a table"
     }
   }
+}
+
+extension String {
+  /// The text without white space and line breaks at its ends.
+  var trimmed: String { trimmingCharacters(in: .whitespacesAndNewlines) }
 }
 
 /// Where a value of the configuration came from.

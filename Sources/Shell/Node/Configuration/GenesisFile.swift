@@ -113,16 +113,23 @@ public struct GenesisFile: Codable, Hashable, Sendable {
   ///
   /// - Throws: a ``ConfigurationError`` that names the file and each wrong key.
   public static func read(path: String) throws(ConfigurationError) -> GenesisFile {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw ConfigurationError(.file(path: path, line: 0, column: 0), "", "the genesis file cannot be read")
+    let bytes: [UInt8]
+    do throws(TextFile.Failure) { bytes = try TextFile.read(path, maximumBytes: bytesMaximum) } catch {
+      throw ConfigurationError(.file(path: path, line: error.line, column: 0), "", "the genesis file: \(error)")
     }
-    return try parse(Array(data), path: path)
+    return try parse(bytes, path: path)
   }
+
+  /// A million balances have some 90 MB.
+  private static let bytesMaximum = 256 << 20
 
   /// Parses and checks a file's bytes; the path is for messages.
   public static func parse(_ bytes: [UInt8], path: String) throws(ConfigurationError) -> GenesisFile {
     let place = ConfigurationSource.file(path: path, line: 0, column: 0)
-    let data = Data(bytes)
+    let data: Data
+    do throws(TextFile.Failure) { data = Data(try TextFile.text(bytes)) } catch {
+      throw ConfigurationError(.file(path: path, line: error.line, column: 0), "", error.description)
+    }
     let genesis: GenesisFile
     do {
       genesis = try JSONDecoder().decode(GenesisFile.self, from: data)

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Wire
 
 /// How severe an event is.
@@ -14,7 +15,7 @@ public enum LogLevel: String, CaseIterable, Comparable, Hashable, Sendable {
 
   /// By severity.
   public static func < (left: LogLevel, right: LogLevel) -> Bool { left.rank < right.rank }
-  private var rank: Int {
+  fileprivate var rank: Int {
     switch self {
     case .debug: 0
     case .info: 1
@@ -63,8 +64,7 @@ public enum LogValue: Hashable, Sendable, ExpressibleByStringLiteral, Expressibl
 ///
 /// Texts are cut at 1,024 bytes and escaped, so that nothing that a peer sends can forge or hide a line.
 public final class Logger: Sendable {
-  /// Events below it are dropped.
-  public let level: LogLevel
+  private let threshold: Atomic<Int>
   private let format: LogFormat
   private let now: @Sendable () -> Date
   private let sink: @Sendable (String) -> Void
@@ -87,11 +87,17 @@ public final class Logger: Sendable {
     level: LogLevel, format: LogFormat, now: @escaping @Sendable () -> Date, sink: @escaping @Sendable (String) -> Void,
     dropped: @escaping @Sendable () -> UInt64 = { 0 }
   ) {
-    self.level = level
+    threshold = Atomic(level.rank)
     self.format = format
     self.now = now
     self.sink = sink
     self.dropped = dropped
+  }
+
+  /// Events below it are dropped.
+  public var level: LogLevel {
+    get { LogLevel.allCases[threshold.load(ordering: .relaxed)] }
+    set { threshold.store(newValue.rank, ordering: .relaxed) }
   }
 
   /// How many lines were dropped because nobody read them or they could not be written.
@@ -102,7 +108,7 @@ public final class Logger: Sendable {
     _ level: LogLevel, _ component: String, _ message: @autoclosure () -> String,
     _ values: @autoclosure () -> KeyValuePairs<String, LogValue> = [:]
   ) {
-    guard level >= self.level else { return }
+    guard level.rank >= threshold.load(ordering: .relaxed) else { return }
     sink(line(level, component, message(), values()))
   }
 

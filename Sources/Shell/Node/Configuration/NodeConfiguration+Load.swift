@@ -5,14 +5,15 @@ extension NodeConfiguration {
   ///
   /// - Parameters:
   ///   - files: paths of TOML or YAML files; a later one wins.
-  ///   - environment: the process's variables; only names that start with `STARLING_` are looked at.
+  ///   - environment: the process's variables; only names that start with `STARLING_` are looked at, but for those of Kubernetes' service
+  ///     links. An empty one is as good as none.
   ///   - flags: options without dashes, in order, as a ``ParsedCommand`` holds them; `config` is ignored.
   /// - Throws: a ``ConfigurationError`` with every fault of the layer at which reading stopped.
   public static func load(
     files: [String] = [], environment: [String: String] = [:], flags: [(name: String, value: String)] = []
   ) throws(ConfigurationError) -> NodeConfiguration {
     var configuration = NodeConfiguration()
-    for path in files {
+    for path in files.map(\.trimmed) where !path.isEmpty {
       let file = try ConfigurationFile(path: path)
       try configuration.apply(file)
     }
@@ -48,6 +49,11 @@ extension NodeConfiguration {
   private mutating func apply(environment: [String: String]) throws(ConfigurationError) {
     var layer = Layer()
     for (name, text) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix("STARLING_") && name != "STARLING_CONFIG" {
+      if ServiceLink.isOne(name, text) {
+        ignoredVariables.append(name)
+        continue
+      }
+      if text.trimmed.isEmpty { continue }
       guard let key = Self.keys.first(where: { $0.environment == name }) else {
         layer.report(.environment(name), "", Self.unknown("variable", suggestion(for: name, among: Self.keys.map(\.environment))))
         continue

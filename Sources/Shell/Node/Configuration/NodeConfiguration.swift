@@ -130,6 +130,9 @@ public struct NodeConfiguration: Sendable {
   /// The bearer token for admin calls; empty means the one in the data directory's `admin.token`, which is made at the first start.
   public var adminToken = ""
 
+  /// Variables that another program set for another purpose, and that were passed over.
+  public internal(set) var ignoredVariables: [String] = []
+
   /// The least severe level that is logged.
   public var logLevel = LogLevel.info
   /// The lines' form.
