@@ -80,10 +80,10 @@ enum PeerSession {
   ) throws -> Result {
     let timeout = try Parse.duration(call, "timeout", default: .seconds(10), in: .milliseconds(100)...(.seconds(600)))
     let address: Multiaddr
-    do throws(IdentityError) { address = try Multiaddr(call.arguments[0]) } catch { throw Failure.usage(call, "\(error)") }
-    do throws(AddressFault) { _ = try address.dialable() } catch {
-      throw Failure.usage(call, "\(address) cannot be dialled: \(error)")
-    }
+    do throws(IdentityError) {
+      let item = try PeerAddress(dialling: call.arguments[0])
+      address = item.peer.map { item.address.withPeerID($0) } ?? item.address
+    } catch { throw Failure.usage(call, "\(error)") }
     let finished = DispatchSemaphore(value: 0)
     let outcome = Box<Swift.Result<Result, any Error>?>(nil)
     Task.detached {

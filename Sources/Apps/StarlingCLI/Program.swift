@@ -23,6 +23,11 @@ struct Failure: Error, CustomStringConvertible {
   let description: String
   let status: Int32
 
+  /// What kind of failure it is, for scripts.
+  enum Code: String {
+    case usage, configuration, failed
+  }
+
   init(_ description: String, status: Int32 = ExitStatus.failure) {
     self.description = description
     self.status = status
@@ -33,6 +38,26 @@ struct Failure: Error, CustomStringConvertible {
     let name = (["starling"] + call.path).joined(separator: " ")
     return Failure("\(name): \(message)\nTry '\(name) --help'.", status: ExitStatus.usage)
   }
+}
+
+/// What `--json` prints of a failure: one line on standard output.
+private struct FailureLine: Encodable {
+  struct Reason: Encodable {
+    let code: String
+    let message: String
+  }
+  let error: Reason
+  let exitCode: Int32
+
+  enum CodingKeys: String, CodingKey {
+    case error
+    case exitCode = "exit_code"
+  }
+}
+
+extension String {
+  /// The text without the program's name before it.
+  fileprivate var withoutName: String { hasPrefix("starling: ") ? String(dropFirst("starling: ".count)) : self }
 }
 
 /// From words to a command and its exit status.
@@ -55,6 +80,14 @@ enum Program {
       Output.error(parser.help())
       return ExitStatus.usage
     }
+    // A script that asked for JSON gets it for a failure too; people read the sentence.
+    func failed(_ text: String, _ code: Failure.Code, _ status: Int32) -> Int32 {
+      Output.error(text)
+      if words.contains("--json") {
+        Output.json(FailureLine(error: .init(code: code.rawValue, message: text.withoutName), exitCode: status))
+      }
+      return status
+    }
     do {
       let call = try parser.parse(words)
       if call.wantsHelp {
@@ -63,17 +96,16 @@ enum Program {
       }
       return try run(call)
     } catch let error as UsageError {
-      Output.error(error.description)
-      return error.exitCode
+      return failed(error.description, .usage, error.exitCode)
     } catch let error as Failure {
-      Output.error(error.status == ExitStatus.usage ? error.description : "starling: \(error)")
-      return error.status
+      let isUsage = error.status == ExitStatus.usage
+      return failed(
+        isUsage ? error.description : "starling: \(error)",
+        isUsage ? .usage : error.status == ExitStatus.configuration ? .configuration : .failed, error.status)
     } catch let error as ConfigurationError {
-      Output.error("starling: the configuration is wrong\n" + error.description)
-      return ExitStatus.configuration
+      return failed("starling: the configuration is wrong\n" + error.description, .configuration, ExitStatus.configuration)
     } catch {
-      Output.error("starling: \(error)")
-      return ExitStatus.failure
+      return failed("starling: \(error)", .failed, ExitStatus.failure)
     }
   }
 

@@ -7,7 +7,7 @@ extension Simulation {
   public func run() -> Violation? {
     run(until: end)
     while !isOver, step() {}
-    if oracle.violation == nil { checkEnd() }
+    if oracle.violation == nil, isLongEnough { checkEnd() }
     return oracle.violation
   }
 }

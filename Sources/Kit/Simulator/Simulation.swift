@@ -71,7 +71,8 @@ public final class Simulation {
   let jitterNanoseconds: Double
   /// Where each node is: read for every packet, and nothing else of the far node is.
   let regionOf: [Region]
-  let end: Instant
+  /// When the whole time will have passed.
+  public let end: Instant
   var outputs: [Core.Output] = []
   var sharedValues = SharedValues()
 
@@ -125,6 +126,15 @@ public final class Simulation {
 
   /// The hash of everything that has happened so far.
   public var traceHash: UInt64 { trace.hash }
+
+  /// How many nodes take part.
+  public var nodeCount: Int { nodes.count }
+
+  /// Whether there was time for the network to start and come together, so that its end can be judged.
+  public var isLongEnough: Bool { end - .zero >= scenario.startWithin + Self.gathering }
+
+  /// What nodes need to find each other, and to have a block.
+  private static let gathering = Duration.seconds(8)
 
   /// Whether the whole time has passed.
   public var isOver: Bool { now >= end }

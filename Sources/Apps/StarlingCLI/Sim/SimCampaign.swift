@@ -26,10 +26,13 @@ final class SimCampaign: @unchecked Sendable {
   func run() -> [SimulationReport] {
     TrapNotice.install()
     let group = DispatchGroup()
+    let isShown = showsProgress && plan.seeds.count == 1
     for _ in 0..<min(Platform.processorCount, plan.seeds.count) {
       group.enter()
       let thread = Thread { [self] in
-        while let seed = take() { finish(SimCampaign.run(plan, seed)) }
+        while let seed = take() {
+          finish(isShown ? SimCampaign.run(plan, seed, progress: { self.show($0) }) : SimCampaign.run(plan, seed))
+        }
         group.leave()
       }
       thread.stackSize = 16 << 20
@@ -41,16 +44,28 @@ final class SimCampaign: @unchecked Sendable {
   }
 
   /// One run, with every line of its trace for `sink`.
-  static func run(_ plan: SimPlan, _ seed: UInt64, sink: ((String) -> Void)? = nil) -> SimulationReport {
+  static func run(
+    _ plan: SimPlan, _ seed: UInt64, sink: ((String) -> Void)? = nil, progress: ((Simulation) -> Void)? = nil
+  ) -> SimulationReport {
     TrapNotice.during("\nSeed \(seed): a precondition was broken; a debug build says which.\nReplay: \(plan.replay(seed))\n") {
-      perform(plan, seed, sink: sink)
+      perform(plan, seed, sink: sink, progress: progress)
     }
   }
 
-  private static func perform(_ plan: SimPlan, _ seed: UInt64, sink: ((String) -> Void)?) -> SimulationReport {
+  private static func perform(
+    _ plan: SimPlan, _ seed: UInt64, sink: ((String) -> Void)?, progress: ((Simulation) -> Void)?
+  ) -> SimulationReport {
     let start = Platform.now
     let simulation = plan.simulation(seed)
     simulation.listen(sink)
+    if let progress {
+      // A network of a thousand nodes takes a while for its first second.
+      for part in 0..<Self.parts {
+        progress(simulation)
+        simulation.run(until: .zero + (simulation.end - .zero) * part / Self.parts)
+      }
+      progress(simulation)
+    }
     let violation = simulation.run()
     var report = simulation.report(replay: plan.replay(seed), realSeconds: (Platform.now - start).seconds)
     if violation != nil && sink == nil { report.lastSteps = lastSteps(plan, seed, of: simulation.steps) }
@@ -67,6 +82,23 @@ final class SimCampaign: @unchecked Sendable {
     return lines.suffix(Int(lastSteps))
   }
 
+  /// How often a single run shows how far it is.
+  private static let parts = 200
+
+  /// How far a single run is, on one line.
+  private func show(_ simulation: Simulation) {
+    let (now, end) = ((simulation.now - .zero).seconds, (simulation.end - .zero).seconds)
+    let bar = Self.bar(Int(now * 1_000), of: Int(end * 1_000))
+    Output.write(
+      "\r\u{1b}[K\(bar) \(Int(now)) of \(Int(end)) s simulated, \(simulation.nodeCount) nodes, \(simulation.steps) steps",
+      to: STDERR_FILENO)
+  }
+
+  private static func bar(_ done: Int, of all: Int) -> String {
+    let filled = all > 0 ? min(30, 30 * done / all) : 0
+    return String(repeating: "█", count: filled) + String(repeating: "░", count: 30 - filled)
+  }
+
   private func take() -> UInt64? {
     lock.withLock {
       guard let seed = next else { return nil }
@@ -79,12 +111,10 @@ final class SimCampaign: @unchecked Sendable {
     lock.withLock {
       reports.append(report)
       if report.violation != nil { broken += 1 }
-      guard showsProgress else { return }
+      guard showsProgress, plan.seeds.count > 1 else { return }
       let done = reports.count
       let all = plan.seeds.count
-      let filled = 30 * done / all
-      let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 30 - filled)
-      Output.write("\r\u{1b}[K\(bar) \(done) of \(all) seeds, \(broken) broken", to: STDERR_FILENO)
+      Output.write("\r\u{1b}[K\(Self.bar(done, of: all)) \(done) of \(all) seeds, \(broken) broken", to: STDERR_FILENO)
     }
   }
 }

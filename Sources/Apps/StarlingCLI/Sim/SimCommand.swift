@@ -45,6 +45,7 @@ enum SimCommand {
       Output.text(scenario.text)
       return ExitStatus.success
     }
+    if let path = call["report"] { try check(path) }
     let isJSON = call.isOn("json")
     let reports: [SimulationReport]
     if call.isOn("trace") {
@@ -60,6 +61,18 @@ enum SimCommand {
     }
     if let path = call["report"], let report = reports.first { try write(ReportPage(report).html, to: path) }
     return reports.contains { $0.violation != nil } ? ExitStatus.failure : ExitStatus.success
+  }
+
+  /// Finds out before the simulation whether its report will find its folder.
+  private static func check(_ path: String) throws {
+    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue else {
+      throw Failure("--report: there is no folder \(folder)")
+    }
+    guard access(folder, W_OK) == 0, !FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) || !isFolder.boolValue else {
+      throw Failure("--report: \(path) cannot be written")
+    }
   }
 
   private static func write(_ page: String, to path: String) throws {

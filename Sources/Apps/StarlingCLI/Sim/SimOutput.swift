@@ -32,7 +32,13 @@ enum SimOutput {
           format: "%.0f s simulated in %.0f s of threads; the slowest seed is %@ with %.1f s.", virtual, real,
           slowest.map { "\($0.run.seed)" } ?? "-", slowest?.run.realSeconds ?? 0))
     }
-    Output.line(broken.isEmpty ? "Everything held." : "A property was broken.")
+    if !broken.isEmpty {
+      Output.line("A property was broken.")
+    } else if reports.contains(where: { $0.verdicts.contains { $0.outcome == .unchecked } }) {
+      Output.line("Too short to judge how it ends: the nodes had no time to start and come together. What is checked throughout held.")
+    } else {
+      Output.line("Everything held.")
+    }
   }
 
   private static func print(_ report: SimulationReport) {

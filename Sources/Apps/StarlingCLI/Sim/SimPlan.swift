@@ -17,10 +17,10 @@ struct SimPlan: Sendable {
     if Scenario.names.contains(scenarioWord) {
       text = nil
     } else if FileManager.default.fileExists(atPath: scenarioWord) {
-      guard let data = FileManager.default.contents(atPath: scenarioWord), data.count <= 1 << 20 else {
-        throw Failure("\(scenarioWord) cannot be read, or has more than 1 MiB")
+      let text: String
+      do throws(TextFile.Failure) { text = String(decoding: try TextFile.read(scenarioWord, maximumBytes: 1 << 20), as: UTF8.self) } catch {
+        throw Failure("\(scenarioWord)\(error.line > 0 ? ":\(error.line)" : ""): \(error)")
       }
-      let text = String(decoding: data, as: UTF8.self)
       do throws(ScenarioError) { fileSeed = try Scenario(text: text).seed } catch {
         throw Failure("\(scenarioWord): \(error)", status: ExitStatus.configuration)
       }

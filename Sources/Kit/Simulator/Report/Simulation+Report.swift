@@ -30,7 +30,7 @@ extension Simulation {
   private var verdicts: [SimulationReport.Verdict] {
     Property.allCases.map { property in
       let isBroken = oracle.violation?.property == property
-      let isChecked = oracle.violation == nil || property.isCheckedThroughout
+      let isChecked = oracle.violation == nil && isLongEnough || property.isCheckedThroughout
       return .init(
         property: property.rawValue, about: property.about, outcome: isBroken ? .broken : isChecked && isOver ? .held : .unchecked,
         detail: isBroken ? oracle.violation.map { "\($0)" } : nil)

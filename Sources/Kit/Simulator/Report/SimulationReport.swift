@@ -79,7 +79,7 @@ extension SimulationReport {
     public var property: String
     /// What it says.
     public var about: String
-    /// How it went; `unchecked` when another one was broken before the end.
+    /// How it went; `unchecked` when another one was broken before the end, or the time was too short to start in.
     public var outcome: Outcome
     /// What was seen, when it was broken.
     public var detail: String?
