@@ -24,13 +24,13 @@ import Testing
     #expect(text(SubmittedResponse(transactionHash: "ab")) == #"{"status":"submitted","transaction_hash":"ab"}"#)
     #expect(
       text(AccountResponse(address: "ab", balance: .max, nonce: 1, nextNonce: 3))
-        == #"{"address":"ab","balance":18446744073709551615,"next_nonce":3,"nonce":1}"#)
+        == #"{"address":"ab","balance":18446744073709551615,"balance_text":"18446744073709551615","next_nonce":3,"nonce":1}"#)
     let chain = ChainInfoResponse(
       height: 1, head: "h", genesisHash: "g", stateRoot: "s", authorities: ["a"], blockTimeMilliseconds: 5_000, minimumFee: 1,
       stateByteFee: 2)
     #expect(
       text(chain)
-        == #"{"authorities":["a"],"block_time_ms":5000,"genesis_hash":"g","head":"h","height":1,"minimum_fee":1,"state_byte_fee":2,"state_root":"s"}"#
+        == #"{"authorities":["a"],"block_time_ms":5000,"genesis_hash":"g","head":"h","height":1,"minimum_fee":1,"minimum_fee_text":"1","state_byte_fee":2,"state_byte_fee_text":"2","state_root":"s"}"#
     )
     let transaction = TransactionResponse(
       hash: "t", status: .pending, sender: "s", nonce: 1, fee: 2, payload: .init(kind: "transfer", to: "r", amount: 3))
@@ -39,7 +39,7 @@ import Testing
       transactions: [transaction])
     #expect(
       text(block) == #"{"hash":"b","height":1,"parent":"p","producer":"pr","seal":"se","state_root":"sr","time":5,"transaction_root":"tr","#
-        + #""transactions":[{"fee":2,"hash":"t","nonce":1,"payload":{"amount":3,"kind":"transfer","to":"r"},"sender":"s","status":"pending"}]}"#
+        + #""transactions":[{"fee":2,"fee_text":"2","hash":"t","nonce":1,"payload":{"amount":3,"amount_text":"3","kind":"transfer","to":"r"},"sender":"s","status":"pending"}]}"#
     )
   }
 

@@ -150,7 +150,7 @@ import Wire
     let block = try branch.add(slot: 1)
     #expect(runner.receive(block) == nil)
     #expect(runner.events == [.storeFailed(StoreError("disk full"), retryIn: .seconds(1))])
-    #expect(runner.chain.nextDeadline == runner.now + .seconds(1) && runner.chain.statistics.isStoreFailing)
+    #expect(runner.chain.nextDeadline == runner.now + .seconds(1) && runner.chain.statistics.storeFault == StoreError("disk full"))
     runner.advance(to: runner.now + .seconds(1))
     #expect(runner.chain.nextDeadline == runner.now + .seconds(2))
     runner.store.failure = nil

@@ -134,8 +134,67 @@ import Wire
     restarted.send(.setProducer(world.authorities[1]))
     restarted.send(.setProducing(allowed: true))
     #expect(restarted.chain.head.height == 1 && restarted.relayedBlocks.isEmpty)
-    #expect(restarted.chain.lastSealedSlot == 1)
+    #expect(restarted.chain.sealed.spans == [1...1])
     #expect(restarted.chain.nextDeadline == .zero + .seconds(20))
+  }
+
+  /// A producer whose clock was 80 min ahead: set right, and restarted twice, it has its next turn at once, says what it waited for, and no slot is
+  /// sealed twice when the time that its clock once showed comes.
+  @Test func aClockThatWasAheadClosesOnlyTheSlotsThatWereSealed() throws {
+    let store = MemoryStore()
+    var runner = try Runner(world, store: store)
+    var slots: [UInt64] = []
+    func start() throws {
+      let headers = try runner.relayedBlocks.map { try Block(encoded: $0.rawSpan, limits: world.genesis.limits).header }
+      slots += headers.filter { $0.producer == World.address(world.authorities[1]) }.map(\.slot)
+      runner = try Runner(world, store: store, now: runner.now)
+      runner.send(.setProducer(world.authorities[1]))
+      runner.send(.setProducing(allowed: true))
+    }
+    try start()
+    runner.advance(toSlot: 7, of: world)
+    runner.send(.clock(WallClock(now: .zero, wall: world.genesis.time + .seconds(4_800))))
+    runner.advance(toSlot: 15, of: world)
+    #expect(runner.chain.sealed.spans == [1...7, 967...973])
+    runner.send(.clock(WallClock(now: .zero, wall: world.genesis.time)))
+    let held = try #require(runner.chain.production(now: runner.now))
+    guard case .headAhead(let turn)? = held.obstacle else { throw Missing("its own block is the head: \(held)") }
+    #expect(turn.slot == 973 && held.last?.slot == 973 && held.next?.slot == 976)
+    #expect(runner.events.last == .productionChanged(held))
+    // The others went on, and their chain has more blocks.
+    var branch = Branch(world)
+    for slot in [2, 3, 5, 6, 8, 9, 11, 12, 14, 15] as [UInt64] { runner.receive(try branch.add(slot: slot)) }
+    #expect(runner.chain.head == branch.head && runner.chain.production(now: runner.now)?.obstacle == nil)
+    #expect(runner.events.contains { if case .ownBlockReplaced(_, _, 973) = $0 { true } else { false } })
+    runner.advance(toSlot: 16, of: world)
+    for _ in 1...2 { try start() }
+    runner.advance(toSlot: 22, of: world)
+    #expect(runner.chain.head.slot == 22 && runner.chain.head.height == branch.head.height + 3)
+    // When the time comes that the clock once showed, those slots are left out.
+    runner.advance(toSlot: 980, of: world)
+    try start()
+    #expect(Set(slots).count == slots.count, "\(slots)")
+    #expect(slots.suffix(4) == [961, 964, 976, 979], "\(slots.suffix(10))")
+  }
+
+  /// The present slot was sealed already: what it waits for is said, by the time that it takes.
+  @Test func aSealedSlotIsNamedAsWhatIsWaitedFor() throws {
+    let runner = try Runner(world)
+    runner.send(.setProducer(world.authorities[1]))
+    runner.send(.setProducing(allowed: true))
+    runner.send(.clock(WallClock(now: .zero, wall: world.genesis.time + .seconds(500))))
+    runner.advance(toSlot: 3, of: world)
+    #expect(runner.chain.sealed.spans == [100...103])
+    var branch = Branch(world)
+    for slot in [2, 3, 5] as [UInt64] { runner.receive(try branch.add(slot: slot)) }
+    runner.send(.clock(WallClock(now: runner.now, wall: world.consensus.time(of: 99)!)))
+    let status = try #require(runner.chain.production(now: runner.now))
+    #expect(
+      status.obstacle == .sealed(through: .init(slot: 103, time: world.consensus.time(of: 103)!)) && status.next?.slot == 106, "\(status)")
+    #expect(
+      status.words(at: world.consensus.time(of: 99)!)
+        == "last slot 103 (in 20 s), next slot 106 (in 35 s); it makes no blocks now: it has sealed its slots up to 103 (in 20 s) already, as with a clock that was ahead, and seals none twice"
+    )
   }
 
   @Test func aBuiltBlockThatANewTipOutranIsNotPublished() throws {
@@ -211,4 +270,9 @@ import Wire
     #expect(consensus.opportunity(for: address, after: head, at: later).map { (100...102).contains($0.slot) } == true)
     #expect(consensus.opportunity(for: world.address(0), after: head, at: later) == nil)
   }
+}
+
+private struct Missing: Error {
+  let what: String
+  init(_ what: String) { self.what = what }
 }

@@ -31,7 +31,7 @@ import Wire
       chain: chain, clock: clock, seed: 1, now: .zero)
     var noticed: [Duration] = []
     for second in 0...50 {
-      for case .event(.stoodStill(let duration)) in core.handle(.timer, now: .zero + .seconds(second)) { noticed.append(duration) }
+      for case .event(.stoodStill(let duration, _)) in core.handle(.timer, now: .zero + .seconds(second)) { noticed.append(duration) }
     }
     #expect(noticed == [.seconds(15), .seconds(30), .seconds(45)])
     #expect(core.host.peering.outboundWanted == core.configuration.host.peering.outboundMinimum + 3)

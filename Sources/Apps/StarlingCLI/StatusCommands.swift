@@ -10,6 +10,13 @@ enum StatusCommand {
     let health: HealthResponse
   }
 
+  private static func words(_ clock: NodeInfoResponse.Clock) -> String {
+    let size = abs(clock.aheadSeconds)
+    let seconds = size < 100 ? "\((size * 10).rounded() / 10) s" : "\(Int(size)) s"
+    return
+      "\(seconds) \(clock.aheadSeconds < 0 ? "behind" : "ahead of") \(clock.peers == 1 ? "its only peer" : "the median of \(clock.peers) peers")"
+  }
+
   static func run(_ call: ParsedCommand) throws -> Int32 {
     let api = try NodeAPI(call)
     let status = Status(node: try api.info(), chain: try api.chain(), health: try api.health())
@@ -17,7 +24,7 @@ enum StatusCommand {
       Output.json(status)
     } else {
       let node = status.node
-      Output.rows([
+      var rows: [(String, [String])] = [
         ("Health", HealthCommand.lines(status.health)),
         ("Node", ["\(node.peerID) (\(node.nodeType), Starling \(node.version))"]),
         ("Network", ["\(node.network), chain \(node.chainID)"]),
@@ -27,7 +34,10 @@ enum StatusCommand {
         ("Mempool", ["\(node.mempool)"]),
         ("Up", [HumanTime.text(node.uptimeSeconds)]),
         ("Listens on", node.addresses.isEmpty ? ["nothing"] : node.addresses),
-      ])
+      ]
+      if let production = node.production { rows.insert(("Producer", [production.words]), at: 2) }
+      if let clock = node.clock { rows.append(("Clock", [words(clock)])) }
+      Output.rows(rows)
     }
     return HealthCommand.status(status.health)
   }

@@ -33,7 +33,21 @@ extension NodeCore {
     case .needBlock(let hash, let source, let isRetry): askParent(hash, source, isRetry, now, &outputs)
     case .event(let event):
       if case .blockApplied = event { counters.blocksApplied += 1 }
+      if case .ownBlockReplaced = event { counters.ownBlocksReplaced += 1 }
+      if case .sealedElsewhere(let slot, let peer) = event { sealedElsewhere(slot, peer, now, &outputs) }
+      if case .storeFailed(let error, _) = event { tellSubmitters(error, &outputs) }
       outputs.append(.event(.chain(event)))
+    }
+  }
+
+  /// Users need not wait for a disk: what they submitted stays, and is written when it can be.
+  private func tellSubmitters(_ error: StoreError, _ outputs: inout [Output]) {
+    let waiting = waiters.compactMap { token, waiter -> (token: ValidationToken, query: QueryID)? in
+      if case .user(let query) = waiter { (token, query) } else { nil }
+    }
+    for (token, query) in waiting.sorted(by: { $0.token.rawValue < $1.token.rawValue }) {
+      waiters[token] = nil
+      outputs.append(.answer(query, .notDurable(error, isPending: true)))
     }
   }
 
@@ -77,9 +91,10 @@ extension NodeCore {
 
   private func blockVerdict(_ token: ValidationToken, _ verdict: BlockVerdict, _ now: Instant, _ outputs: inout [Output]) {
     guard let waiter = waiters.removeValue(forKey: token) else { return }
+    if let refusal = verdict.refusal { counters.blocksRefused[refusal, default: 0] += 1 }
     if case .invalid(let error) = verdict, let peer = waiter.peer {
       outputs.append(.event(.invalidBlock(from: peer, error)))
-      tell(.command(.report(peer, .invalidBlock)), now, &outputs)
+      tell(.command(.report(peer, .invalidBlock, detail: error.description)), now, &outputs)
     }
     if case .accepted(let hash) = verdict {
       if let peer = waiter.peer { tell(.command(.useful(peer, .block)), now, &outputs) }
@@ -151,7 +166,7 @@ extension NodeCore {
       ask(
         .batch(batch, peer), peer, protocols.blocks, BlocksRequest.range(from: from, count: count).encoded,
         timeout: .heavy, now, &outputs)
-    case .askStatus(let peer): askStatus(.status(peer), peer, now, &outputs)
+    case .askStatus(let peer): askStatus(peer, now, &outputs)
     case .askHead(let peer, let height): askProof(ProofRequest(use: .head, peer: peer, height: height), now, &outputs)
     case .apply(let batch, let peer, let blocks):
       for block in blocks {
@@ -170,7 +185,7 @@ extension NodeCore {
   /// The chain has not moved for three block times, or as long again.
   func stoodStill(_ now: Instant, _ outputs: inout [Output]) {
     watchdog.strike(now: now)
-    outputs.append(.event(.stoodStill(for: now - latestHead)))
+    outputs.append(.event(.stoodStill(for: now - latestHead, why: health(now: now) == .isolated ? nil : whyStill(now))))
     tell(.command(.seekMore(watchdog.strikes)), now, &outputs)
     run(sync: .stoodStill, now, &outputs)
   }

@@ -11,7 +11,7 @@ extension NodeCore {
     switch event {
     case .peerProven(let peer, _, let direction, _):
       // The dialler speaks first; the other end has the introduction's time limit to hear it.
-      if direction == .outbound { askStatus(.introduction(peer), peer, now, &outputs) }
+      if direction == .outbound { askStatus(peer, isIntroduction: true, now, &outputs) }
     case .peerActive(let peer):
       run(sync: .peerIntroduced(peer, height: statuses[peer]?.height ?? 0, origin: host.peering.ip(of: peer)?.home), now, &outputs)
       if let status = statuses[peer] { run(forks: .heard(peer, ChainPoint(height: status.height, hash: status.head)), now, &outputs) }
@@ -20,6 +20,8 @@ extension NodeCore {
       statuses[peer] = nil
       poolTurns.left(peer)
       serving.left(peer)
+      peerClocks.left(peer)
+      producerMarks[peer] = nil
       run(sync: .peerGone(peer), now, &outputs)
       run(forks: .peerGone(peer), now, &outputs)
     case .request(let request): serve(request, now, &outputs)
@@ -43,16 +45,25 @@ extension NodeCore {
 
   // MARK: Status
 
+  /// What this node tells a peer of itself now.
+  func status(for peer: PeerID, now: Instant) -> Status {
+    var status = status(now: now)
+    status.producerMark = producerMarks(with: peer)?.own ?? []
+    return status
+  }
+
   /// This node's own status now.
-  public var status: Status {
+  public func status(now: Instant) -> Status {
     Status(
       network: configuration.host.network, chainID: genesis.chainID, genesis: chain.genesis, height: chain.head.height,
       head: chain.head.hash, nodeType: configuration.nodeType, listenAddresses: host.advertisedAddresses,
-      services: ["blocks", "transactions"], pending: UInt64(chain.mempool.count))
+      services: ["blocks", "transactions"], pending: UInt64(chain.mempool.count),
+      time: clock.time(at: now))
   }
 
-  func askStatus(_ purpose: Purpose, _ peer: PeerID, _ now: Instant, _ outputs: inout [Output]) {
-    ask(purpose, peer, protocols.status, status.encoded, timeout: .standard, now, &outputs)
+  func askStatus(_ peer: PeerID, isIntroduction: Bool = false, _ now: Instant, _ outputs: inout [Output]) {
+    let purpose = Purpose.status(peer, at: now, isIntroduction: isIntroduction)
+    ask(purpose, peer, protocols.status, status(for: peer, now: now).encoded, timeout: .standard, now, &outputs)
   }
 
   private func serveStatus(_ request: InboundRequest, _ now: Instant, _ outputs: inout [Output]) {
@@ -62,21 +73,27 @@ extension NodeCore {
     } catch {
       return refuseMalformed(request, now, &outputs)
     }
+    let status = status(for: request.peer, now: now)
     if let mismatch = status.mismatch(with: theirs) {
       let reason = Reason(mismatch)
       tell(
         .command(.respond(request.stream, StatusAnswer.refusal(code: UInt64(reason.code.rawValue), text: reason.detail).encoded)), now,
         &outputs)
-      outputs.append(.event(.mismatch(request.peer, mismatch)))
+      noteMismatch(request.peer, mismatch, now, &outputs)
       return tell(.command(.refuse(request.peer, reason)), now, &outputs)
     }
     tell(.command(.respond(request.stream, StatusAnswer.status(status).encoded)), now, &outputs)
+    // It was sent within the last second, as a rule; what the peer answers when it is asked is more exact.
+    if let time = theirs.time, !peerClocks.knows(request.peer) {
+      compareClock(request.peer, time, asked: now - .seconds(1), now, &outputs)
+    }
     accepted(request.peer, theirs, now, &outputs)
   }
 
   /// A peer is of this network: introduce it, or note its new height.
   private func accepted(_ peer: PeerID, _ theirs: Status, _ now: Instant, _ outputs: inout [Output]) {
     statuses[peer] = theirs
+    compareProducer(peer, theirs, now, &outputs)
     if host.isActive(peer) {
       run(sync: .peerHeight(peer, theirs.height), now, &outputs)
       run(forks: .heard(peer, ChainPoint(height: theirs.height, hash: theirs.head)), now, &outputs)
@@ -86,7 +103,8 @@ extension NodeCore {
   }
 
   private func statusAnswered(
-    _ peer: PeerID, _ result: Result<[UInt8], RequestError>, isIntroduction: Bool, _ now: Instant, _ outputs: inout [Output]
+    _ peer: PeerID, _ result: Result<[UInt8], RequestError>, asked: Instant, isIntroduction: Bool, _ now: Instant,
+    _ outputs: inout [Output]
   ) {
     switch result {
     case .failure(let error):
@@ -98,10 +116,11 @@ extension NodeCore {
     case .success(let bytes):
       switch try? StatusAnswer(encoded: bytes.rawSpan) {
       case .status(let theirs):
-        if let mismatch = status.mismatch(with: theirs) {
-          outputs.append(.event(.mismatch(peer, mismatch)))
+        if let mismatch = status(now: now).mismatch(with: theirs) {
+          noteMismatch(peer, mismatch, now, &outputs)
           tell(.command(.refuse(peer, Reason(mismatch))), now, &outputs)
         } else {
+          if let time = theirs.time { compareClock(peer, time, asked: asked, now, &outputs) }
           accepted(peer, theirs, now, &outputs)
         }
       case .refusal(let code, let text):
@@ -122,9 +141,14 @@ extension NodeCore {
       let theirs = names.lazy.compactMap(Protocols.network(ofStatus:)).first
     else { return false }
     let mismatch = StatusMismatch.network(ours: configuration.host.network, theirs: theirs)
-    outputs.append(.event(.mismatch(peer, mismatch)))
+    noteMismatch(peer, mismatch, now, &outputs)
     tell(.command(.refuse(peer, Reason(mismatch))), now, &outputs)
     return true
+  }
+
+  private func noteMismatch(_ peer: PeerID, _ mismatch: StatusMismatch, _ now: Instant, _ outputs: inout [Output]) {
+    latestMismatch = (mismatch, now)
+    outputs.append(.event(.mismatch(peer, mismatch)))
   }
 
   // MARK: Requests
@@ -171,8 +195,8 @@ extension NodeCore {
 
   private func response(_ id: RequestID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]) {
     switch purposes.removeValue(forKey: id) {
-    case .introduction(let peer): statusAnswered(peer, result, isIntroduction: true, now, &outputs)
-    case .status(let peer): statusAnswered(peer, result, isIntroduction: false, now, &outputs)
+    case .status(let peer, let asked, let isIntroduction):
+      statusAnswered(peer, result, asked: asked, isIntroduction: isIntroduction, now, &outputs)
     case .batch(let batch, let peer): batchAnswered(batch, peer, result, now, &outputs)
     case .proof(let request): proofAnswered(request, result, now, &outputs)
     case .parent(let hash, let peer, let isOwed): parentAnswered(hash, peer, isOwed: isOwed, result, now, &outputs)

@@ -26,7 +26,7 @@ extension NodeCore {
     forks.handle(input, view: view, now: now, into: &wanted)
     for output in wanted {
       switch output {
-      case .askStatus(let peer): askStatus(.status(peer), peer, now, &outputs)
+      case .askStatus(let peer): askStatus(peer, now, &outputs)
       case .askBlock(let peer, let height): askProof(ProofRequest(use: .fork, peer: peer, height: height), now, &outputs)
       case .forked(let fork): outputs.append(.event(.forked(own: ownHead, fork)))
       case .forkEnded: outputs.append(.event(.forkEnded))

@@ -45,6 +45,7 @@ extension NodeCore {
       guard sync.state.isCaughtUp else {
         return outputs.append(.answer(id, .unavailable("the node is catching up: \(health(now: now).reason)")))
       }
+      if let fault = chain.statistics.storeFault { return outputs.append(.answer(id, .notDurable(fault, isPending: false))) }
       run(chain: .transactionReceived(bytes, .local, makeToken(.user(id))), now, &outputs)
     case .statistics: outputs.append(.answer(id, .statistics(statistics(now))))
     }
@@ -64,8 +65,34 @@ extension NodeCore {
       peerID: host.peerID, network: configuration.host.network, chainID: genesis.chainID, nodeType: configuration.nodeType,
       addresses: host.listenAddresses, advertisedAddresses: host.advertisedAddresses, head: chain.head, peers: host.peering.counts.active,
       pendingTransactions: chain.mempool.count, uptime: now - started, health: health,
-      healthReason: health == .isolated ? "no peer is connected: \(host.peering.whyAlone(now: now))" : health.reason, sync: sync.state,
-      warnings: host.peering.warnings(now: now))
+      healthReason: reason(health, now), sync: sync.state, warnings: warnings(health, now), production: chain.production(now: now),
+      clock: clockComparison, time: clock.time(at: now))
+  }
+
+  /// Why the node does as it does, with the cause as far as it is known.
+  private func reason(_ health: Health, _ now: Instant) -> String {
+    switch health {
+    case .isolated: "no peer is connected: \(host.peering.whyAlone(now: now))\(strangers(now))"
+    case .stalled: "\(health.reason): \(whyStill(now))"
+    case .starting, .syncing: health.reason + (clockWarning.map { "; \($0)" } ?? "")
+    case .healthy, .storeFailing, .wrongClock, .forked: health.reason
+    }
+  }
+
+  /// Who was refused of late for being of another network: a node that is only dialled finds its own mistake in it.
+  private func strangers(_ now: Instant) -> String {
+    guard let (mismatch, at) = latestMismatch, now - at < .seconds(600) else { return "" }
+    return "; a peer was refused \(Int((now - at).seconds)) s ago for its \(mismatch)"
+  }
+
+  private func warnings(_ health: Health, _ now: Instant) -> [String] {
+    var warnings = host.peering.warnings(now: now)
+    if let twin = twinWarning(now) { warnings.append(twin) }
+    if let clockWarning { warnings.append(clockWarning) }
+    if let production = chain.production(now: now), let obstacle = production.obstacle, obstacle != .catchingUp {
+      warnings.append("this node is a producer: \(production.words(at: clock.time(at: now)))")
+    }
+    return warnings
   }
 
   /// The links.
@@ -87,6 +114,8 @@ extension NodeCore {
       gossipBytesIn: gossip?.bytesIn ?? 0, gossipBytesOut: gossip?.bytesOut ?? 0, blocksAnnounced: counters.blocksAnnounced,
       blocksApplied: counters.blocksApplied,
       reorganisations: counters.reorganisations, transactionsAccepted: counters.transactionsAccepted,
+      blocksRefused: counters.blocksRefused, ownBlocksReplaced: counters.ownBlocksReplaced, production: chain.production(now: now),
+      clock: clockComparison,
       reasons: host.peering.reasonCounts,
       streamRefusals: host.streamRefusals, webFaults: host.webFaults, connectionsNotAccepted: host.connectionsNotAccepted,
       requestBytes: host.memory.used,

@@ -93,8 +93,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
 
   /// What a request of this node was for.
   enum Purpose {
-    case introduction(PeerID)
-    case status(PeerID)
+    /// A peer's status, asked for at this moment.
+    case status(PeerID, at: Instant, isIntroduction: Bool)
     case batch(BatchID, PeerID)
     case proof(ProofRequest)
     case parent(Hash256, PeerID, isOwed: Bool)
@@ -121,6 +121,16 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   public internal(set) var sync: RangeSync
   /// Whether peers follow a chain that this node never can.
   public internal(set) var forks: ForkWatch
+  /// What peers are shown of the producer's key.
+  var producerMarks: [PeerID: (own: [UInt8], twins: [UInt8])] = [:]
+  /// Who was last seen to make blocks with this node's producer key, as far as that is known, and when.
+  var producerTwin: (peer: PeerID?, at: Instant)?
+  /// Why the last peer of another network was refused, and when.
+  var latestMismatch: (StatusMismatch, Instant)?
+  /// What peers' clocks show.
+  var peerClocks = PeerClocks()
+  /// Whether this node's clock was last told to differ from its peers'.
+  var isClockOff = false
   let protocols: Protocols
   /// The names of the chain's protocols and topics on this network.
   public var protocolNames: Protocols { protocols }
@@ -162,6 +172,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     var blocksApplied: UInt64 = 0
     var reorganisations: UInt64 = 0
     var transactionsAccepted: UInt64 = 0
+    var blocksRefused: [BlockVerdict.Refusal: UInt64] = [:]
+    var ownBlocksReplaced: UInt64 = 0
   }
 
   /// The names that a chain's protocols and topics have on a network.
@@ -296,6 +308,7 @@ public final class NodeCore<L: Ledger, C: Consensus> {
       self.clock = clock
       tell(.clock(clock), now, &outputs)
       run(chain: .clock(clock), now, &outputs)
+      reviewClock(now, &outputs)
     case .workDone(let id, let result): run(chain: .workDone(id, result), now, &outputs)
     case .workRefused(let id): run(chain: .workRefused(id), now, &outputs)
     case .committed(let id): run(chain: .committed(id), now, &outputs)
@@ -327,6 +340,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   /// How the node is doing.
   public func health(now: Instant) -> Health {
     if let fork = forks.fork { return .forked(own: ownHead, fork) }
+    if let fault = chain.statistics.storeFault { return .storeFailing(fault) }
+    if let comparison = clockFault { return .wrongClock(comparison) }
     if case .syncing(let target) = sync.state { return .syncing(height: chain.head.height, target: target) }
     if host.peering.counts.active == 0 { return .isolated }
     if sync.state == .searching { return .starting(height: chain.head.height, claimed: sync.claimed) }

@@ -85,6 +85,8 @@ public enum Answer: Sendable {
   case operated(OperatorAnswer)
   /// To ``Query/operate(_:)``, from the shell: done and in force, but not durable, and why.
   case notStored(StoreError)
+  /// To ``Query/submit(_:)``: it can't be made durable now, and why. Whether the transaction is pending all the same, to be stored later.
+  case notDurable(StoreError, isPending: Bool)
   /// To ``Query/chain``.
   case chain(ChainInfo)
   /// To the queries for a block; the hash, and the block unless it is the genesis, which has only a configuration.
@@ -117,6 +119,10 @@ public enum Health: Hashable, Sendable {
   case starting(height: UInt64, claimed: UInt64)
   /// Blocks are being caught up with, up to a height that a peer has shown.
   case syncing(height: UInt64, target: UInt64)
+  /// What the node takes in can't be stored: it is tried again, and nothing is told as durable meanwhile.
+  case storeFailing(StoreError)
+  /// This node's clock is wrong by those of its peers, so that its blocks are refused, or those of the others.
+  case wrongClock(ClockComparison)
   /// Peers are there and no block has come for too long.
   case stalled(for: Duration)
   /// The network is split for good: peers follow another valid chain, which left this node's below what either side takes as final.
@@ -129,6 +135,8 @@ public enum Health: Hashable, Sendable {
     case .isolated: "isolated"
     case .starting, .syncing: "syncing"
     case .stalled: "stalled"
+    case .storeFailing: "disk"
+    case .wrongClock: "clock"
     case .forked: "forked"
     }
   }
@@ -142,7 +150,9 @@ public enum Health: Hashable, Sendable {
       "just started at height \(height): peers claim \(claimed), none has shown it"
     case .starting(let height, _): "just started at height \(height): looking for peers"
     case .syncing(let height, let target): "catching up: height \(height) of \(target)"
-    case .stalled(let time): "no new block for \(Int(time.seconds)) s; check the producers and this node's clock"
+    case .stalled(let time): "no new block for \(Int(time.seconds)) s"
+    case .storeFailing(let error): "nothing can be stored: \(error.message); make room in the data folder, or mend the disk"
+    case .wrongClock(let comparison): "\(comparison.words): set it by NTP"
     case .forked(let own, let fork):
       "the network is split at or below height \(fork.base.height): this node's head is \(own.height) \(own.hash.short), that of another valid chain, "
         + "seen at peers (\(fork.peers)), is \(fork.head.height) \(fork.head.hash.short), and neither can follow the other; decide which to keep"
@@ -180,6 +190,12 @@ public struct NodeInfo: Sendable {
   public let sync: SyncState
   /// What its operator should look into, in sentences.
   public let warnings: [String]
+  /// When it makes its next block; `nil` for a node that makes none.
+  public let production: ProductionStatus?
+  /// The node's clock beside its peers'; `nil` when none shows its time.
+  public let clock: ClockComparison?
+  /// What its clock shows.
+  public let time: WallTime
 }
 
 /// A link, for operators.
@@ -248,6 +264,14 @@ public struct NodeStatistics: Sendable {
   public var reorganisations: UInt64
   /// Transactions accepted since the start.
   public var transactionsAccepted: UInt64
+  /// Blocks that were not taken since the start, by why.
+  public var blocksRefused: [BlockVerdict.Refusal: UInt64] = [:]
+  /// Blocks of this node that a better branch took the place of, since the start.
+  public var ownBlocksReplaced: UInt64 = 0
+  /// When the node makes its next block; `nil` for one that makes none.
+  public var production: ProductionStatus?
+  /// The node's clock beside its peers'; `nil` when none shows its time.
+  public var clock: ClockComparison?
   /// What happened for which reason since the start.
   public var reasons: ReasonCounts
   /// Streams, requests and messages of peers that were refused, by what the peer was told.
@@ -288,8 +312,12 @@ public enum NodeEvent: Sendable {
   case forked(own: ChainPoint, Fork)
   /// No peer shows another chain any more.
   case forkEnded
-  /// No new head for so long: an outbound link more is wanted, and all peers are asked for their heights.
-  case stoodStill(for: Duration)
+  /// No new head for so long: an outbound link more is wanted, and all peers are asked for their heights. `why` says what this node knows of it.
+  case stoodStill(for: Duration, why: String?)
+  /// Another machine has this node's producer key: by its status, or by a block for a slot that came through a peer.
+  case producerKeyShared(PeerID, slot: UInt64?)
+  /// This node's clock differs from its peers' by more than a block's time may, or does so no longer.
+  case clock(ClockComparison, isOff: Bool)
   /// A peer's block was against the rules.
   case invalidBlock(from: PeerID, BlockError)
 }

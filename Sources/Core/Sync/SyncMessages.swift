@@ -11,6 +11,12 @@ public struct Status: Hashable, Sendable {
   /// The most bytes of a status message.
   public static let maximumBytes = 16 << 10
 
+  /// The length of a producer's mark.
+  public static let producerMarkBytes = 16
+
+  /// Times from here on are none: far beyond every calendar.
+  static let timeEnd: UInt64 = 1 << 53
+
   /// The version of this protocol.
   public var version: UInt64
   /// The network's name.
@@ -31,11 +37,16 @@ public struct Status: Hashable, Sendable {
   public var services: [String]
   /// How many pending transactions it holds.
   public var pending: UInt64
+  /// What the sender's clock shows; `nil` when it doesn't say.
+  public var time: WallTime?
+  /// A producer's mark for the receiver, by which two machines with one producer's key find each other out; empty for nodes that make no blocks.
+  public var producerMark: [UInt8] = []
 
   /// Makes a status of the current version.
   public init(
     version: UInt64 = Status.currentVersion, network: String, chainID: String, genesis: Hash256, height: UInt64, head: Hash256,
-    nodeType: String, listenAddresses: [Multiaddr] = [], services: [String] = [], pending: UInt64 = 0
+    nodeType: String, listenAddresses: [Multiaddr] = [], services: [String] = [], pending: UInt64 = 0,
+    time: WallTime? = nil
   ) {
     self.version = version
     self.network = network
@@ -47,6 +58,7 @@ public struct Status: Hashable, Sendable {
     self.listenAddresses = listenAddresses
     self.services = services
     self.pending = pending
+    self.time = time
   }
 
   func write(to writer: inout ProtobufWriter) {
@@ -60,6 +72,8 @@ public struct Status: Hashable, Sendable {
     for address in listenAddresses.prefix(16) { writer.data(8, address.bytes) }
     for service in services.prefix(32) { writer.string(9, service) }
     writer.uint64(10, pending)
+    if let time, let milliseconds = UInt64(exactly: time.milliseconds) { writer.uint64(11, milliseconds) }
+    if !producerMark.isEmpty { writer.data(12, producerMark) }
   }
 
   /// The message as a request.
@@ -97,6 +111,10 @@ public struct Status: Hashable, Sendable {
           if status.listenAddresses.count < 16, let address = try? Multiaddr(bytes: reader.span) { status.listenAddresses.append(address) }
         case .bytes(9): if status.services.count < 32 { status.services.append(reader.text(maximumBytes: 64)) }
         case .number(10): status.pending = reader.uint64
+        case .number(11):
+          let milliseconds = reader.uint64
+          status.time = milliseconds > 0 && milliseconds < Status.timeEnd ? WallTime(milliseconds: Int64(milliseconds)) : nil
+        case .bytes(12): status.producerMark = reader.range.count == Status.producerMarkBytes ? reader.bytes : []
         default: break
         }
       }

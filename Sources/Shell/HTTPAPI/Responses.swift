@@ -26,11 +26,72 @@ public struct NodeInfoResponse: Codable, Hashable, Sendable {
   public var uptimeSeconds: UInt64
   /// As in ``HealthResponse/status``.
   public var health: String
+  /// The node's clock beside its peers'; absent when none shows its time.
+  public var clock: Clock?
+  /// When the node makes its next block; absent for one that makes none.
+  public var production: Production?
+
+  /// A clock beside others.
+  public struct Clock: Codable, Hashable, Sendable {
+    /// How far it is ahead of the median of the others; negative when it is behind.
+    public var aheadSeconds: Double
+    /// How far that may be off.
+    public var uncertaintySeconds: Double
+    /// How many others there are.
+    public var peers: Int
+
+    /// Makes the answer's part.
+    public init(aheadSeconds: Double, uncertaintySeconds: Double, peers: Int) {
+      self.aheadSeconds = aheadSeconds
+      self.uncertaintySeconds = uncertaintySeconds
+      self.peers = peers
+    }
+
+    enum CodingKeys: String, CodingKey {
+      case peers
+      case aheadSeconds = "ahead_seconds"
+      case uncertaintySeconds = "uncertainty_seconds"
+    }
+  }
+
+  /// A slot and when it begins.
+  public struct Turn: Codable, Hashable, Sendable {
+    /// The slot.
+    public var slot: UInt64
+    /// Its beginning, in milliseconds since 1970.
+    public var time: Int64
+
+    /// Makes the answer's part.
+    public init(slot: UInt64, time: Int64) {
+      self.slot = slot
+      self.time = time
+    }
+  }
+
+  /// What a producer does.
+  public struct Production: Codable, Hashable, Sendable {
+    /// The highest slot that it has sealed; absent before the first.
+    public var last: Turn?
+    /// The slot that it seals next.
+    public var next: Turn?
+    /// Why it makes no blocks, in one word; absent when it does.
+    public var obstacle: String?
+    /// All of it in words.
+    public var words: String
+
+    /// Makes the answer's part.
+    public init(last: Turn?, next: Turn?, obstacle: String?, words: String) {
+      self.last = last
+      self.next = next
+      self.obstacle = obstacle
+      self.words = words
+    }
+  }
 
   /// Makes the answer.
   public init(
     version: String, peerID: String, network: String, chainID: String, nodeType: String, addresses: [String], height: UInt64, head: String,
-    peers: Int, mempool: Int, uptimeSeconds: UInt64, health: String
+    peers: Int, mempool: Int, uptimeSeconds: UInt64, health: String, clock: Clock? = nil, production: Production? = nil
   ) {
     self.version = version
     self.peerID = peerID
@@ -44,10 +105,12 @@ public struct NodeInfoResponse: Codable, Hashable, Sendable {
     self.mempool = mempool
     self.uptimeSeconds = uptimeSeconds
     self.health = health
+    self.clock = clock
+    self.production = production
   }
 
   enum CodingKeys: String, CodingKey {
-    case version, network, addresses, height, head, peers, mempool, health
+    case version, network, addresses, height, head, peers, mempool, health, clock, production
     case peerID = "peer_id"
     case chainID = "chain_id"
     case nodeType = "node_type"
@@ -151,6 +214,10 @@ public struct HealthResponse: Codable, Hashable, Sendable {
     case stalled
     /// Has peers that follow another valid chain; neither side can follow the other any more.
     case forked
+    /// Can't store what it takes in.
+    case disk
+    /// Has a wrong clock.
+    case clock
   }
   /// Two chains that can't come together.
   public struct Fork: Codable, Hashable, Sendable {
@@ -218,8 +285,12 @@ public struct ChainInfoResponse: Codable, Hashable, Sendable {
   public var blockTimeMilliseconds: UInt64
   /// The smallest fee of a transaction.
   public var minimumFee: UInt64
+  /// The same in decimal digits: many readers of JSON round numbers beyond 2⁵³.
+  public var minimumFeeText: String
   /// The fee on top of it for each byte by which a transaction makes the state larger.
   public var stateByteFee: UInt64
+  /// The same in decimal digits.
+  public var stateByteFeeText: String
 
   /// Makes the answer.
   public init(
@@ -233,7 +304,9 @@ public struct ChainInfoResponse: Codable, Hashable, Sendable {
     self.authorities = authorities
     self.blockTimeMilliseconds = blockTimeMilliseconds
     self.minimumFee = minimumFee
+    minimumFeeText = String(minimumFee)
     self.stateByteFee = stateByteFee
+    stateByteFeeText = String(stateByteFee)
   }
 
   enum CodingKeys: String, CodingKey {
@@ -242,7 +315,9 @@ public struct ChainInfoResponse: Codable, Hashable, Sendable {
     case stateRoot = "state_root"
     case blockTimeMilliseconds = "block_time_ms"
     case minimumFee = "minimum_fee"
+    case minimumFeeText = "minimum_fee_text"
     case stateByteFee = "state_byte_fee"
+    case stateByteFeeText = "state_byte_fee_text"
   }
 }
 
@@ -263,6 +338,8 @@ public struct TransactionResponse: Codable, Hashable, Sendable {
     public var to: String?
     /// The amount of a transfer.
     public var amount: UInt64?
+    /// The same in decimal digits: many readers of JSON round numbers beyond 2⁵³.
+    public var amountText: String?
     /// The key of a data change, in hex.
     public var key: String?
     /// The value of a data change, in hex.
@@ -273,8 +350,14 @@ public struct TransactionResponse: Codable, Hashable, Sendable {
       self.kind = kind
       self.to = to
       self.amount = amount
+      amountText = amount.map { String($0) }
       self.key = key
       self.value = value
+    }
+
+    enum CodingKeys: String, CodingKey {
+      case kind, to, amount, key, value
+      case amountText = "amount_text"
     }
   }
 
@@ -292,6 +375,8 @@ public struct TransactionResponse: Codable, Hashable, Sendable {
   public var nonce: UInt64
   /// What the sender pays.
   public var fee: UInt64
+  /// The same in decimal digits: many readers of JSON round numbers beyond 2⁵³.
+  public var feeText: String
   /// What it does.
   public var payload: Payload
 
@@ -306,7 +391,13 @@ public struct TransactionResponse: Codable, Hashable, Sendable {
     self.sender = sender
     self.nonce = nonce
     self.fee = fee
+    feeText = String(fee)
     self.payload = payload
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case hash, status, height, index, sender, nonce, fee, payload
+    case feeText = "fee_text"
   }
 }
 
@@ -360,6 +451,8 @@ public struct AccountResponse: Codable, Hashable, Sendable {
   public var address: String
   /// The balance, in confirmed blocks.
   public var balance: UInt64
+  /// The same in decimal digits: many readers of JSON round numbers beyond 2⁵³.
+  public var balanceText: String
   /// How many transactions of the account are confirmed.
   public var nonce: UInt64
   /// The nonce for the next transaction: pending ones are counted in.
@@ -369,12 +462,14 @@ public struct AccountResponse: Codable, Hashable, Sendable {
   public init(address: String, balance: UInt64, nonce: UInt64, nextNonce: UInt64) {
     self.address = address
     self.balance = balance
+    balanceText = String(balance)
     self.nonce = nonce
     self.nextNonce = nextNonce
   }
 
   enum CodingKeys: String, CodingKey {
     case address, balance, nonce
+    case balanceText = "balance_text"
     case nextNonce = "next_nonce"
   }
 }

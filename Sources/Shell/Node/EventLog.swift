@@ -5,6 +5,7 @@ import Identity
 import Ledger
 import NodeCore
 import Peering
+import Store
 import Sync
 import Wire
 
@@ -12,6 +13,8 @@ import Wire
 struct EventLog: Sendable {
   let logger: Logger
   private let refusals = RefusalTally()
+  private let early = RefusalTally()
+  private let standing = StandingTally()
 
   init(logger: Logger) { self.logger = logger }
 
@@ -19,11 +22,38 @@ struct EventLog: Sendable {
     logger.info("node", "started", ["version": .text(Node.version), "peer": .text(peer.description), "http": .text(http ?? "off")])
   }
 
+  func variablesIgnored(_ names: [String]) {
+    guard !names.isEmpty else { return }
+    logger.info("node", "variables of Kubernetes' service links are no settings", ["ignored": .text(names.joined(separator: " "))])
+  }
+
+  func reloaded(_ changes: Reload) {
+    if changes.applied.isEmpty && changes.waiting.isEmpty {
+      return logger.info("node", "the configuration was read again; nothing has changed")
+    }
+    logger.log(
+      changes.waiting.isEmpty ? .info : .warning, "node",
+      changes.waiting.isEmpty ? "the configuration was read again" : "the configuration was read again; some of it waits for a restart",
+      [
+        "applied": .text(changes.applied.joined(separator: " ")), "waiting": .text(changes.waiting.joined(separator: " ")),
+      ])
+  }
+
+  func loaded(_ peers: Int) { logger.info("peers", "Loaded \(peers) persisted peers from database") }
+  func attempting(_ dials: Int) {
+    logger.info("peers", "Attempting to establish outbound connections", ["attempting_connections": .init(dials)])
+  }
+
   func stopped() { logger.info("node", "stopped") }
   func bookSetAside(_ error: StoreError, as path: String) {
     logger.warning(
       "store", "the peer book cannot be read and was set aside; the node starts with an empty one",
       ["error": .text(error.message), "file": .text(path)])
+  }
+  func bookWasDamaged(_ damage: JournalStore.Damage, keptAs path: String?) {
+    logger.warning(
+      "store", "damaged rows of the peer book are passed over: what they told last is forgotten, and the others are there",
+      ["places": .init(damage.places), "bytes": .init(damage.bytes), "kept_as": .text(path ?? "nothing, the file stays as it is")])
   }
   func bookWasTorn(_ bytes: Int) {
     logger.warning("store", "the end of the peer book was not written whole and is dropped", ["bytes": .init(bytes)])
@@ -34,8 +64,16 @@ struct EventLog: Sendable {
       ["error": .text(error.message)])
   }
   func bookRecovered() { logger.info("store", "the peer book is written again; nothing is missing in it") }
+  func keyIsExposed(_ what: String, _ path: String) {
+    logger.warning("node", "others can read \(what), and act in this node's name; give the file mode 0600", ["file": .text(path)])
+  }
+  func apiIsExposed(_ address: String) {
+    logger.warning(
+      "node", "the HTTP API is served beyond this machine: all who reach it may read, and tokens travel in plain text; put TLS before it",
+      ["http_bind": .text(address)])
+  }
   func tokenIsExposed(_ path: String) {
-    logger.warning("node", "others can read the admin token; give the file mode 0600, or delete it for a new one", ["file": .text(path)])
+    logger.warning("node", "others can read the admin token; give the file mode 0600", ["file": .text(path)])
   }
 
   func write(_ event: NodeEvent) {
@@ -46,7 +84,9 @@ struct EventLog: Sendable {
       logger.info(
         "chain", depth > 0 ? "new head after a reorganisation" : "new head",
         ["height": .init(head.height), "hash": .text(head.hash.short), "reorg": .init(depth)])
-    case .sync(let state): logger.info("sync", "state", ["state": .text("\(state)")])
+    case .sync(let state):
+      let isNews = standing.note(state, Platform.now)
+      logger.log(isNews ? .info : .debug, "sync", "state", ["state": .text(state.words)])
     case .mismatch(let peer, let mismatch):
       logger.warning("peers", "refused a peer of another network", ["peer": .text(peer.short), "why": .text(mismatch.description)])
     case .refusedBy(let peer, let reason):
@@ -69,8 +109,23 @@ struct EventLog: Sendable {
           "their_hash": .text(fork.head.hash.short), "differs_at": .init(fork.base.height), "peers": .init(fork.peers),
         ])
     case .forkEnded: logger.warning("chain", "no longer forked: no peer shows another chain")
-    case .stoodStill(let duration):
-      logger.info("sync", "no new block: looking for another peer, asking all for heights", ["seconds": .init(Int(duration.seconds))])
+    case .stoodStill(let duration, let why):
+      logger.info(
+        "sync", "no new block: looking for another peer, asking all for heights",
+        ["seconds": .init(Int(duration.seconds)), "why": .text(why ?? "no peer is connected")])
+    case .producerKeyShared(let peer, let slot):
+      logger.warning(
+        "chain", "another machine makes blocks with this node's producer key; stop one of the two",
+        [
+          "peer": .text(peer.description),
+          "shown_by": .text(slot.map { "a block for slot \($0), which this node did not seal" } ?? "its status"),
+        ])
+    case .clock(let comparison, true):
+      logger.warning(
+        "clock", "this node's clock differs from its peers'; set it by NTP",
+        ["what": .text(comparison.words), "ahead_s": .number(comparison.ahead.seconds), "peers": .init(comparison.clocks)])
+    case .clock(let comparison, false):
+      logger.info("clock", "this node's clock agrees with its peers'", ["ahead_s": .number(comparison.ahead.seconds)])
     case .invalidBlock(let peer, let error):
       logger.warning("chain", "a peer sent an invalid block", ["peer": .text(peer.short), "why": .text(error.description)])
     }
@@ -110,6 +165,8 @@ struct EventLog: Sendable {
       logger.debug("discovery", "a URL is not added", ["url": .text(address.description), "why": .text(why.description)])
     case .addressConfirmed, .addressSuspected, .portMapped: logger.info("discovery", event.description)
     case .addressWithdrawn, .portMappingFailed: logger.warning("discovery", event.description)
+    case .peerListReceived(let peer, let count):
+      logger.info("peers", "Received peer list from peer", ["peer": .text(peer.short), "peer_count": .init(count)])
     case .localFailed(let why): logger.warning("discovery", "the local network cannot be searched", ["why": .text(why)])
     case .nameFailed(let name, let why):
       logger.warning("discovery", "a name leads nowhere", ["name": .text(name.description), "why": .text(why)])
@@ -118,8 +175,9 @@ struct EventLog: Sendable {
 
   private func write(_ event: PeeringEvent) {
     switch event {
-    case .peerActive(_, let peer, let direction):
-      logger.info("peers", "active", ["peer": .text(peer.short), "direction": .text(direction.rawValue)])
+    case .peerActive(_, let peer, .outbound):
+      logger.info("peers", "Successfully established outbound connection", ["peer": .text(peer.short)])
+    case .peerActive(_, let peer, .inbound): logger.info("peers", "Accepted inbound connection", ["peer": .text(peer.short)])
     case .linkClosed(_, let peer, let reason, let closer):
       // Of two links to a peer one goes; that is no news.
       logger.log(
@@ -143,8 +201,10 @@ struct EventLog: Sendable {
       logger.warning(
         "peers", "banned",
         ["who": .text(event.peer?.short ?? subject.description), "for_s": .init(Int(duration?.seconds ?? 0)), "why": .text(why)])
-    case .offence(let peer, let offence, let score):
-      logger.info("peers", "offence", ["peer": .text(peer.short), "what": .text(offence.rawValue), "score": .number(score)])
+    case .offence(let peer, let offence, let score, let detail):
+      logger.info(
+        "peers", "offence",
+        ["peer": .text(peer.short), "what": .text(offence.rawValue), "for": .text(detail), "score": .number((score * 10).rounded() / 10)])
     case .ownFault(let silent, let all):
       logger.warning(
         "peers", "most peers are silent or late: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
@@ -194,9 +254,32 @@ struct EventLog: Sendable {
       logger.error("store", "a batch was not written", ["error": .text(error.description), "retry_s": .init(Int(retry.seconds))])
     case .workRefused(let retry):
       logger.warning("chain", "the threads that verify and write are behind", ["retry_ms": .init(Int(retry.milliseconds))])
+    case .productionChanged(let status):
+      let last: LogValue = status.last.map { .init($0.slot) } ?? "none"
+      let next: LogValue = status.next.map { .init($0.slot) } ?? "none"
+      guard let obstacle = status.obstacle else {
+        return logger.info("chain", "this producer makes blocks", ["last_slot": last, "next_slot": next])
+      }
+      logger.log(
+        obstacle == .catchingUp ? .info : .warning, "chain", "this producer makes no blocks",
+        ["last_slot": last, "next_slot": next, "why": .text(obstacle.words(at: Platform.wallTime))])
+    case .ownBlockReplaced(let hash, let height, let slot):
+      logger.warning(
+        "chain", "a block of this node was replaced by another branch",
+        ["height": .init(height), "slot": .init(slot), "hash": .text(hash.short)])
+    case .blockAhead(let producer, let slot, let ahead, let peer):
+      let (isWritten, others) = early.note("\(producer.short)", Platform.now)
+      if let others { logger.warning("chain", "blocks from the future refused more", ["count": .init(others.count)]) }
+      if isWritten {
+        logger.warning(
+          "chain", "a block from the future is refused; its producer's clock is ahead, or this node's behind",
+          [
+            "producer": .text(producer.hex), "slot": .init(slot), "ahead_s": .number(ahead.seconds), "from": .text(peer?.short ?? "a user"),
+          ])
+      }
     case .ownBlockRefused(let error): logger.error("chain", "an own block was refused", ["why": .text(error.description)])
     case .ownBlockLost(let verdict): logger.error("chain", "an own block was not taken", ["why": .text(verdict.description)])
-    case .blockApplied, .sideBlockKept, .transactionsDropped: logger.debug("chain", "\(event)")
+    case .blockApplied, .sideBlockKept, .transactionsDropped, .sealedElsewhere: logger.debug("chain", "\(event)")
     }
   }
 }

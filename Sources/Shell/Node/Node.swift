@@ -31,6 +31,8 @@ public final class Node: @unchecked Sendable {
 
   /// The settings it was started with.
   public let configuration: NodeConfiguration
+  /// The settings as they were last read. Under the lock.
+  private var current: NodeConfiguration
   /// Its name.
   public let peerID: PeerID
   static let crypto = SystemCrypto.shared
@@ -79,6 +81,8 @@ public final class Node: @unchecked Sendable {
     var book: (any KeyValueStore)?
     /// Changes what no setting of an operator reaches.
     var adjusts: @Sendable (inout Core.Configuration) -> Void = { _ in }
+    /// Reads the wall clock.
+    var wallTime: @Sendable () -> WallTime = { Platform.wallTime }
   }
 
   private let rig: Rig
@@ -91,6 +95,7 @@ public final class Node: @unchecked Sendable {
   init(configuration: NodeConfiguration, logger: Logger, rig: Rig) throws {
     self.rig = rig
     self.configuration = configuration
+    current = configuration
     log = EventLog(logger: logger)
     do {
       try FileManager.default.createDirectory(atPath: configuration.dataDirectory, withIntermediateDirectories: true)
@@ -105,11 +110,15 @@ public final class Node: @unchecked Sendable {
     if let producer, let address = Address(producer.publicKey), !genesis.authorities.contains(address) {
       throw StartError(description: "the producer key \(address) is not among the authorities of the genesis (--producer-key)")
     }
+    for (what, path) in [
+      ("the node's key", configuration.resolvedNodeKeyFile), ("the producer's key", configuration.producerKeyFile),
+      ("the private network's key", configuration.swarmKeyFile),
+    ] where !path.isEmpty && !PrivateFile.isPrivate(path) { log.keyIsExposed(what, path) }
     var storeConfiguration = LMDBStore.Configuration()
     storeConfiguration.mapBytes = configuration.storeMapGiB << 30
     let store = rig.wrapStore(try LMDBStore(dataDirectory: configuration.dataDirectory, configuration: storeConfiguration))
     let now = Platform.now
-    let clock = WallClock(now: now, wall: Platform.wallTime)
+    let clock = WallClock(now: now, wall: rig.wallTime())
     let chain = try Chain.open(
       genesis: genesis, ledger: AccountLedger(genesis: genesis, crypto: crypto), consensus: ProofOfAuthority(genesis: genesis),
       store: store, crypto: crypto, clock: clock, now: now)
@@ -122,8 +131,9 @@ public final class Node: @unchecked Sendable {
       key: key, crypto: crypto, configuration: settings, genesis: genesis, chain: chain,
       book: try BookFile.rows(book), clock: clock, seed: seed, now: now)
     peerID = key.peerID
+    log.loaded(machine.host.peering.counts.stored)
     let relay = Relay()
-    let core = CoreThread(name: "core", machine: machine, capacity: rig.inputsMaximum) { outputs in
+    let core = CoreThread(name: "core", machine: machine, capacity: rig.inputsMaximum, wallTime: rig.wallTime) { outputs in
       if let node = relay.node, let parts = relay.parts { node.perform(outputs, parts) }
     }
     let parts = Parts(
@@ -171,9 +181,26 @@ public final class Node: @unchecked Sendable {
         settings.adminToken = token
         if !isPrivate { log.tokenIsExposed(configuration.adminTokenFile) }
       }
+      if IPAddress(configuration.httpBind)?.isLoopback == false { log.apiIsExposed(configuration.httpBind) }
       http = try HTTPServer(configuration: settings, router: NodeRoutes.make(for: self))
     }
+    log.variablesIgnored(configuration.ignoredVariables)
     log.started(peerID, http: http.map { "\(configuration.httpBind):\($0.port)" })
+  }
+
+  /// Takes over what of new settings can be taken over while the node runs: the log's level, and bootstrap, seed and other peers that were added. The
+  /// log says what it was, and what waits for a restart.
+  public func reload(_ new: NodeConfiguration) {
+    let old = lock.withLock {
+      defer { current = new }
+      return current
+    }
+    let changes = Reload(from: old, to: new)
+    if changes.applied.contains("log_level") { log.logger.level = new.logLevel }
+    if let core {
+      for command in (try? changes.added.dials()) ?? [] { core.report(.host(.command(command))) }
+    }
+    log.reloaded(changes)
   }
 
   /// What clients make the HTTP API keep.
@@ -277,6 +304,7 @@ public final class Node: @unchecked Sendable {
     var network: [HostCore.Output] = []
     var done: [(QueryID, Answer)] = []
     var isGone = false
+    var dials = 0
     for output in outputs {
       switch output {
       case .host(let output): network.append(output)
@@ -297,10 +325,12 @@ public final class Node: @unchecked Sendable {
           answered(id, .unavailable("the node is too busy or stopping"))
         }
       case .event(let event):
+        if case .host(.peering(.dialling)) = event { dials += 1 }
         log.write(event)
         if case .host(.peering(.stopped)) = event { isGone = true }
       }
     }
+    if dials > 0 { log.attempting(dials) }
     // Only behind the goodbyes, which the shards then still send.
     defer {
       if isGone { lock.withLock { goneWaiter }?() }

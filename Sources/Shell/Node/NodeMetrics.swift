@@ -100,6 +100,28 @@ final class NodeMetrics: Sendable {
       "starling_http_requests_refused_total", kind: .counter, help: "Requests that the API refused because of what they cost.",
       label: "reason"
     ) { [("busy", Double(http().full)), ("too-many-requests", Double(http().tooOften))] }
+    registry.observe("starling_blocks_refused_total", kind: .counter, help: "Blocks that were not taken.", label: "reason") { [latest] in
+      (latest.statistics?.blocksRefused ?? [:]).map { ($0.rawValue, Double($1)) }.sorted { $0.0 < $1.0 }
+    }
+    counter("starling_own_blocks_replaced_total", "Blocks of this node that a better branch took the place of.") {
+      Double($0.ownBlocksReplaced)
+    }
+    gauge("starling_clock_ahead_seconds", "How far this node's clock is ahead of the median of its peers'; 0 without any.") {
+      $0.clock?.ahead.seconds ?? 0
+    }
+    gauge("starling_clock_peers", "Peers whose clocks are compared with this node's; those of one public address count as one.") {
+      Double($0.clock?.clocks ?? 0)
+    }
+    gauge("starling_producer_last_slot", "The highest slot that this node has sealed; 0 before the first.") {
+      Double($0.production?.last?.slot ?? 0)
+    }
+    gauge("starling_producer_next_slot", "The slot that this node seals next; 0 for a node that makes no blocks.") {
+      Double($0.production?.next?.slot ?? 0)
+    }
+    registry.observe("starling_producer_held", help: "1 for what keeps this producer from making blocks.", label: "reason") { [latest] in
+      (latest.statistics?.production?.obstacle).map { [($0.kind, 1)] } ?? []
+    }
+    gauge("starling_store_failing", "1 while what the node takes in can't be stored.") { $0.chain.storeFault == nil ? 0 : 1 }
     gauge("starling_forked", "1 when peers follow another valid chain and neither side can follow the other any more.") {
       if case .forked = $0.health { 1 } else { 0 }
     }

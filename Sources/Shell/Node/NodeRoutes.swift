@@ -115,6 +115,12 @@ enum NodeRoutes {
         HTTPError(
           507, "not_stored",
           "done, but not stored, so that it ends with this run of the node: \(error.message); the node keeps trying to store it"))
+    case .notDurable(let error, let isPending):
+      let what =
+        isPending
+        ? "the transaction is pending, and not stored: the node keeps trying, and forgets it when it stops before"
+        : "the transaction was not taken"
+      responder.failure(HTTPError(507, "not_stored", "\(what): \(error.message)"))
     case .unavailable(let why): responder.failure(HTTPError(503, "unavailable", why))
     case .refused(let why): responder.failure(HTTPError(400, "refused", why))
     case .failed(let why): failed(responder, why)
@@ -133,6 +139,8 @@ extension HealthResponse {
       case .starting, .syncing: .syncing
       case .stalled: .stalled
       case .forked: .forked
+      case .storeFailing: .disk
+      case .wrongClock: .clock
       }
     self.init(status: status, reason: health.reason)
     guard case .forked(let own, let fork) = health else { return }
@@ -147,7 +155,14 @@ extension NodeInfoResponse {
     self.init(
       version: Node.version, peerID: info.peerID.description, network: info.network, chainID: info.chainID, nodeType: info.nodeType,
       addresses: info.addresses.map { $0.withPeerID(info.peerID).description }, height: info.head.height, head: info.head.hash.hex,
-      peers: info.peers, mempool: info.pendingTransactions, uptimeSeconds: UInt64(max(0, info.uptime.seconds)), health: info.health.status)
+      peers: info.peers, mempool: info.pendingTransactions, uptimeSeconds: UInt64(max(0, info.uptime.seconds)), health: info.health.status,
+      clock: info.clock.map { Clock(aheadSeconds: $0.ahead.seconds, uncertaintySeconds: $0.uncertainty.seconds, peers: $0.clocks) },
+      production: info.production.map { production in
+        func turn(_ turn: ProductionStatus.Turn?) -> Turn? { turn.map { Turn(slot: $0.slot, time: $0.time.milliseconds) } }
+        return Production(
+          last: turn(production.last), next: turn(production.next), obstacle: production.obstacle?.kind,
+          words: production.words(at: info.time))
+      })
   }
 }
 

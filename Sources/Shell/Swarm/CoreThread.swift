@@ -40,6 +40,7 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   public let machine: Machine
   private let mailbox: Mailbox<Machine.Input>
   private let clockInterval: Duration
+  private let wallTime: @Sendable () -> WallTime
   private let perform: (inout [Machine.Output]) -> Void
   private var outputs: [Machine.Output] = []
   private var timer: LoopTimer?
@@ -51,14 +52,17 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   ///   - capacity: the inputs that may wait; producers hold back when it is reached.
   ///   - capacityBytes: the bytes of messages that may wait. Default 64 MiB.
   ///   - clockInterval: how often the wall clock is read. Default 10 s.
+  ///   - wallTime: reads the wall clock.
   ///   - perform: does what the machine wants, on the thread; it may empty the array or leave that to the caller.
   public init(
     name: String, machine: Machine, capacity: Int = 65_536, capacityBytes: Int = 64 << 20,
-    clockInterval: Duration = .seconds(10), perform: @escaping (inout [Machine.Output]) -> Void
+    clockInterval: Duration = .seconds(10), wallTime: @escaping @Sendable () -> WallTime = { Platform.wallTime },
+    perform: @escaping (inout [Machine.Output]) -> Void
   ) {
     loop = EventLoop(name: name)
     self.machine = machine
     self.clockInterval = clockInterval
+    self.wallTime = wallTime
     self.perform = perform
     mailbox = Mailbox(loop: loop, capacity: capacity, capacityBytes: capacityBytes)
   }
@@ -142,7 +146,7 @@ public final class CoreThread<Machine: RootMachine>: MailboxHandler, LoopTimerDe
   }
 
   private func readClock(_ now: Instant) {
-    receive([Machine.clockInput(WallClock(now: now, wall: Platform.wallTime))])
+    receive([Machine.clockInput(WallClock(now: now, wall: wallTime()))])
     clockTimer?.arm(after: clockInterval)
   }
 

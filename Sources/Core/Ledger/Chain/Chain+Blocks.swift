@@ -149,9 +149,17 @@ extension Chain {
     case .good: waiting.setSealed(hash)
     case .undecided: break
     }
+    if verdict == .good, let peer = entry.source.peer, isSealedElsewhere(header) {
+      outputs.append(.event(.sealedElsewhere(slot: header.slot, from: peer)))
+    }
     // The chain may have moved on meanwhile.
     do throws(BlockError) { try checkHeader(header, hash) } catch { return reject(hash, error, &outputs) }
-    if let verdict = reservation(header, now) { return refuse(hash, verdict, &outputs) }
+    if let reservation = reservation(header, now) {
+      if case .future(let ahead) = reservation, verdict == .good {
+        outputs.append(.event(.blockAhead(producer: header.producer, slot: header.slot, by: ahead, from: entry.source.peer)))
+      }
+      return refuse(hash, reservation, &outputs)
+    }
     if verdict == .good, !record(header, hash, entry.source, &outputs) { return refuse(hash, .refused(.twin(slot: header.slot)), &outputs) }
     guard isConnected(header.parent) else { return park(orphan: hash, now, &outputs) }
     guard entry.account == .queue || hasRoom(for: entry.bytes.count) else { return refuse(hash, .refused(.busy), &outputs) }
@@ -317,8 +325,10 @@ struct SealKey: Hashable, Sendable {
   let slot: UInt64
   let producer: Address
 
-  init(_ header: BlockHeader) {
-    slot = header.slot
-    producer = header.producer
+  init(slot: UInt64, producer: Address) {
+    self.slot = slot
+    self.producer = producer
   }
+
+  init(_ header: BlockHeader) { self.init(slot: header.slot, producer: header.producer) }
 }

@@ -24,6 +24,7 @@ extension Chain {
     guard let (current, commit) = underWay, current == id else { return }
     underWay = nil
     isRefused = false
+    storeFault = nil
     retryAt = nil
     retryDelay = .seconds(1)
     for follower in commit.followers {
@@ -44,6 +45,7 @@ extension Chain {
   mutating func commitFailed(_ id: CommitID, _ error: StoreError, _ now: Instant, _ outputs: inout [Output]) {
     guard let (current, _) = underWay, current == id else { return }
     retryAt = now + retryDelay
+    storeFault = error
     outputs.append(.event(.storeFailed(error, retryIn: retryDelay)))
     retryDelay = min(retryDelay * 2, .seconds(30))
   }

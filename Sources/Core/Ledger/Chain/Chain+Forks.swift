@@ -13,7 +13,7 @@ extension Chain {
   mutating func attach(_ node: Node, _ entry: WaitingBlock, _ now: Instant, _ outputs: inout [Output]) {
     if entry.source == .own {
       // Durable before the block leaves this node: after a crash it must not seal the same slot again.
-      gathered.batch.put(ChainTable.meta, ChainTable.sealedKey, ChainTable.key(node.head.slot))
+      gathered.batch.put(ChainTable.meta, ChainTable.sealedKey, sealed.encoded)
     }
     let isBetter = consensus.isBetter(node.head, than: tipNode.head)
     if isBetter { advance(to: node, now, &outputs) }
@@ -66,6 +66,10 @@ extension Chain {
     for node in branch.reversed() {
       gathered.followers.append(
         .event(.blockApplied(hash: node.head.hash, height: node.head.height, transactions: node.transactions.count)))
+    }
+    for node in undone {
+      guard let header = node.header, isOwnProducer(header) else { continue }
+      gathered.followers.append(.event(.ownBlockReplaced(hash: node.head.hash, height: header.height, slot: header.slot)))
     }
     if !undone.isEmpty { gathered.followers.append(.event(.reorganised(depth: undone.count, from: old.hash, to: tipNode.head.hash))) }
     gathered.followers.append(.newHead(tipNode.head, reorgDepth: undone.count))

@@ -86,7 +86,10 @@ extension Chain {
         if let header = node.header { chain.seals.insert(SealKey(header), [header]) }
       }
       chain.head = chain.tipNode.head
-      if let sealed = try get(ChainTable.meta, ChainTable.sealedKey) { chain.lastSealedSlot = ChainTable.number(sealed) ?? 0 }
+      if let stored = try get(ChainTable.meta, ChainTable.sealedKey) {
+        guard let sealed = SealedSlots(encoded: stored) else { throw .corrupt("the sealed slots cannot be read (\(stored.count) bytes)") }
+        chain.sealed = sealed
+      }
       try loadPool(&chain, now)
       return chain
     }

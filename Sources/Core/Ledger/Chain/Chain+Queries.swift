@@ -29,12 +29,15 @@ extension Chain {
   /// Whether a validated block is among the newest, so that others may not have it yet. O(1).
   public func isNew(_ hash: Hash256) -> Bool { nodes[hash].map { $0.head.height + 8 > tipNode.head.height } ?? false }
 
+  /// How far ahead of this node's clock a block's time may lie.
+  public var futureTolerance: Duration { consensus.futureTolerance }
+
   /// Counts for metrics and health.
   public var statistics: ChainStatistics {
     ChainStatistics(
       queuedBlocks: waiting.count - waiting.orphans.count, orphans: waiting.orphans.count, sideBlocks: nodes.count - canonical.count,
       pendingTransactions: pool.count, pendingBytes: pool.bytes, verifyingTransactions: verifyingIDs.count,
-      uncommittedBlocks: gathered.blocks + (underWay?.commit.blocks ?? 0), isStoreFailing: retryAt != nil)
+      uncommittedBlocks: gathered.blocks + (underWay?.commit.blocks ?? 0), storeFault: storeFault)
   }
 
   /// Reads of the chain that may be made on any thread: what a stranger or a user asks for is not read on the chain's own. O(blocks that are
@@ -160,6 +163,6 @@ public struct ChainStatistics: Hashable, Sendable {
   public let verifyingTransactions: Int
   /// Blocks applied in memory that the store does not have yet.
   public let uncommittedBlocks: Int
-  /// Whether the last batch failed and is to be tried again.
-  public let isStoreFailing: Bool
+  /// Why the last batch was not written; it is tried again. `nil` once one is.
+  public let storeFault: StoreError?
 }

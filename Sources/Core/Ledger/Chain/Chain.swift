@@ -130,7 +130,12 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   var producer: (key: NodeKey, address: Address)?
   var mayProduce = false
   var building: (work: WorkID, parent: Hash256, slot: UInt64)?
-  var lastSealedSlot: UInt64 = 0
+  /// The slots that this node has sealed.
+  var sealed = SealedSlots()
+  /// Since when blocks are made with the key.
+  var producerSince: WallTime?
+  /// What was last told to keep this node from its turns.
+  var toldObstacle: ProductionStatus.Obstacle?
   var productionAt: Instant?
 
   /// No work is handed out before: the pool refused some.
@@ -142,6 +147,8 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   var gathered = Commit()
   var retryAt: Instant?
   var retryDelay = Duration.seconds(1)
+  /// Why the last batch was not written; `nil` once one is.
+  var storeFault: StoreError?
   var lastNumber: UInt64 = 0
 
   /// The end of the durable chain: what peers and users are told.
@@ -186,7 +193,9 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
     case .commitRefused(let id): commitRefused(id, now, &outputs)
     case .timerFired: break
     case .clock(let clock): self.clock = clock
-    case .setProducer(let key): producer = key.flatMap { key in Address(key.publicKey).map { (key, $0) } }
+    case .setProducer(let key):
+      producer = key.flatMap { key in Address(key.publicKey).map { (key, $0) } }
+      producerSince = producer.map { _ in clock.time(at: now) }
     case .setProducing(let allowed): mayProduce = allowed
     }
     expire(now, &outputs)

@@ -81,6 +81,34 @@ public enum BlockVerdict: Hashable, Sendable, CustomStringConvertible {
   }
 }
 
+extension BlockVerdict {
+  /// Why a block was not taken, in one word for counting.
+  public enum Refusal: String, Hashable, Sendable, CaseIterable {
+    /// It is against the rules.
+    case invalid
+    /// Its time lies ahead of this node's clock.
+    case future
+    /// The queue is full.
+    case busy
+    /// It forks below the final height.
+    case final
+    /// Two others of its producer and slot are known.
+    case twin
+  }
+
+  /// Why it was not taken; `nil` for one that was, or waits.
+  public var refusal: Refusal? {
+    switch self {
+    case .accepted, .known, .orphan: nil
+    case .invalid: .invalid
+    case .future: .future
+    case .refused(.busy): .busy
+    case .refused(.final): .final
+    case .refused(.twin): .twin
+    }
+  }
+}
+
 /// Why a block was not taken though it may be valid.
 public enum BlockRefusal: Hashable, Sendable, CustomStringConvertible {
   /// The queue is full; offer it again later.
@@ -143,6 +171,14 @@ public enum ChainEvent: Hashable, Sendable {
   case doubleSeal(DoubleSeal)
   /// This node made a block.
   case blockProduced(hash: Hash256, height: UInt64, slot: UInt64, transactions: Int)
+  /// What keeps this node from its turns has changed.
+  case productionChanged(ProductionStatus)
+  /// A better branch took the place of a block of this node.
+  case ownBlockReplaced(hash: Hash256, height: UInt64, slot: UInt64)
+  /// A peer passed on a block with the seal of this node's producer, for a slot that this node did not seal: another machine has its key.
+  case sealedElsewhere(slot: UInt64, from: PeerID)
+  /// A sealed block was not taken, because its time lies ahead of this node's clock.
+  case blockAhead(producer: Address, slot: UInt64, by: Duration, from: PeerID?)
   /// This node's own block was refused: its rules or its clock changed under it.
   case ownBlockRefused(BlockError)
   /// This node's own block broke no rule and was not taken.

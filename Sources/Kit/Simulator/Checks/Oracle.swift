@@ -19,6 +19,8 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   case content
   /// No honest node's own block is refused for a want of room.
   case ownBlocks
+  /// No honest authority seals two blocks for one slot.
+  case oneSeal
   /// Nothing that belongs to an ended link or stream stays behind.
   case memory
   /// No timer is due again and again at one moment.
@@ -45,6 +47,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
     case .blame: "No honest node is banned or cut off for an offence by another honest node."
     case .content: "No honest node is scored for what it sent by another honest node."
     case .ownBlocks: "No honest node's own block is refused for a want of room."
+    case .oneSeal: "No honest authority seals two blocks for one slot, whatever its clock does."
     case .memory: "Nothing that belongs to an ended link or stream stays behind."
     case .progress: "No timer is due again and again at one moment."
     case .synced: "A node that has all that its honest peers have says so within 30 s, whatever others claim."
@@ -58,7 +61,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   /// Whether it is checked at every step or sample, rather than at the end.
   var isCheckedThroughout: Bool {
     switch self {
-    case .oneLink, .invariants, .durability, .blame, .content, .ownBlocks, .memory, .progress, .synced, .split: true
+    case .oneLink, .invariants, .durability, .blame, .content, .ownBlocks, .oneSeal, .memory, .progress, .synced, .split: true
     case .transactions, .validity, .connected, .oneHead, .speed: false
     }
   }

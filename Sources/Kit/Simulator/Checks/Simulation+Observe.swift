@@ -25,6 +25,10 @@ extension Simulation {
       if node.isHonest { oracle.violate(.validity, node.index, "its own block was refused: \(error)") }
     case .chain(.ownBlockLost(let verdict)):
       if node.isHonest, verdict == .refused(.busy) { oracle.violate(.ownBlocks, node.index, "its own block was not taken: \(verdict)") }
+    case .chain(.doubleSeal(let evidence)):
+      let producer = evidence.first.producer
+      guard let sealer = nodes.first(where: { $0.producer.flatMap { Address($0.publicKey) } == producer }), sealer.isHonest else { break }
+      oracle.violate(.oneSeal, sealer.index, "it sealed two blocks for slot \(evidence.first.slot), which n\(node.index) saw")
     case .blockAccepted(let hash, let peer):
       measures.blocks.reach(hash, node.index, from: peer.flatMap { nodeOf[$0] }, at: now)
     case .transactionAccepted(let id, let peer):
@@ -55,7 +59,7 @@ extension Simulation {
     case .banned(let subject, _, let detail): observe(banOf: subject, detail, node)
     case .refused(_, _, let reason): measures.refusals[reason.code.description, default: 0] += 1
     case .dialFailed(_, _, _, let failure, _): measures.dialFailures[failure.kind, default: 0] += 1
-    case .offence(let peer, let offence, _):
+    case .offence(let peer, let offence, _, _):
       measures.offences[offence.rawValue, default: 0] += 1
       if node.isHonest, offence.isContent, let other = nodeOf[peer], nodes[other].isHonest {
         oracle.violate(.content, node.index, "it holds \(offence.rawValue) against the honest n\(other)")
