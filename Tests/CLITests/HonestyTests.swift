@@ -85,8 +85,8 @@ import Testing
   func reportFolder() async throws {
     let folder = try Folder()
     for (path, words) in [("absent/page.html", "there is no folder"), (".", "cannot be written")] {
-      // Long enough to run into the limit of the test's calls if it were noticed behind it.
-      let outcome = try await Starling.run(["sim", "--scenario", "wan-1000", "--for", "1h", "--report", path], in: folder, limit: 50)
+      // Were it noticed behind the simulation, the call would not end in time.
+      let outcome = try await Starling.run(["sim", "--scenario", "wan-1000", "--for", "1h", "--report", path], in: folder)
       #expect(outcome.status == 1 && outcome.errors.contains("--report: ") && outcome.errors.contains(words), "\(outcome.errors)")
     }
   }
@@ -115,7 +115,7 @@ import Testing
   @Test(
     "a failure is JSON where JSON was asked for",
     arguments: [
-      (["status", "--json", "--api", "http://127.0.0.1:9"], 1, "failed"), (["peers", "--json", "--api", "nowhere"], 64, "usage"),
+      (["status", "--json", "--api", "http://127.0.0.1:9"], 1, "failed"), (["peers", "--json", "--bogus"], 64, "usage"),
       (["node", "--json", "--config", "absent.toml"], 78, "configuration"), (["sim", "--json", "--nodes", "x"], 64, "usage"),
       (["keygen", "--json", "--seed", "zz"], 64, "usage"), (["ping", "127.0.0.1:9", "--json"], 1, "failed"),
     ])
@@ -133,36 +133,27 @@ import Testing
     let folder = try Folder()
     _ = try await Starling.run(["genesis", "--chain-id", "demo", "--authority", String(repeating: "ab", count: 32)], in: folder)
     try folder.write("log_level = 'info'\n", to: "node.toml")
-    let errors = Pipe()
     let node = try RunningNode(
       [
         "--config", "node.toml", "--data-dir", "data", "--genesis", "genesis.json", "--listen", "/ip4/127.0.0.1/tcp/0", "--no-http",
         "--no-mdns", "--json",
-      ], in: folder, shell: "trap - HUP", errors: errors)
-    let ready = try JSONSerialization.jsonObject(with: Data(try #require(await node.line()).utf8)) as? [String: Any]
+      ], in: folder, shell: "trap - HUP", errors: try folder.file("log"))
+    let ready = try JSONSerialization.jsonObject(with: Data(try #require(try await node.line()).utf8)) as? [String: Any]
     let address = try #require((ready?["addresses"] as? [String])?.first).split(separator: "/")
     for place in ["127.0.0.1:\(address[3])", "localhost:\(address[3])"] {
       let pinged = try await Starling.run(["ping", place, "--count", "1", "--json"], in: folder)
       #expect(pinged.status == 0 && pinged.json["peer_id"] as? String == ready?["peer_id"] as? String, "\(place): \(pinged)")
     }
-    var log = ""
-    func until(_ text: String) throws {
-      while !log.contains(text) {
-        let part = errors.fileHandleForReading.availableData
-        guard !part.isEmpty else {
-          Issue.record("not in the log: \(text)\n\(log)")
-          return
-        }
-        log += String(decoding: part, as: UTF8.self)
-      }
+    func until(_ text: String) async throws {
+      try await eventually("the log says \(text): \(try folder.text("log"))") { try folder.text("log").contains(text) }
     }
     try folder.write("log_level = 'debug'\nmax_peers = 7\nmin_outbound = 1\nmax_outbound = 2\n", to: "node.toml")
     kill(node.process.processIdentifier, SIGHUP)
-    try until("applied=log_level waiting=")
+    try await until("applied=log_level waiting=")
     try folder.write("log_level = 'loud'\n", to: "node.toml")
     kill(node.process.processIdentifier, SIGHUP)
-    try until("the configuration cannot be read again; nothing was changed")
+    try await until("the configuration cannot be read again; nothing was changed")
     kill(node.process.processIdentifier, SIGTERM)
-    #expect(await node.end() == 0)
+    #expect(try await node.end() == 0)
   }
 }

@@ -95,7 +95,7 @@ import Testing
 
   /// Only one dial of a peer at a time, and none before its back-off, which is one to `maximum` seconds.
   private static func checkPauses(of name: String, in flock: Flock, maximum: Int) {
-    let kinds = [" dialling ", " dial failed ", " active "]
+    let kinds = [" dialling ", " dial failed ", " Successfully established outbound connection "]
     let lines = flock.log(name).split(separator: "\n").compactMap { line in kinds.first { line.contains($0) }.map { (kind: $0, line: line) }
     }
     let times = flock.times(name) { line in kinds.contains { line.contains($0) } }

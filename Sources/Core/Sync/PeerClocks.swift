@@ -22,7 +22,8 @@ public struct ClockComparison: Hashable, Sendable {
 
   private static func seconds(_ duration: Duration) -> String {
     let (seconds, attoseconds) = duration.components
-    return seconds < 100 ? "\(seconds).\(attoseconds / 100_000_000_000_000_000) s" : "\(seconds) s"
+    if seconds < 100 { return "\(seconds).\(attoseconds / 100_000_000_000_000_000) s" }
+    return "\(seconds + (attoseconds < 500_000_000_000_000_000 ? 0 : 1)) s"
   }
 }
 
