@@ -5,6 +5,7 @@ import pathlib
 import shlex
 import time
 
+from patience import PATIENCE
 from peer import Peer
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -19,7 +20,7 @@ class Setting:
     stand_in = False
 
 
-def scenario(name, limit=60):
+def scenario(name, limit=2 * PATIENCE):
     """Registers a function as a scenario that has to end within `limit` seconds."""
 
     def register(function):
@@ -47,7 +48,7 @@ class Ours(Peer):
         elif status != 0:
             raise AssertionError(f"the peer under test ended with status {status} when its input closed")
 
-    def wait_for_reason(self, already=0, timeout=20):
+    def wait_for_reason(self, already=0, timeout=PATIENCE):
         """A reason for closing or refusing a peer, beyond the first `already` ones: {"ev": "refused", "why"}."""
         if Setting.stand_in:
             return None
@@ -59,7 +60,7 @@ class Ours(Peer):
             return sum(1 for event in self.events if event["ev"] == "refused" and event.get("why"))
 
 
-def eventually(condition, what, timeout=20):
+def eventually(condition, what, timeout=PATIENCE):
     """Asks again and again until `condition()` is true; -> its value."""
     deadline = time.monotonic() + timeout
     while True:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from patience import PATIENCE
 from wire import base58, bytes_field, endpoint, fields, number_field, uvarint
 
 MULTISTREAM, NOISE, YAMUX = "/multistream/1.0.0", "/noise", "/yamux/1.0.0"
@@ -114,7 +115,7 @@ class Symmetric:
 class Connection:
     """One TCP connection, from raw bytes up to Yamux frames."""
 
-    def __init__(self, connected, initiator=True, identity=None, timeout=10):
+    def __init__(self, connected, initiator=True, identity=None, timeout=PATIENCE):
         self.socket, self.initiator = connected, initiator
         self.identity = identity or Identity()
         self.socket.settimeout(timeout)

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 
+from patience import PATIENCE
 from wire import (
     base58, bytes_field, fields, free_port, from_base58, multiaddr, multiaddr_text, number_field, read_uvarint, uvarint,
     with_peer,
@@ -46,7 +47,7 @@ class Pipe:
         self.socket = connected
 
     @classmethod
-    def to(cls, path, timeout=60):
+    def to(cls, path, timeout=PATIENCE):
         connected = socket.socket(socket.AF_UNIX)
         connected.settimeout(timeout)
         connected.connect(path)
@@ -139,7 +140,7 @@ class GoPeer:
             raise
 
     def _first_answer(self):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:  # the socket's file appears a moment before the daemon accepts on it
             try:
                 return self.identify()
@@ -168,7 +169,7 @@ class GoPeer:
 
     # Requests
 
-    def _open(self, kind, body=b"", timeout=60):
+    def _open(self, kind, body=b"", timeout=PATIENCE):
         pipe = Pipe.to(self.control, timeout)
         try:
             pipe.send_message(number_field(1, kind) + body)
@@ -190,7 +191,7 @@ class GoPeer:
         found = fields(self._ask(IDENTIFY)[4][0])
         return base58(found[1][0]), [multiaddr_text(address) for address in found.get(2, [])]
 
-    def connect(self, address, timeout=20):
+    def connect(self, address, timeout=PATIENCE):
         """Dials an address that ends in /p2p/ID."""
         base, peer = address.rsplit("/p2p/", 1)
         body = bytes_field(1, from_base58(peer)) + bytes_field(2, multiaddr(base)) + number_field(3, timeout)
@@ -204,7 +205,7 @@ class GoPeer:
 
     # Streams
 
-    def stream(self, peer, protocol, timeout=20):
+    def stream(self, peer, protocol, timeout=PATIENCE):
         """A Pipe that is a stream to the peer."""
         body = bytes_field(1, from_base58(peer)) + bytes_field(2, protocol) + number_field(3, timeout)
         pipe, answer = self._open(STREAM_OPEN, bytes_field(3, body))
@@ -310,11 +311,11 @@ class GoPeer:
 
     # Kademlia
 
-    def _dht(self, kind, body, timeout=20):
+    def _dht(self, kind, body, timeout=PATIENCE):
         answer = self._ask(DHT, bytes_field(5, number_field(1, kind) + body + number_field(7, timeout)))
         return fields(answer.get(5, [b""])[0])
 
-    def _dht_stream(self, kind, body, timeout=20):
+    def _dht_stream(self, kind, body, timeout=PATIENCE):
         pipe, _ = self._open(DHT, bytes_field(5, number_field(1, kind) + body + number_field(7, timeout)))
         with pipe:
             while True:
@@ -323,27 +324,27 @@ class GoPeer:
                     return
                 yield found
 
-    def find_peer(self, peer, timeout=20):
+    def find_peer(self, peer, timeout=PATIENCE):
         """The peer's addresses."""
         found = fields(self._dht(FIND_PEER, bytes_field(2, from_base58(peer)), timeout)[2][0])
         return [multiaddr_text(address) for address in found.get(2, [])]
 
-    def provide(self, multihash, timeout=20):
+    def provide(self, multihash, timeout=PATIENCE):
         self._dht(PROVIDE, bytes_field(3, cid(multihash)), timeout)
 
-    def find_providers(self, multihash, count=50, timeout=20):
+    def find_providers(self, multihash, count=50, timeout=PATIENCE):
         """Peer -> addresses."""
         body = bytes_field(3, cid(multihash)) + number_field(6, count)
         found = [fields(answer[2][0]) for answer in self._dht_stream(FIND_PROVIDERS, body, timeout)]
         return {base58(peer[1][0]): [multiaddr_text(address) for address in peer.get(2, [])] for peer in found}
 
-    def closest(self, key, timeout=20):
+    def closest(self, key, timeout=PATIENCE):
         return [base58(found[3][0]) for found in self._dht_stream(GET_CLOSEST, bytes_field(4, key) + number_field(6, 20), timeout)]
 
-    def put_value(self, key, value, timeout=20):
+    def put_value(self, key, value, timeout=PATIENCE):
         self._dht(PUT_VALUE, bytes_field(4, key) + bytes_field(5, value), timeout)
 
-    def get_value(self, key, timeout=20):
+    def get_value(self, key, timeout=PATIENCE):
         return self._dht(GET_VALUE, bytes_field(4, key), timeout)[3][0]
 
     # Cost
@@ -360,7 +361,7 @@ class Subscription:
     def __init__(self, pipe):
         self.pipe = pipe
 
-    def next(self, timeout=10):
+    def next(self, timeout=PATIENCE):
         """The next message: sender, data, bytes of its signature."""
         self.pipe.socket.settimeout(timeout)
         found = fields(self.pipe.message())

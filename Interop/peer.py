@@ -16,6 +16,7 @@ import time
 from concurrent.futures import Future, TimeoutError as FutureTimeout
 
 from p2pd import cpu_seconds
+from patience import PATIENCE
 from wire import with_peer
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -80,7 +81,7 @@ class Peer:
             self.process.stdin.flush()
         return waiting
 
-    def finish(self, waiting, op="command", timeout=60):
+    def finish(self, waiting, op="command", timeout=PATIENCE):
         try:
             answer = waiting.result(timeout)
         except FutureTimeout:
@@ -92,11 +93,11 @@ class Peer:
     def __call__(self, op, **arguments):
         return self.finish(self.start(op, **arguments), op, arguments.get("timeout", 60) + 5)
 
-    def event(self, wanted, timeout=20):
+    def event(self, wanted, timeout=PATIENCE):
         """The first event, past or to come, for which `wanted` holds."""
         return self.gather(lambda events: next((event for event in events if wanted(event)), None), timeout)
 
-    def gather(self, condition, timeout=20):
+    def gather(self, condition, timeout=PATIENCE):
         """Waits until condition(all events so far) is true and returns that value."""
         deadline = time.monotonic() + timeout
         with self.changed:

@@ -10,6 +10,7 @@ import threading
 import testplans
 from harness import Ours, Setting, check, eventually, scenario
 from p2pd import ECHO, GoPeer, serve_echo
+from patience import PATIENCE
 from peer import PYPEER, Peer, PeerError
 
 MIB = 1 << 20
@@ -166,7 +167,7 @@ def hundred_streams_out(side):
     """We open 100 streams at once. The go handler answers none before all are open, so they really are."""
     with side.make() as them, Ours() as ours:
         if side is GoSide:
-            all_open = threading.Barrier(STREAMS, timeout=20)
+            all_open = threading.Barrier(STREAMS, timeout=PATIENCE)
 
             def hold_back(pipe):
                 all_open.wait()
@@ -322,7 +323,7 @@ def test_plan(dialer, listener):
         listening = party(listener, redis.address, False)
         dialling = party(dialer, redis.address, True)
         try:
-            out, errors = dialling.communicate(timeout=30)
+            out, errors = dialling.communicate(timeout=PATIENCE)
             check(dialling.returncode == 0, f"the dialer ended with {dialling.returncode}: {errors[-2000:]}")
             check_result(out)
             if listening.poll() is not None:
@@ -339,12 +340,12 @@ def test_plan_go():
         client = testplans.Redis(redis.address)
         client.push("listenerAddr", them.address)
         dialling = party(Setting.command, redis.address, True)
-        out, errors = dialling.communicate(timeout=30)
+        out, errors = dialling.communicate(timeout=PATIENCE)
         check(dialling.returncode == 0, f"our dialer ended with {dialling.returncode}: {errors[-2000:]}")
         check_result(out)
         listening = party(Setting.command, redis.address, False)
         try:
-            address = client.pop("listenerAddr", 15)
+            address = client.pop("listenerAddr", PATIENCE)
             them.connect(address)
             them.ping(address.rsplit("/p2p/", 1)[1])
         finally:

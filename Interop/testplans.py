@@ -12,6 +12,7 @@ import tempfile
 import time
 
 from p2pd import ENDS_WITH_US
+from patience import PATIENCE
 from wire import free_port
 
 HANDSHAKE = "handshakePlusOneRTTMillis"
@@ -22,7 +23,7 @@ def result(handshake, ping):
     return {HANDSHAKE: handshake, PING: ping}
 
 
-def environment(is_dialer, redis, timeout=20):
+def environment(is_dialer, redis, timeout=PATIENCE):
     return {
         "transport": "tcp",
         "security": "noise",
@@ -62,7 +63,7 @@ class Redis:
         self.socket = socket.create_connection((host, int(port)), 10)
         self.stream = self.socket.makefile("rb")
 
-    def ask(self, *words, timeout=10):
+    def ask(self, *words, timeout=PATIENCE):
         self.socket.settimeout(timeout)
         parts = [word.encode() for word in words]
         self.socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
@@ -106,7 +107,7 @@ class RedisServer:
         )  # fmt: skip
 
     def __enter__(self):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 Redis(self.address).ask("PING")

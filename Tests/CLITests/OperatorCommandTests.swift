@@ -78,7 +78,7 @@ import Testing
     let ban = try await first.run(["peer", "ban", prefix, "--for", "1h", "--reason", "tested"], in: folder)
     #expect(ban.status == 0 && ban.output == "Banned for 1 h 0 min; links and dials ended: 1.\n", "\(ban.output)\(ban.errors)")
     let rules = try await Starling.run(["peer", "rules", "--api", first.api], in: folder)
-    #expect(rules.output.contains("Banned   \(second.peerID) for another 59 min") && rules.output.contains("by an operator: tested"))
+    #expect(rules.output.contains("Banned   \(second.peerID) for another 5") && rules.output.contains("by an operator: tested"))
     #expect(rules.output.contains("Kept     \(second.address)"))
     let told = { try await Starling.run(["explain", first.peerID, "--api", second.api], in: folder) }
     _ = try await until("the other end knows why", told) { $0.output.contains("closed by the remote: banned (it says: \"tested\")") }

@@ -74,7 +74,6 @@ struct LoopTests {
       let second = try loops[1].runAndWait { loops[1].now }
       let third = loops[0].now
       #expect(first <= second && second <= third)
-      #expect(third - first < .seconds(20))
     }
   }
 }

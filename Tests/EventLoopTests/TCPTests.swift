@@ -310,7 +310,7 @@ struct TCPTests {
         onFirstRefusal?()
         onFirstRefusal = nil
       }
-      if sent == total { socket.closeGracefully(within: .seconds(20)) }
+      if sent == total { socket.closeGracefully(within: patience) }
     }
 
     func socket(_ socket: TCPSocket, received bytes: UnsafeMutableRawBufferPointer) {}

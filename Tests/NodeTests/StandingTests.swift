@@ -24,7 +24,7 @@ import Wire
       let liar = try await Stranger(to: node, height: 1 << 61)
       await liar.host.serve(Stranger.protocols.status) { _, _ in StatusAnswer.status(liar.status).encoded }
       await liar.host.serve(Stranger.protocols.blocks) { _, _ in
-        try await Task.sleep(for: .seconds(600))
+        try await Task.sleep(for: patience * 10)
         return nil
       }
       return liar

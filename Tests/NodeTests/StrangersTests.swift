@@ -45,7 +45,7 @@ import Wire
     let node = try flock.start("node") { $0.network = "main" }
     let slow = try await Stranger(to: node, height: 3)
     await slow.host.serve(Stranger.protocols.blocks) { _, _ in
-      try await Task.sleep(for: .seconds(30))
+      try await Task.sleep(for: patience * 10)
       return nil
     }
     _ = try await slow.enter()
@@ -106,7 +106,7 @@ import Wire
     defer { flock.stop() }
     let node = try flock.start("node") { $0.network = "main" }
     let mute = try await Stranger(to: node)
-    await mute.host.handle(HostProtocols.kademlia("main")) { _ in try await Task.sleep(for: .seconds(60)) }
+    await mute.host.handle(HostProtocols.kademlia("main")) { _ in try await Task.sleep(for: patience * 10) }
     _ = try await mute.enter()
     try await eventually("it is taken for a server") {
       guard case .statistics(let statistics) = try node.askAndWait(.statistics) else { throw Missing("no statistics") }
