@@ -279,7 +279,9 @@ extension Connection {
           }
           stream.prefix = Varint.Decoder()
           guard length <= UInt64(max(maximum, 0)) else {
-            return failStream(stream, .messageTooLarge(bytes: length, maximum: maximum), into: &outputs)
+            // On a stream that this side opened it is an answer, and whoever gave it should learn why it is not taken.
+            return failStream(
+              stream, .messageTooLarge(bytes: length, maximum: maximum), code: stream.id.isOutbound ? .answerTooLarge : nil, into: &outputs)
           }
           if length == 0 {
             outputs.append(.message(stream.id, []))

@@ -18,6 +18,14 @@ public struct ResetCode: RawRepresentable, Hashable, Sendable, CustomStringConve
   /// The protocol is not served to this peer, or not yet.
   public static let gated = ResetCode(rawValue: 0x1008)
 
+  // From 0x2000 on the numbers are the applications' own, these are Starling's for requests.
+  /// Whoever answers the request does not want to.
+  public static let declined = ResetCode(rawValue: 0x2001)
+  /// Whoever answers the request, or handles the stream, has failed.
+  public static let handlerFailed = ResetCode(rawValue: 0x2002)
+  /// The answer is longer than one of the two ends allows.
+  public static let answerTooLarge = ResetCode(rawValue: 0x2003)
+
   /// A stable lower-case name, fit for a metric's label; `code-n` for an unknown number.
   public var description: String {
     switch self {
@@ -26,6 +34,9 @@ public struct ResetCode: RawRepresentable, Hashable, Sendable, CustomStringConve
     case .rateLimited: "rate-limited"
     case .protocolViolation: "protocol-violation"
     case .gated: "gated"
+    case .declined: "declined"
+    case .handlerFailed: "handler-failed"
+    case .answerTooLarge: "answer-too-large"
     default: "code-\(rawValue)"
     }
   }

@@ -34,16 +34,30 @@ public struct HostError: Error, Sendable, CustomStringConvertible {
     public static let refused = Code("refused")
     /// The address is none that can be dialled or listened on.
     public static let invalidAddress = Code("invalid-address")
+    /// The configuration has a value that cannot be; the message names it.
+    public static let invalidConfiguration = Code("invalid-configuration")
     /// No address of the peer is known, or it is given up.
     public static let notDialled = Code("not-dialled")
+    /// The host neither dials nor listens yet: call ``Host/start()`` first.
+    public static let notStarted = Code("not-started")
     /// The peer is not connected.
     public static let notConnected = Code("not-connected")
     /// The peer speaks none of the protocols.
     public static let protocolNotSupported = Code("protocol-not-supported")
     /// The stream was reset.
     public static let streamReset = Code("stream-reset")
-    /// The peer refused for now: it is asked too often, or has reached a limit of its own.
+    /// The peer refused for now: it is asked too often, or has reached a limit of its own. A handler that throws it tells its peer so.
     public static let tryLater = Code("try-later")
+    /// The peer does not want to answer the request. A handler that throws it tells its peer so.
+    public static let declined = Code("declined")
+    /// What was sent is against the protocol, as a request that is too long. A handler that throws it tells its peer so.
+    public static let badRequest = Code("bad-request")
+    /// The peer's own handler has failed.
+    public static let handlerFailed = Code("handler-failed")
+    /// The answer is longer than this host or the peer allows.
+    public static let answerTooLarge = Code("answer-too-large")
+    /// Another task is reading the stream.
+    public static let streamBusy = Code("stream-busy")
     /// The stream ended before all bytes had come.
     public static let unexpectedEnd = Code("unexpected-end")
     /// The stream was given up or finished on this side.
@@ -62,7 +76,7 @@ public struct HostError: Error, Sendable, CustomStringConvertible {
     public static let subscribeFailed = Code("subscribe-failed")
     /// The host could not start to listen.
     public static let listenFailed = Code("listen-failed")
-    /// The peer book could not be read.
+    /// The peer book could not be read or written.
     public static let bookFailed = Code("book-failed")
     /// Gossip is turned off in this host's configuration.
     public static let gossipDisabled = Code("gossip-disabled")
@@ -143,9 +157,14 @@ extension HostError {
       case .handshakeTimeout, .negotiationTimeout: .timedOut
       case .turnedAway: .refused
       case .negotiationFailed: .protocolNotSupported
-      case .protocolViolation, .messageTooLarge: .badAnswer
+      case .protocolViolation: .badAnswer
+      case .messageTooLarge: .answerTooLarge
       case .wrongPeer: .wrongPeer
       case .badSignature, .decryptionFailed, .notInNetwork: .handshakeFailed
+      case .streamReset(.declined): .declined
+      case .streamReset(.handlerFailed): .handlerFailed
+      case .streamReset(.answerTooLarge): .answerTooLarge
+      case .streamReset(.protocolViolation): .badRequest
       case .streamReset(let code): code.isTemporary ? .tryLater : .streamReset
       case .limit: .limitReached
       case .closedLocally: .streamClosed

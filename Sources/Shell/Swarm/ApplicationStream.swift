@@ -6,8 +6,8 @@ import Threads
 
 /// A stream that the program reads and writes itself, past the core: bytes go straight between the link's thread and the reader.
 ///
-/// One task reads and one writes at a time. Both directions are bounded: the remote may send what the stream's window admits, and
-/// ``write(_:)`` waits while a mebibyte is queued.
+/// One task reads at a time. Both directions are bounded: the remote may send what the stream's window admits, and ``write(_:)`` waits while
+/// more than a mebibyte is queued.
 public final class ApplicationStream: @unchecked Sendable {
   /// The peer at the other end; proven.
   public let peer: PeerID
@@ -33,11 +33,17 @@ public final class ApplicationStream: @unchecked Sendable {
   private var reader: CheckedContinuation<[UInt8]?, any Error>?
   private var writer: CheckedContinuation<Void, any Error>?
   private var opener: CheckedContinuation<Void, any Error>?
+  /// Tasks that wait until another one has written.
+  private var turns: [(number: UInt64, continuation: CheckedContinuation<Void, any Error>)] = []
+  private var nextTurn: UInt64 = 0
+  private var isWriting = false
   private var unsent = 0
   private var isBlocked = false
 
   /// Bytes that may be on their way to the link's thread before a writer waits.
   private static let writeMaximum = 1 << 20
+  /// What is handed over at a time of a write that has more than that.
+  private static let pieceBytes = 256 << 10
   /// Bytes read before the remote is granted room for them again.
   private static let grantBytes = 64 << 10
   /// A chunk below this size takes the next one in, so that a remote that sends single bytes does not cost an array for each.
@@ -85,11 +91,30 @@ public final class ApplicationStream: @unchecked Sendable {
     return failure.map { .failure($0) }
   }
 
-  /// Queues bytes, and waits while too many are queued.
+  /// Queues bytes, and waits while too many are queued. Writes of several tasks go out one after the other, each whole, in the order of the
+  /// calls. Much is handed over in pieces, so that no more is queued than is said above.
   ///
-  /// - Throws: ``ChannelError`` when the stream or its link failed, or this side has finished.
+  /// - Throws: ``ChannelError`` when the stream or its link failed, or this side has finished; `CancellationError` when the task is cancelled
+  ///   while it waits: nothing of `bytes` is sent then when others are still writing, all of them when all are queued; otherwise the stream
+  ///   is reset, for the remote must not take a part for the whole.
   public func write(_ bytes: [UInt8]) async throws {
     if bytes.isEmpty { return }
+    try await takeTurn()
+    defer { passTurn() }
+    guard bytes.count > Self.writeMaximum else { return try await queue(bytes) }
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let piece = Array(rest.prefix(Self.pieceBytes))
+      rest = rest.dropFirst(piece.count)
+      do { try await queue(piece) } catch let error as CancellationError {
+        if !rest.isEmpty { reset() }
+        throw error
+      }
+    }
+  }
+
+  /// Hands bytes over to the link's thread, and waits while too many are on their way.
+  private func queue(_ bytes: [UInt8]) async throws {
     let mustWait = try lock.withLock {
       if let failure { throw failure }
       if isFinished { throw ChannelError.closedLocally("finished by the application") }
@@ -101,7 +126,6 @@ public final class ApplicationStream: @unchecked Sendable {
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         let result: Result<Void, any Error>? = lock.withLock {
-          precondition(writer == nil, "two tasks write one stream")
           if let failure { return .failure(failure) }
           if !isBlocked && unsent <= Self.writeMaximum { return .success(()) }
           if Task.isCancelled { return .failure(CancellationError()) }
@@ -119,6 +143,52 @@ public final class ApplicationStream: @unchecked Sendable {
     }
   }
 
+  /// Waits until no other task writes.
+  private func takeTurn() async throws {
+    let number: UInt64? = try lock.withLock {
+      if let failure { throw failure }
+      if !isWriting {
+        isWriting = true
+        return nil
+      }
+      nextTurn += 1
+      return nextTurn
+    }
+    guard let number else { return }
+    try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let result: Result<Void, any Error>? = lock.withLock {
+          if let failure { return .failure(failure) }
+          if Task.isCancelled { return .failure(CancellationError()) }
+          if !isWriting {
+            isWriting = true
+            return .success(())
+          }
+          turns.append((number, continuation))
+          return nil
+        }
+        if let result { continuation.resume(with: result) }
+      }
+    } onCancel: {
+      let waiting: CheckedContinuation<Void, any Error>? = lock.withLock {
+        guard let index = turns.firstIndex(where: { $0.number == number }) else { return nil }
+        return turns.remove(at: index).continuation
+      }
+      waiting?.resume(throwing: CancellationError())
+    }
+  }
+
+  private func passTurn() {
+    let next: CheckedContinuation<Void, any Error>? = lock.withLock {
+      if turns.isEmpty {
+        isWriting = false
+        return nil
+      }
+      return turns.removeFirst().continuation
+    }
+    next?.resume()
+  }
+
   /// Says that no more will be written. Reading goes on.
   public func finish() {
     let isFirst = lock.withLock {
@@ -128,10 +198,10 @@ public final class ApplicationStream: @unchecked Sendable {
     if isFirst { shard.post(.applicationFinish(reference)) }
   }
 
-  /// Gives the stream up in both directions; what was queued is dropped.
-  public func reset() {
+  /// Gives the stream up in both directions; what was queued is dropped, and the remote is told the code.
+  public func reset(_ code: ResetCode = .unspecified) {
     end(.closedLocally("reset by the application"))
-    shard.post(.applicationReset(reference))
+    shard.post(.applicationReset(reference, code))
   }
 
   /// Nobody will read or write the stream any more. When this side had finished, what it wrote still goes out; otherwise the remote
@@ -139,15 +209,29 @@ public final class ApplicationStream: @unchecked Sendable {
   public func abandon() { shard.post(.applicationAbandoned(reference)) }
 
   /// Waits until the remote has agreed to a stream that this side opened.
+  ///
+  /// - Throws: ``ChannelError`` when it does not, `CancellationError` when the task is cancelled while it waits; the stream is reset then.
   func waitUntilOpen() async throws {
-    try await withCheckedThrowingContinuation { continuation in
-      let result: Result<Void, any Error>? = lock.withLock {
-        if isOpen { return .success(()) }
-        if let failure { return .failure(failure) }
-        opener = continuation
-        return nil
+    try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let result: Result<Void, any Error>? = lock.withLock {
+          if isOpen { return .success(()) }
+          if let failure { return .failure(failure) }
+          if Task.isCancelled { return .failure(CancellationError()) }
+          opener = continuation
+          return nil
+        }
+        if case .failure(_ as CancellationError) = result { reset() }
+        if let result { continuation.resume(with: result) }
       }
-      if let result { continuation.resume(with: result) }
+    } onCancel: {
+      let waiting = lock.withLock {
+        defer { opener = nil }
+        return opener
+      }
+      guard let waiting else { return }
+      reset()
+      waiting.resume(throwing: CancellationError())
     }
   }
 
@@ -237,17 +321,17 @@ public final class ApplicationStream: @unchecked Sendable {
   func didEnd(_ error: ChannelError?) { end(error ?? .closedLocally("both sides have finished")) }
 
   private func end(_ error: ChannelError) {
-    let (reading, writing, opening, isAtEnd) = lock.withLock {
+    let (reading, writing, isAtEnd) = lock.withLock {
       if failure == nil { failure = error }
       defer {
         reader = nil
         writer = nil
         opener = nil
+        turns = []
       }
-      return (reader, writer, opener, isRemoteFinished)
+      return (reader, [writer, opener].compactMap(\.self) + turns.map(\.continuation), isRemoteFinished)
     }
     if isAtEnd { reading?.resume(returning: nil) } else { reading?.resume(throwing: error) }
-    writing?.resume(throwing: error)
-    opening?.resume(throwing: error)
+    for waiting in writing { waiting.resume(throwing: error) }
   }
 }

@@ -24,7 +24,7 @@ enum ShardCommand: Sendable {
   case protocols(ProtocolTable)
   case applicationSend(StreamRef, [UInt8])
   case applicationFinish(StreamRef)
-  case applicationReset(StreamRef)
+  case applicationReset(StreamRef, ResetCode)
   case applicationAbandoned(StreamRef)
   case applicationConsumed(StreamRef, Int)
 }
@@ -152,8 +152,8 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
       protocols = table
       for link in links.values { link.connection?.protocols = table }
     case .applicationSend(let stream, let bytes): links[stream.connection]?.sendApplication(stream.stream, bytes, now)
-    case .applicationFinish(let stream): links[stream.connection]?.finish(stream.stream)
-    case .applicationReset(let stream): links[stream.connection]?.resetApplication(stream.stream)
+    case .applicationFinish(let stream): links[stream.connection]?.finishApplication(stream.stream)
+    case .applicationReset(let stream, let code): links[stream.connection]?.resetApplication(stream.stream, code)
     case .applicationAbandoned(let stream): links[stream.connection]?.abandonApplication(stream.stream)
     case .applicationConsumed(let stream, let count): links[stream.connection]?.consumed(stream.stream, count)
     }

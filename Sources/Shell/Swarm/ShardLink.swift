@@ -27,6 +27,8 @@ final class ShardLink: TCPSocketDelegate {
   /// Streams that are finished here and that nobody reads any more, with the bytes that were dropped.
   private var abandoned: [StreamID: Int] = [:]
   private var blocked: Set<StreamID> = []
+  /// What the program has written and the connection has no room for at the moment.
+  private var parked = ParkedWrites()
   /// Addresses of a name that are still to be tried.
   private var candidates: [SocketAddress] = []
   /// Which of them was dialled last.
@@ -179,6 +181,7 @@ final class ShardLink: TCPSocketDelegate {
       }
       socket.write(shard.writeBuffer)
     }
+    takeParked()
     if !outputs.isEmpty { deliver(now) }
     if connection.isDrained && !isClosing {
       isClosing = true
@@ -243,7 +246,7 @@ final class ShardLink: TCPSocketDelegate {
     case .streamClosed(let stream): ended(stream, nil)
     case .writable(let stream):
       if let application = applications[stream] {
-        application.didQueue(0, isBlocked: false)
+        application.didQueue(0, isBlocked: parked.holds(stream))
       } else if blocked.remove(stream) != nil {
         shard.emit(.writable(ref(stream)))
       }
@@ -262,6 +265,7 @@ final class ShardLink: TCPSocketDelegate {
 
   private func ended(_ stream: StreamID, _ error: ChannelError?) {
     blocked.remove(stream)
+    parked.drop(stream)
     if let application = applications.removeValue(forKey: stream) {
       application.didEnd(error)
     } else if abandoned.removeValue(forKey: stream) == nil {
@@ -301,12 +305,48 @@ final class ShardLink: TCPSocketDelegate {
     shard.markDirty(self)
   }
 
+  /// Takes what the program writes. Its streams together queue half of what the link may, so that its writers wait rather than fail, and the
+  /// host's own streams find room; a stream that has queued little always may, whatever the others' readers do.
   func sendApplication(_ stream: StreamID, _ bytes: [UInt8], _ now: Instant) {
-    guard let connection, let application = applications[stream] else { return }
-    let queued = connection.send(bytes, on: stream, into: &outputs)
-    application.didQueue(bytes.count, isBlocked: queued > shard.configuration.connection.highWatermark)
+    guard applications[stream] != nil else { return }
+    if parked.holds(stream) || bytes.count > room(of: stream) {
+      parked.append(bytes, to: stream)
+      applications[stream]?.didQueue(0, isBlocked: true)
+    } else {
+      queue(bytes, on: stream)
+    }
     if !outputs.isEmpty { deliver(now) }
     shard.markDirty(self)
+  }
+
+  func finishApplication(_ stream: StreamID) { if !parked.finish(stream) { finish(stream) } }
+
+  private func room(of stream: StreamID) -> Int {
+    guard let connection else { return 0 }
+    let limits = shard.configuration.connection
+    let half = limits.sendBufferMaximum / 2
+    let share = half / max(1, limits.outboundStreamsMaximum + limits.inboundStreamsMaximum)
+    return max(half - connection.statistics.queuedBytes, share - connection.queuedBytes(on: stream))
+  }
+
+  private func queue(_ bytes: [UInt8], on stream: StreamID) {
+    guard let connection else { return }
+    let queued = connection.send(bytes, on: stream, into: &outputs)
+    let isBlocked = queued > shard.configuration.connection.highWatermark || parked.holds(stream)
+    applications[stream]?.didQueue(bytes.count, isBlocked: isBlocked)
+  }
+
+  /// Goes on with what had to wait, each stream as far as it has room.
+  private func takeParked() {
+    for _ in 0..<parked.count {
+      guard !isClosing, ending == nil, let stream = parked.next() else { return }
+      let room = room(of: stream)
+      guard room > 0 else { continue }
+      let (bytes, isEnd) = parked.take(room, of: stream)
+      queue(bytes, on: stream)
+      if isEnd { finish(stream) }
+      shard.markDirty(self)
+    }
   }
 
   func finish(_ stream: StreamID) {
@@ -316,6 +356,7 @@ final class ShardLink: TCPSocketDelegate {
 
   func reset(_ stream: StreamID, _ code: ResetCode = .unspecified) {
     blocked.remove(stream)
+    parked.drop(stream)
     connection?.reset(stream, code: code)
     shard.markDirty(self)
   }
@@ -334,9 +375,9 @@ final class ShardLink: TCPSocketDelegate {
     reset(stream)
   }
 
-  func resetApplication(_ stream: StreamID) {
+  func resetApplication(_ stream: StreamID, _ code: ResetCode) {
     applications.removeValue(forKey: stream)?.didEnd(.closedLocally("reset by the application"))
-    reset(stream)
+    reset(stream, code)
   }
 
   func consumed(_ stream: StreamID, _ count: Int) {

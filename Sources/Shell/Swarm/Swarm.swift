@@ -186,10 +186,12 @@ public final class Swarm: @unchecked Sendable {
       case .reset(let stream, let code): add(stream.connection, .reset(stream, code))
       case .protocols(let table): for index in shards.indices { batches[index].append(.protocols(table)) }
       case .openApplication(let stream, let peer, let names, let token):
+        // Whoever wanted it may have given up.
+        guard let opener = opener(token) else { continue }
         let shard = shards[index(stream.connection)]
         let application = ApplicationStream(peer: peer, reference: stream, protocolID: names[0], isOpen: false, shard: shard)
         add(stream.connection, .openApplication(application, names))
-        opener(token)?.resume(returning: application)
+        opener.resume(returning: application)
       case .applicationRefused(let token, let error): opener(token)?.resume(throwing: error)
       case .discover(.probe(let id, let address, let peer, let timeout)):
         batches[Int(id.rawValue) % shards.count].append(.probe(id, address, peer, timeout: timeout))
@@ -236,15 +238,24 @@ public final class Swarm: @unchecked Sendable {
 
   /// Opens a stream for the application: `request` asks the core for it under the given token. Waits for the remote's agreement.
   ///
-  /// - Throws: ``RequestError`` or ``ChannelError``.
-  public func openStream(_ request: (UInt64) -> Bool) async throws -> ApplicationStream {
-    let stream = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<ApplicationStream, any Error>) in
-      let token = lock.withLock {
-        nextToken += 1
-        openers[nextToken] = continuation
-        return nextToken
+  /// - Throws: ``RequestError`` or ``ChannelError``; `CancellationError` at once when the task is cancelled, and the stream is reset.
+  public func openStream(_ request: @Sendable (UInt64) -> Bool) async throws -> ApplicationStream {
+    let token = lock.withLock {
+      nextToken += 1
+      return nextToken
+    }
+    let stream = try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<ApplicationStream, any Error>) in
+        let isCancelled = lock.withLock {
+          if Task.isCancelled { return true }
+          openers[token] = continuation
+          return false
+        }
+        if isCancelled { return continuation.resume(throwing: CancellationError()) }
+        if !request(token) { opener(token)?.resume(throwing: ChannelError.limit("commands that wait for the core")) }
       }
-      if !request(token) { opener(token)?.resume(throwing: ChannelError.limit("commands that wait for the core")) }
+    } onCancel: {
+      opener(token)?.resume(throwing: CancellationError())
     }
     try await stream.waitUntilOpen()
     return stream
