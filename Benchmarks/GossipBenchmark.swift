@@ -8,7 +8,8 @@ import Wire
 enum GossipBenchmark {
   static func run(_ arguments: [String]) {
     for (name, rules) in [
-      ("unsigned", TopicConfiguration()), ("unsigned, validated by the application", TopicConfiguration(validation: .application)),
+      ("unsigned", TopicConfiguration(signing: .strictNoSign)),
+      ("unsigned, validated by the application", TopicConfiguration(signing: .strictNoSign, validation: .application)),
       ("signed", TopicConfiguration(signing: .strictSign)),
     ] {
       for bytes in [64, 1_024, 32_768] {

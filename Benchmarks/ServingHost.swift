@@ -39,6 +39,7 @@ enum ServingHost {
       configuration.core.peering.exemptsLoopback = false
     }
     let host = try await Starling.Host(configuration: configuration)
+    try await host.start()
     guard let address = await host.addresses.first(where: { $0.ipAddress?.isLoopback == true }) else { return }
     say("\(address)")
     while let line = readLine() {

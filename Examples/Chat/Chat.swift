@@ -12,10 +12,8 @@ struct Chat {
 
   static func main() async throws {
     let host = try await Host(configuration: .init(listen: ["/ip4/127.0.0.1/tcp/0"]))
-    for address in await host.addresses { say("listening at \(address)") }
-
-    // Signed, so that nobody can speak in another's name.
-    let messages = try await host.subscribe(room, .init(topic: TopicConfiguration(signing: .strictSign)))
+    // Signed by default, so that nobody can speak in another's name.
+    let messages = try await host.subscribe(room)
     let listener = Task {
       for await message in messages {
         say("\(message.author?.short ?? "?"): \(String(decoding: message.data, as: UTF8.self))")
@@ -24,6 +22,7 @@ struct Chat {
     let observer = Task { [events = host.events] in
       for await event in events {
         switch event {
+        case .listening(let addresses): for address in addresses { say("listening at \(address.withPeerID(host.peerID))") }
         case .mesh(.peerSubscribed(let peer, room)): say("\(peer.short) has joined")
         case .peerDisconnected(let peer, let reason): say("\(peer.short) has left: \(reason)")
         default: break
@@ -31,6 +30,7 @@ struct Chat {
       }
     }
 
+    try await host.start()
     for address in CommandLine.arguments.dropFirst() {
       do { try await host.connect(address) } catch { say("not connected: \(error)") }
     }

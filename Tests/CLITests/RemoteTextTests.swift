@@ -15,7 +15,8 @@ import Wire
     configuration.core.peering.outboundMinimum = 0
     let host = try await Host(configuration: configuration)
     await host.handle(ProtocolID("/a" + Self.evil)) { _ in }
-    let address = try #require(try await host.addresses.first).description
+    try await host.start()
+    let address = try #require(await host.addresses.first).description
     let folder = try Folder()
     let text = try await Starling.run(["identify", address], in: folder)
     #expect(text.status == 0, "\(text.errors)")

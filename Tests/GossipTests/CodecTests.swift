@@ -160,7 +160,7 @@ import Wire
     let seed: UInt64 = 0x5eed_0001
     var generator = SeededGenerator(seed: seed)
     let bench = Bench(key: nodeKey(1))
-    bench.input(.subscribe("a", TopicConfiguration(validation: .application)))
+    bench.input(.subscribe("a", TopicConfiguration(signing: .strictNoSign, validation: .application)))
     bench.input(.subscribe("b", TopicConfiguration(signing: .strictSign)))
     for number in 1...4 { bench.join(peer(number), topic: "a") }
     var readable = 0

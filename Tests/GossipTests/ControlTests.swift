@@ -7,7 +7,7 @@ import Wire
 @Suite struct ControlTests {
   func hash(_ data: [UInt8]) -> [UInt8] { crypto.sha256(data).bytes }
 
-  func bench(_ rules: TopicConfiguration = .init(), _ configuration: Gossip.Configuration = .init(), peers: Int = 3) -> Bench {
+  func bench(_ rules: TopicConfiguration = .unsigned, _ configuration: Gossip.Configuration = .init(), peers: Int = 3) -> Bench {
     let bench = Bench(configuration)
     bench.input(.subscribe(blocks, rules))
     for number in 1...peers { bench.join(peer(number)) }
@@ -64,7 +64,7 @@ import Wire
   @Test func newsGoToPeersOutsideTheMeshForThreeHeartbeats() {
     var configuration = Gossip.Configuration()
     configuration.floodsOwnMessages = false
-    let bench = bench(.init(), configuration, peers: 30)
+    let bench = bench(.unsigned, configuration, peers: 30)
     let mesh = Set(bench.gossip.meshPeers(blocks))
     bench.input(.publish(blocks, [1]))
     var heard: [PeerID: Int] = [:]
@@ -81,7 +81,7 @@ import Wire
   }
 
   @Test func dontWantPrecedesValidationAndIsHonoured() {
-    let bench = bench(TopicConfiguration(validation: .application))
+    let bench = bench(TopicConfiguration(signing: .strictNoSign, validation: .application))
     bench.join(peer(4), .meshsub11)
     let large = [UInt8](repeating: 1, count: 1_024)
     let outputs = bench.input(.received(peer(1), rpc { $0.publish(blocks, large) }))
@@ -124,7 +124,7 @@ import Wire
 
   @Test func aBlockedPeerWaitsAndGetsEverythingInOrderOfPriority() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.join(peer(2))
     bench.input(.blocked(peer(2)))
@@ -132,7 +132,7 @@ import Wire
     bench.input(.received(peer(1), publish(1)))
     bench.input(.received(peer(1), publish(2)))
     bench.input(.publish(blocks, [1]))
-    bench.input(.subscribe("later", .init()))
+    bench.input(.subscribe("later", .unsigned))
     #expect(bench.gossip.statistics(of: peer(2))?.bytesQueued ?? 0 > 200)
     #expect(bench.input(.writable(peer(2))).sent(to: peer(2)) == ["sub later", "msg 1", "msg 100", "msg 100", "iwant 1"])
     #expect(bench.broken == [])
@@ -143,7 +143,7 @@ import Wire
     configuration.maximumQueuedFrames = 50
     configuration.maximumQueuedBytes = 3_000
     let bench = Bench(configuration)
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.join(peer(2))
     bench.input(.blocked(peer(2)))
@@ -165,7 +165,7 @@ import Wire
     var configuration = Gossip.Configuration()
     configuration.burstBytes = 1_000
     let bench = Bench(configuration)
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.join(peer(2))
     bench.input(.blocked(peer(2)))
@@ -185,7 +185,7 @@ import Wire
 
   @Test func whatThePeerGotElsewhereIsTakenOutOfItsQueue() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.join(peer(2))
     bench.input(.blocked(peer(2)))
@@ -201,7 +201,7 @@ import Wire
     var configuration = Gossip.Configuration()
     configuration.maximumQueuedBytes = 1_000
     let bench = Bench(configuration)
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.join(peer(2))
     bench.input(.blocked(peer(2)))
@@ -211,7 +211,7 @@ import Wire
 
   @Test func tenThousandMessagesInASecondPassWithoutLoss() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     for number in 1...7 { bench.join(peer(number)) }
     var outputs: [Gossip.Output] = []
     for number in 0..<10_000 {

@@ -24,6 +24,11 @@ func peer(_ number: Int) -> PeerID {
   return id
 }
 
+extension TopicConfiguration {
+  /// What most of these tests are about: messages that are named by their content.
+  static let unsigned = TopicConfiguration(signing: .strictNoSign)
+}
+
 extension Instant {
   static func at(_ seconds: Double) -> Instant { .zero + .nanoseconds(Int64(seconds * 1e9)) }
 }
@@ -35,6 +40,8 @@ final class Bench {
   var broken: [String] = []
 
   init(_ configuration: Gossip.Configuration = .init(), key: NodeKey? = nil, seed: UInt64 = 1) {
+    var configuration = configuration
+    if key == nil { configuration.defaultTopic = .unsigned }
     gossip = Gossip(configuration: configuration, key: key, crypto: crypto, seed: seed, firstSequence: 100, now: .zero)
   }
 

@@ -7,18 +7,18 @@ import Wire
 @Suite struct MeshTests {
   @Test func helloTellsTheSubscriptionsOnceTheStreamIsWritable() {
     let bench = Bench()
-    bench.input(.subscribe("b", .init()))
-    bench.input(.subscribe("a", .init()))
+    bench.input(.subscribe("b", .unsigned))
+    bench.input(.subscribe("a", .unsigned))
     #expect(bench.input(.peerConnected(peer(1), .meshsub12, .inbound)) == [])
     #expect(bench.input(.writable(peer(1))).sent(to: peer(1)) == ["sub a", "sub b"])
     #expect(bench.input(.unsubscribe("a")).sent(to: peer(1)) == ["unsub a"])
-    #expect(bench.input(.subscribe("c", .init())).sent(to: peer(1)) == ["sub c"])
+    #expect(bench.input(.subscribe("c", .unsigned)).sent(to: peer(1)) == ["sub c"])
   }
 
   @Test func subscribingGraftsTheDegree() {
     let bench = Bench()
     for number in 1...20 { bench.join(peer(number)) }
-    let outputs = bench.input(.subscribe(blocks, .init()))
+    let outputs = bench.input(.subscribe(blocks, .unsigned))
     let mesh = bench.gossip.meshPeers(blocks)
     #expect(mesh.count == 6)
     #expect(bench.gossip.topicPeers(blocks) == (1...20).map(peer).sorted())
@@ -31,7 +31,7 @@ import Wire
 
   @Test func leavingPrunesWithTheShortBackoff() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.join(peer(2), .meshsub10)
     let outputs = bench.input(.unsubscribe(blocks))
@@ -40,7 +40,7 @@ import Wire
     #expect(outputs.sent(to: peer(2)) == ["unsub \(blocks)", "prune \(blocks)"])
     #expect(bench.gossip.meshPeers(blocks) == [])
     // The backoff binds this side too: back at once, the old peers are not grafted before 10 s and the slack.
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     #expect(bench.gossip.meshPeers(blocks) == [])
     bench.run(to: 10.9)
     #expect(bench.gossip.meshPeers(blocks) == [])
@@ -52,7 +52,7 @@ import Wire
   @Test func aPrunedPeerIsLeftAloneForItsBackoff() {
     for (told, wait) in [(nil as UInt64?, 60.0), (20, 20.0), (1 << 62, 3_600.0)] {
       let bench = Bench()
-      bench.input(.subscribe(blocks, .init()))
+      bench.input(.subscribe(blocks, .unsigned))
       bench.join(peer(1))
       #expect(bench.gossip.meshPeers(blocks) == [peer(1)])
       let outputs = bench.input(.received(peer(1), rpc { $0.prune(blocks, backoff: told) }))
@@ -64,7 +64,7 @@ import Wire
 
   @Test func aPeerThatCameBackIsNotHeldToABackoffItForgot() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.input(.received(peer(1), rpc { $0.prune(blocks, backoff: 30) }))
     bench.input(.peerDisconnected(peer(1)))
@@ -77,7 +77,7 @@ import Wire
 
   @Test func graftDuringBackoffIsRefusedAndReported() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.input(.received(peer(1), rpc { $0.prune(blocks, backoff: 30) }))
     bench.run(to: 10)
@@ -97,7 +97,7 @@ import Wire
     var configuration = Gossip.Configuration()
     configuration.directPeers = [peer(100)]
     let bench = Bench(configuration)
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     // Unknown topics are not answered.
     bench.join(peer(1), topic: nil)
     #expect(bench.input(.received(peer(1), rpc { $0.graft("other") })) == [])
@@ -128,7 +128,7 @@ import Wire
   @Test func theHeartbeatPrunesToTheDegreeAndKeepsBestAndOutbound() {
     for seed in 1...20 {
       let bench = Bench(seed: UInt64(seed))
-      bench.input(.subscribe(blocks, .init()))
+      bench.input(.subscribe(blocks, .unsigned))
       for number in 1...16 {
         bench.join(peer(number), .meshsub11, number <= 4 ? .outbound : .inbound, topic: nil)
         if number >= 13 { bench.input(.score(peer(number), Double(number))) }
@@ -147,7 +147,7 @@ import Wire
 
   @Test func theHeartbeatFillsUpWithOutboundPeers() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     for number in 1...8 {
       bench.join(peer(number), .meshsub11, .inbound, topic: nil)
       bench.input(.received(peer(number), rpc { $0.graft(blocks) }))
@@ -160,7 +160,7 @@ import Wire
 
   @Test func scoresDecideWhatAPeerMayDo() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.join(peer(2))
     bench.input(.score(peer(1), -1))
@@ -180,7 +180,7 @@ import Wire
 
   @Test func opportunisticGraftingBettersAPoorMesh() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     for number in 1...5 { bench.join(peer(number)) }
     for number in 6...10 {
       bench.join(peer(number))
@@ -195,7 +195,7 @@ import Wire
 
   @Test func suggestionsAreHeededOnlyFromGoodPeers() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     let prune = rpc { $0.prune(blocks, backoff: 60, exchange: [(peer(50), [1, 2]), (peer(1), nil), (peer(51), nil)]) }
     #expect(!bench.input(.received(peer(1), prune)).contains { if case .suggested = $0 { true } else { false } })
@@ -211,7 +211,7 @@ import Wire
     var configuration = Gossip.Configuration()
     configuration.directPeers = [peer(2)]
     let bench = Bench(configuration)
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1), .floodsub)
     bench.join(peer(2))
     bench.join(peer(3))
@@ -240,14 +240,14 @@ import Wire
     #expect(bench.gossip.topics[blocks]?.fanout.isEmpty == true)
     // Subscribing keeps the fanout's peers as the mesh.
     let third = bench.input(.publish(blocks, [4])).messageReceivers
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     #expect(bench.gossip.meshPeers(blocks) == third)
     #expect(bench.broken == [])
   }
 
   @Test func aPeerThatLeavesIsForgottenButNotItsBackoff() {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.join(peer(1))
     bench.input(.received(peer(1), rpc { $0.prune(blocks) }))
     #expect(bench.input(.peerDisconnected(peer(1))) == [])

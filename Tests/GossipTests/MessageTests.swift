@@ -8,7 +8,7 @@ import Wire
   let data: [UInt8] = Array("a block".utf8)
 
   /// A router on `blocks` with three mesh peers, 1 to 3.
-  func bench(_ rules: TopicConfiguration = .init(), _ configuration: Gossip.Configuration = .init(), key: NodeKey? = nil) -> Bench {
+  func bench(_ rules: TopicConfiguration = .unsigned, _ configuration: Gossip.Configuration = .init(), key: NodeKey? = nil) -> Bench {
     let bench = Bench(configuration, key: key)
     bench.input(.subscribe(blocks, rules))
     for number in 1...3 { bench.join(peer(number)) }
@@ -31,7 +31,7 @@ import Wire
 
   @Test func theContentHashIsTheID() {
     for bytes in [20, 32] {
-      let bench = bench(TopicConfiguration(identification: .contentHash(bytes: bytes)))
+      let bench = bench(TopicConfiguration(signing: .strictNoSign, identification: .contentHash(bytes: bytes)))
       let outputs = bench.input(.received(peer(1), rpc { $0.publish(blocks, data) }))
       guard case .deliver(let message)? = outputs.last else {
         Issue.record("not delivered")
@@ -87,7 +87,7 @@ import Wire
   }
 
   @Test func aMessageAboveTheMaximumIsRefused() {
-    let bench = bench(TopicConfiguration(maximumMessageBytes: 10))
+    let bench = bench(TopicConfiguration(signing: .strictNoSign, maximumMessageBytes: 10))
     #expect(
       bench.input(.received(peer(1), rpc { $0.publish(blocks, [UInt8](repeating: 0, count: 11)) }))
         == [.event(.refused(blocks, .tooLarge, from: peer(1)))])
@@ -99,7 +99,7 @@ import Wire
   @Test func rpcsAboveTheMaximumAreRefused() {
     var configuration = Gossip.Configuration()
     configuration.maximumRPCBytes = 1_000
-    let bench = bench(.init(), configuration)
+    let bench = bench(.unsigned, configuration)
     let large = rpc { $0.publish(blocks, [UInt8](repeating: 0, count: 1_000)) }
     #expect(bench.input(.received(peer(1), large)) == [.report(peer(1), .oversizedRPC(large.count))])
     #expect(bench.input(.received(peer(1), [0xff])) == [.report(peer(1), .malformedRPC)])
@@ -112,7 +112,7 @@ import Wire
   @Test func tenMebibytesPassWhenConfigured() {
     var configuration = Gossip.Configuration()
     configuration.maximumRPCBytes = 11 << 20
-    let bench = bench(TopicConfiguration(maximumMessageBytes: 10 << 20), configuration)
+    let bench = bench(TopicConfiguration(signing: .strictNoSign, maximumMessageBytes: 10 << 20), configuration)
     let large = [UInt8](repeating: 7, count: 10 << 20)
     #expect(bench.input(.received(peer(1), rpc { $0.publish(blocks, large) })).delivered.first?.count == large.count)
   }
@@ -207,7 +207,7 @@ import Wire
   // MARK: Validation by the application
 
   @Test(arguments: [ValidationVerdict.accept, .reject, .ignore]) func theVerdictDecides(verdict: ValidationVerdict) {
-    let bench = bench(TopicConfiguration(validation: .application))
+    let bench = bench(TopicConfiguration(signing: .strictNoSign, validation: .application))
     let message = rpc { $0.publish(blocks, data) }
     let asked = bench.input(.received(peer(1), message))
     #expect(asked.toValidate.map(\.data) == [data])
@@ -233,7 +233,7 @@ import Wire
 
   /// What could not be judged was not seen: the next copy is looked at, from anybody, and passed on when it is good.
   @Test func aPostponedMessageMayComeAgain() {
-    let bench = bench(TopicConfiguration(validation: .application))
+    let bench = bench(TopicConfiguration(signing: .strictNoSign, validation: .application))
     let message = rpc { $0.publish(blocks, data) }
     for sender in 1...2 {
       let asked = bench.input(.received(peer(sender), message)).toValidate
@@ -256,8 +256,8 @@ import Wire
   }
 
   @Test func theSameBytesOnAnotherTopicDoNotMask() {
-    let bench = bench(TopicConfiguration(validation: .application))
-    bench.input(.subscribe("other", TopicConfiguration(validation: .application)))
+    let bench = bench(TopicConfiguration(signing: .strictNoSign, validation: .application))
+    bench.input(.subscribe("other", TopicConfiguration(signing: .strictNoSign, validation: .application)))
     let bad = bench.input(.received(peer(1), rpc { $0.publish("other", data) })).toValidate
     bench.input(.validated(bad[0].id, topic: "other", .reject))
     let good = bench.input(.received(peer(1), rpc { $0.publish(blocks, data) })).toValidate
@@ -265,7 +265,7 @@ import Wire
   }
 
   @Test func aVerdictThatIsLateCountsAsIgnoredAndTheMessageMayComeAgain() {
-    let bench = bench(TopicConfiguration(validation: .application))
+    let bench = bench(TopicConfiguration(signing: .strictNoSign, validation: .application))
     let message = rpc { $0.publish(blocks, data) }
     let id = bench.input(.received(peer(1), message)).toValidate[0].id
     #expect(!bench.run(to: 4.9).contains(.event(.validationExpired(id, blocks))))
@@ -277,7 +277,7 @@ import Wire
   @Test func waitingMessagesAreBounded() {
     var configuration = Gossip.Configuration()
     configuration.maximumPendingValidations = 3
-    let bench = bench(TopicConfiguration(validation: .application), configuration)
+    let bench = bench(TopicConfiguration(signing: .strictNoSign, validation: .application), configuration)
     for byte in 0..<5 { bench.input(.received(peer(1), rpc { $0.publish(blocks, [UInt8(byte)]) })) }
     #expect(bench.gossip.statistics.validationDropped == 2)
     bench.input(.validated(MessageID(crypto.sha256([0]), bytes: 32), topic: blocks, .accept))
@@ -288,7 +288,7 @@ import Wire
   @Test func theSeenCacheForgetsTheOldest() {
     var configuration = Gossip.Configuration()
     configuration.maximumSeen = 100
-    let bench = bench(.init(), configuration)
+    let bench = bench(.unsigned, configuration)
     for byte in 0..<200 { bench.input(.received(peer(1), rpc { $0.publish(blocks, [UInt8(byte)]) })) }
     #expect(bench.input(.received(peer(1), rpc { $0.publish(blocks, [199]) })).delivered == [])
     #expect(bench.input(.received(peer(1), rpc { $0.publish(blocks, [150]) })).delivered == [])

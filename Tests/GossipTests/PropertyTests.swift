@@ -20,8 +20,9 @@ import Wire
       configuration.directPeers = [peer(19)]
       let topics: [Topic] = ["a", "b", "c", "d"]
       let rules = [
-        TopicConfiguration(), TopicConfiguration(validation: .application), TopicConfiguration(signing: .strictSign),
-        TopicConfiguration(identification: .contentHash(bytes: 20)),
+        TopicConfiguration(signing: .strictNoSign), TopicConfiguration(signing: .strictNoSign, validation: .application),
+        TopicConfiguration(signing: .strictSign),
+        TopicConfiguration(signing: .strictNoSign, identification: .contentHash(bytes: 20)),
       ]
       var generator = SeededGenerator(seed: seed)
       let bench = Bench(configuration, key: nodeKey(1), seed: seed)

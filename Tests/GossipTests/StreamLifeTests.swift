@@ -7,7 +7,7 @@ import Wire
 @Suite struct StreamLifeTests {
   private func bench(peers: Int = 1) -> Bench {
     let bench = Bench()
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     for number in 1...peers {
       bench.join(peer(number))
       bench.input(.inboundOpened(peer(number)))
@@ -74,7 +74,7 @@ import Wire
   @Test func aPeerIsNotHeldToWhatItMayNotHaveHeard() {
     let bench = bench()
     bench.input(.unsubscribe(blocks))
-    bench.input(.subscribe(blocks, .init()))
+    bench.input(.subscribe(blocks, .unsigned))
     bench.input(.outboundLost(peer(1)))
     bench.input(.outboundOpened(peer(1), .outbound))
     bench.input(.writable(peer(1)))

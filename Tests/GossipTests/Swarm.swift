@@ -33,7 +33,7 @@ final class Swarm {
   var verdict: (_ node: Int, _ message: GossipMessage) -> ValidationVerdict = { _, _ in .accept }
   var validationTime: Duration = .milliseconds(20)
 
-  init(_ count: Int, seed: UInt64, rules: TopicConfiguration = .init(), configuration: Gossip.Configuration = .init()) {
+  init(_ count: Int, seed: UInt64, rules: TopicConfiguration = .unsigned, configuration: Gossip.Configuration = .init()) {
     generator = SeededGenerator(seed: seed)
     for number in 0..<count {
       let key = rules.signing == .strictSign ? nodeKey(number) : nil

@@ -91,7 +91,8 @@ import Wire
     func duplicates(_ threshold: Int) -> Int {
       var configuration = Gossip.Configuration()
       configuration.dontWantBytes = threshold
-      let swarm = Swarm(40, seed: 41, rules: TopicConfiguration(validation: .application), configuration: configuration)
+      let swarm = Swarm(
+        40, seed: 41, rules: TopicConfiguration(signing: .strictNoSign, validation: .application), configuration: configuration)
       swarm.connectAtRandom(degree: 10)
       swarm.validationTime = .milliseconds(80)
       swarm.run(3)
@@ -108,7 +109,7 @@ import Wire
   }
 
   @Test func aBadMessageTravelsNoHop() {
-    let swarm = Swarm(30, seed: 51, rules: TopicConfiguration(validation: .application))
+    let swarm = Swarm(30, seed: 51, rules: TopicConfiguration(signing: .strictNoSign, validation: .application))
     swarm.connectAtRandom(degree: 6)
     swarm.run(3)
     swarm.verdict = { _, message in message.data[0] == 66 ? .reject : .accept }

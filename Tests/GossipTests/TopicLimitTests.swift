@@ -30,7 +30,7 @@ import Wire
   @Test func twoRoutersMeetInEachOf200Topics() {
     let (here, there) = (Bench(seed: 1), Bench(seed: 2))
     let all = topics(200)
-    for topic in all { for bench in [here, there] { #expect(bench.input(.subscribe(topic, .init())) == []) } }
+    for topic in all { for bench in [here, there] { #expect(bench.input(.subscribe(topic, .unsigned)) == []) } }
     var offences: [GossipOffence] = []
     /// What one bench sends goes to the other.
     func pass(_ outputs: [Gossip.Output], from: Bench, to: Bench) {
@@ -50,7 +50,7 @@ import Wire
 
   @Test func theExcessOfAPeerIsIgnored() {
     let bench = Bench(configuration(topicsOfAPeer: 4))
-    bench.input(.subscribe("own", .init()))
+    bench.input(.subscribe("own", .unsigned))
     bench.join(peer(1), topic: nil)
     let names = (0..<6).map { Topic("t\($0)") } + ["own"]
     let outputs = bench.input(.received(peer(1), rpc { writer in for name in names { writer.subscribe(name) } }))
@@ -78,22 +78,22 @@ import Wire
 
   @Test func whatPeersWouldNotTakeNoteOfIsNotSubscribedTo() {
     let bench = Bench(configuration(topicsOfAPeer: 4))
-    for name in ["t0", "t1", "t2", "t3"] as [Topic] { #expect(bench.input(.subscribe(name, .init())) == []) }
+    for name in ["t0", "t1", "t2", "t3"] as [Topic] { #expect(bench.input(.subscribe(name, .unsigned)) == []) }
     bench.join(peer(1), topic: nil)
     let limit = bench.gossip.configuration.maximumSubscriptionBytes
-    let more = bench.input(.subscribe("t4", .init()))
+    let more = bench.input(.subscribe("t4", .unsigned))
     #expect(more == [.subscribeFailed("t4", .tooManyTopics(bytes: limit / 4 * 5, maximum: limit))])
     #expect(bench.gossip.subscriptions.count == 4 && bench.gossip.topics["t4"] == nil)
-    #expect(bench.input(.subscribe("t3", .init())) == [], "it is there already")
+    #expect(bench.input(.subscribe("t3", .unsigned)) == [], "it is there already")
     bench.input(.unsubscribe("t0"))
-    #expect(bench.input(.subscribe("t4", .init())).sent(to: peer(1)) == ["sub t4"])
+    #expect(bench.input(.subscribe("t4", .unsigned)).sent(to: peer(1)) == ["sub t4"])
   }
 
   /// Others heed ten RPCs with announcements in a heartbeat, however many topics they speak of.
   @Test func announcementsOfAllTopicsAreOneRPC() {
     let bench = Bench()
     let names = (0..<20).map { Topic("t\($0)") }
-    for name in names { bench.input(.subscribe(name, .init())) }
+    for name in names { bench.input(.subscribe(name, .unsigned)) }
     bench.join(peer(1), topic: nil)
     bench.input(.received(peer(1), rpc { writer in for name in names { writer.subscribe(name) } }))
     // Out of the meshes, so that it is told of messages rather than sent them.

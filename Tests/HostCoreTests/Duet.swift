@@ -43,7 +43,7 @@ final class Duet {
     host = HostCore(
       key: keys[isLower ? 0 : 1], crypto: crypto, configuration: configuration,
       clock: WallClock(now: .zero, wall: WallTime(milliseconds: 0)), seed: 1, now: .zero)
-    send(.command(.subscribe(Self.topic, TopicConfiguration())))
+    send(.command(.subscribe(Self.topic, TopicConfiguration(signing: .strictNoSign))))
     let dials = send(.command(.dial(PeerAddress(peer: peer, address: remote), keep: false)))
     guard let outbound = dials.lazy.compactMap({ if case .dial(let id, _, _, _) = $0 { id } else { nil } }).first else {
       throw Missing("the dial")

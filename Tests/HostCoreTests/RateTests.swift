@@ -262,11 +262,12 @@ extension [HostCore.Output] {
     #expect(stage.host.unsentAnswerBytes(of: stage.peer) == 200_000 && stage.host.memory.used == 200_000)
     #expect(!stage.host.awaitsAnswer(answered[0]))
     let left = stage.host.handle(.streamEnded(answered[0], nil), now: stage.now)
-    #expect(left.contains { if case .event(.answered(stage.peer)) = $0 { true } else { false } })
+    #expect(left.contains { if case .event(.answered(stage.peer, _, _)) = $0 { true } else { false } })
     #expect(stage.host.unsentAnswerBytes(of: stage.peer) == 100_000 && stage.host.memory.used == 100_000)
     stage.advance(.seconds(61))
     let late = stage.host.handle(.timer, now: stage.now)
-    #expect(late.resets.contains(.resourceLimit) && late.contains { if case .event(.answered(stage.peer)) = $0 { true } else { false } })
+    #expect(
+      late.resets.contains(.resourceLimit) && late.contains { if case .event(.answered(stage.peer, _, _)) = $0 { true } else { false } })
     #expect(stage.host.unsentAnswerBytes(of: stage.peer) == 0 && stage.host.memory.used == 0)
   }
 

@@ -55,13 +55,13 @@ import Wire
       // The copy goes out behind the answer: its round trip is over when the answer is there.
       Task {
         _ = try await host.ping(node.peerID)
-        try await host.publish(Stranger.protocols.blockTopic, parent.encoded)
+        try await host.publish(Stranger.protocols.blockTopic, parent.encoded, rules: Stranger.rules)
       }
       return BytesList([parent.encoded]).encoded
     }
     _ = try await stranger.enter()
     try await eventually("the stranger is heard") { await host.topicPeers(Stranger.protocols.blockTopic) == [node.peerID] }
-    try await host.publish(Stranger.protocols.blockTopic, child.encoded)
+    try await host.publish(Stranger.protocols.blockTopic, child.encoded, rules: Stranger.rules)
     try await eventually("the stranger is out") { try await stranger.isOut() }
     #expect(try stranger.story().contains("offence invalidBlock"))
     // What the node had passed on would have come before this answer does.
@@ -87,7 +87,7 @@ import Wire
     _ = try await stranger.enter()
     try await eventually("the stranger is heard") { await stranger.host.topicPeers(Stranger.protocols.blockTopic) == [authority.peerID] }
     var large = Starling.Host.SubscriptionConfiguration()
-    large.topic.maximumMessageBytes = 1 << 20
+    large.topic = TopicConfiguration(signing: .strictNoSign, maximumMessageBytes: 1 << 20)
     _ = try await stranger.host.subscribe(Stranger.protocols.blockTopic, large)
     let chain = try authority.chainInformation()
     func received() throws -> Int {
@@ -146,7 +146,7 @@ import Wire
     let topic = Stranger.protocols.blockTopic
     let listener = try await Stranger(to: authority)
     _ = try await listener.enter()
-    var blocks = try await listener.host.subscribe(topic).makeAsyncIterator()
+    var blocks = try await listener.host.subscribe(topic, .init(topic: Stranger.rules)).makeAsyncIterator()
     func nextHeight() async throws -> UInt64 {
       guard let message = await blocks.next() else { throw Missing("the subscription ended") }
       return try Block(encoded: message.data.rawSpan).header.height
@@ -155,8 +155,8 @@ import Wire
     let sender = try await Stranger(to: authority)
     _ = try await sender.enter()
     try await eventually("the sender is heard") { await sender.host.topicPeers(topic) == [authority.peerID] }
-    try await sender.host.publish(topic, old.encoded)
-    try await sender.host.publish(topic, [1, 2, 3])
+    try await sender.host.publish(topic, old.encoded, rules: Stranger.rules)
+    try await sender.host.publish(topic, [1, 2, 3], rules: Stranger.rules)
     try await eventually("the sender is out for what came behind it") { try await sender.isOut() }
     // Two blocks that the authority makes after that come behind whatever it passed on before.
     let height = try authority.information().head.height

@@ -24,6 +24,7 @@ struct Stranger {
     if let source { configuration.swarm.dialSources = [try #require(IPAddress(source))] }
     change(&configuration)
     host = try await Starling.Host(configuration: configuration)
+    try await host.start()
     self.node = node
     let chain = try node.chainInformation()
     status = Status(
@@ -56,5 +57,7 @@ struct Stranger {
     return story.sentences.joined(separator: "\n")
   }
 
+  /// What holds for the chain's topics.
+  static let rules = TopicConfiguration(signing: .strictNoSign)
   static let protocols = Node.Core.Protocols(network: "main", partition: "flock")
 }

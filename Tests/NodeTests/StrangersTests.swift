@@ -61,7 +61,7 @@ import Wire
     let liar = try await Stranger(to: node)
     _ = try await liar.enter()
     try await eventually("the liar is heard") { await liar.host.topicPeers(Stranger.protocols.blockTopic) == [node.peerID] }
-    try await liar.host.publish(Stranger.protocols.blockTopic, [1, 2, 3])
+    try await liar.host.publish(Stranger.protocols.blockTopic, [1, 2, 3], rules: Stranger.rules)
     try await eventually("the liar is out") { try await liar.isOut() }
     #expect(try liar.story().contains(/offence invalidBlock \(.+\), score 25/))
     // It comes back, with its score, until it is banned.

@@ -57,8 +57,8 @@ private func ramp(_ count: Int) -> [UInt8] {
     #expect(written.value == 0, "the write has returned")
     #expect(first.linkMemory.used < 3 << 20, "\(first.linkMemory.used) bytes are kept")
     open()
-    try await within(.seconds(60)) { try await writer.value }
-    try await eventually("all has come", within: .seconds(60)) { received.value == 40 << 20 }
+    try await within { try await writer.value }
+    try await eventually("all has come") { received.value == 40 << 20 }
     await close(first, second)
   }
 
@@ -90,8 +90,8 @@ private func ramp(_ count: Int) -> [UInt8] {
     try await stream.write([1, 2])
     #expect(try await within { try await stream.readExactly(2) } == [1, 2])
     open()
-    try await within(.seconds(120)) { try await writers.value }
-    try await eventually("all has come", within: .seconds(120)) { received.value == count * bytes }
+    try await within { try await writers.value }
+    try await eventually("all has come") { received.value == count * bytes }
     await close(first, second)
   }
 

@@ -57,6 +57,7 @@ final class BlackHole: @unchecked Sendable {
     var configuration = try Host.Configuration(listen: [String]())
     configuration.core.peering.connectTimeout = .milliseconds(400)
     let host = try await Host(configuration: configuration)
+    try await host.start()
     let start = ContinuousClock.now
     #expect(await code { try await host.connect("/ip4/127.0.0.1/tcp/\(hole.port)") } == .timedOut)
     #expect(ContinuousClock.now - start >= .milliseconds(400))

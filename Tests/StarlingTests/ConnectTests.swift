@@ -106,7 +106,7 @@ import Testing
     #expect(await code { _ = try await makeHost { $0.listen = [otherAddress] } } == .invalidAddress)
 
     // Refused at the door, by the bare socket's end.
-    other.ban(.network(IPNetwork("127.0.0.1/32")!))
+    try await other.ban(.network(IPNetwork("127.0.0.1/32")!))
     #expect(await code { try await host.connect(otherAddress) } == .refused)
     #expect(try await host.withCore { core, _ in core.peering.reasonCounts.dialsFailed["turned-away"] } == 1)
     await other.close()

@@ -42,7 +42,7 @@ import Testing
         group.addTask {
           for _ in 0..<25 {
             let host = try await makeHost { $0.listen = [] }
-            if refusal == .banned { target.ban(.peer(host.peerID)) }
+            if refusal == .banned { try await target.ban(.peer(host.peerID)) }
             _ = try? await host.connect(address)
             try await eventually("the link has ended") { try await !self.counts(host).lost.isEmpty }
             #expect(try await self.counts(host).lost == [refusal == .banned ? .banned : .notAllowed: 1])
@@ -62,7 +62,7 @@ import Testing
     let address = await target.address.withoutPeerID
     for _ in 0..<100 {
       let host = try await makeHost { $0.listen = [] }
-      host.ban(.peer(target.peerID))
+      try await host.ban(.peer(target.peerID))
       #expect(await code { try await host.connect(address) } == .refused)
       await host.close()
     }

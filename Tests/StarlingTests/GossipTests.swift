@@ -92,11 +92,54 @@ import Testing
     await close(first, second, third)
   }
 
+  /// As go, rust and py have it: nothing has to be said for it.
+  @Test("messages are signed by default, and can be published without a subscription")
+  func fanOut() async throws {
+    let (first, second) = try await makePair()
+    let subscription = try await second.subscribe(Self.topic)
+    let unsigned = TopicConfiguration(signing: .strictNoSign)
+    let plain = try await second.subscribe("plain", .init(topic: unsigned))
+    try await eventually("the first knows") { await first.topicPeers("plain") == [second.peerID] }
+    try await first.publish(Self.topic, [1])
+    try await first.publish("plain", [2], rules: unsigned)
+    try await first.publish("plain", [3])
+    let signed = try await within {
+      for await message in subscription { return message }
+      throw HostError(.noAnswer)
+    }
+    #expect(signed.author == first.peerID && signed.data == [1])
+    let others = try await within {
+      var others: [GossipMessage] = []
+      for await message in plain {
+        others.append(message)
+        if others.count == 2 { break }
+      }
+      return others
+    }
+    #expect(others.map(\.data) == [[2], [3]] && others.allSatisfy { $0.author == nil })
+
+    // Messages against the rules are refused, and their publisher keeps its link.
+    let strict = try await first.subscribe("other")
+    let refused = Counter()
+    let reader = Task { [events = first.events] in
+      for await event in events { if case .mesh(.refused("other", .missingField, from: second.peerID)) = event { refused.add() } }
+    }
+    try await eventually("the second knows") { await second.topicPeers("other") == [first.peerID] }
+    for number in 0..<100 { try await second.publish("other", [UInt8(number)], rules: unsigned) }
+    try await eventually("all are refused") { refused.value == 100 }
+    #expect(await first.peers().count == 1 && strict.droppedCount == 0)
+    #expect(try await first.withCore { core, _ in core.peering.reasonCounts.offences.isEmpty })
+    // The rules of a subscription are not the publisher's to change.
+    #expect(await code { try await first.publish("other", [1], rules: unsigned) } == .publishFailed)
+    await close(first, second)
+    await reader.value
+  }
+
   @Test("what cannot be published says why")
   func publishErrors() async throws {
     let host = try await makeHost()
     let mute = try await makeHost { $0.core.gossip = nil }
-    try await host.publish(Self.topic, [1])
+    try await host.publish(Self.topic, [1], rules: .init(signing: .strictNoSign))
     #expect(await code { try await host.publish(Self.topic, [1]) } == .publishFailed)
     #expect(await code { try await host.publish(Self.topic, [UInt8](repeating: 0, count: 2 << 20)) } == .publishFailed)
     #expect(await code { try await mute.publish(Self.topic, [1]) } == .gossipDisabled)

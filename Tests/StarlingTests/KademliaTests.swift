@@ -81,7 +81,8 @@ import Testing
     let nobody = NodeKey.generate().peerID
     #expect(await code { _ = try await plain.findPeer(nobody) } == .kademliaDisabled)
     #expect(await code { _ = try await alone.findPeer(nobody) } == .noServers)
-    #expect(await code { _ = try await alone.provide(Self.multihash) } == .noServers)
+    let error = await #expect(throws: HostError.self) { _ = try await alone.provide(Self.multihash) }
+    #expect(error?.code == .noServers && error?.message.contains("the host goes on trying (stopProviding(_:) ends it)") == true)
     #expect(await code { _ = try await alone.provide([]) } == .invalidRecord)
     #expect(await code { _ = try await alone.putValue(Array("/unknown/x".utf8), [1]) } == .invalidRecord)
     let other = try await makeServer()
@@ -92,6 +93,59 @@ import Testing
     #expect(await code { _ = try await alone.getValue(Self.key) } == .notFound)
     await close(alone, other, plain)
     #expect(await code { _ = try await alone.findPeer(nobody) } == .closed)
+  }
+
+  /// As the documentation has it: who connects need not wait before it looks something up.
+  @Test("connect, then provide, twenty times")
+  func atOnce() async throws {
+    let server = try await makeServer()
+    for _ in 0..<20 {
+      let host = try await makeServer()
+      try await host.connect(server.address)
+      #expect(try await host.provide(Self.multihash) == 1)
+      await host.close()
+    }
+    // Nor who has a bootstrap peer.
+    let host = try await makeServer()
+    try await host.addBootstrap(server.address)
+    #expect(try await host.provide(Self.multihash) == 1)
+    // A peer that serves nothing is not waited for.
+    let (mute, plain) = (try await makeServer(.client), try await makeServer(.client))
+    try await plain.connect(mute.address)
+    #expect(await code { _ = try await within { try await plain.provide(Self.multihash) } } == .noServers)
+    await close(server, host, mute, plain)
+  }
+
+  @Test("a look-up that waits for the first server can be cancelled")
+  func cancelledEarly() async throws {
+    let silent = try await SilentListener()
+    let host = try await makeServer()
+    try await host.addBootstrap(try Multiaddr("/ip4/127.0.0.1/tcp/\(silent.port)"))
+    let task = Task { try await host.provide(Self.multihash) }
+    try await eventually("the dial is under way") { try await host.withCore { core, _ in core.peering.counts.dialling == 1 } }
+    task.cancel()
+    await #expect(throws: CancellationError.self) { _ = try await within { try await task.value } }
+    await host.close()
+    await silent.close()
+  }
+
+  @Test("what is found can be connected to, and nobody else can answer there")
+  func names() async throws {
+    let hosts = try await makeLine(3)
+    #expect(try await hosts[2].provide(Self.multihash) == 2)
+    let found = try await hosts[0].findProviders(Self.multihash)
+    let own = await hosts[2].address
+    #expect(found.map(\.peer) == [hosts[2].peerID] && found[0].addresses == [own])
+    for try await provider in hosts[0].providers(Self.multihash) { #expect(provider.addresses == found[0].addresses) }
+    for peer in try await hosts[0].closestPeers(to: Self.key) { #expect(peer.addresses.allSatisfy { $0.peerID == peer.peer }) }
+    for address in found[0].addresses { #expect(try await hosts[0].connect(address) == hosts[2].peerID) }
+    // Somebody else at the address that was found.
+    let address = try #require(found.first?.addresses.first)
+    await hosts[2].close()
+    let other = try await makeHost { $0.listen = [address.withoutPeerID] }
+    let error = await code { try await hosts[1].connect(address) }
+    #expect(error == .wrongPeer, "\(error as Any)")
+    await close(hosts[0], hosts[1], other)
   }
 
   @Test("a cancelled look-up ends at once")

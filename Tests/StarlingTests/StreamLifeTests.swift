@@ -23,7 +23,7 @@ import Threads
     let lost = Counter()
     let events = host.events
     let listener = Task { for await event in events { if case .mesh(.streamLost) = event { lost.add() } } }
-    let subscription = try await host.subscribe(Self.topic)
+    let subscription = try await host.subscribe(Self.topic, .init(topic: .init(signing: .strictNoSign)))
     try await foreign.connect(host.address)
     let writer = try await foreign.openStream(to: host.peerID, protocols: [Self.meshsub])
     try await writer.write(

@@ -119,7 +119,7 @@ import Testing
     }
     let throwing = try await first.openStream(to: second.peerID, protocols: ["/test/throws"])
     try await throwing.write([0])
-    #expect(await code { _ = try await throwing.read() } == .streamReset)
+    #expect(await code { _ = try await throwing.read() } == .handlerFailed)
 
     let returning = try await first.openStream(to: second.peerID, protocols: ["/test/returns"])
     #expect(try await returning.readToEnd(maximumBytes: 10) == [1, 2, 3])
@@ -193,7 +193,7 @@ import Testing
       held.append(stream)
     }
     let third = try await first.openStream(to: second.peerID, protocols: [echo])
-    #expect(await code { _ = try await third.read() } == .streamReset)
+    #expect(await code { _ = try await third.read() } == .tryLater)
     held[0].finish()
     #expect(try await held[0].read() == nil)
     try await eventually("there is room again") {
@@ -218,8 +218,8 @@ import Testing
     }
     #expect(try await first.request(second.peerID, "/test/reverse", [1, 2, 3]) == [3, 2, 1])
     #expect(try await first.request(second.peerID, "/test/reverse", []) == [])
-    #expect(await code { _ = try await first.request(second.peerID, "/test/reverse", pattern(2000)) } == .streamReset)
-    #expect(await code { _ = try await first.request(second.peerID, "/test/decline", []) } == .streamReset)
+    #expect(await code { _ = try await first.request(second.peerID, "/test/reverse", pattern(2000)) } == .badRequest)
+    #expect(await code { _ = try await first.request(second.peerID, "/test/decline", []) } == .declined)
     #expect(await code { _ = try await first.request(second.peerID, "/test/none", []) } == .protocolNotSupported)
     #expect(await code { _ = try await first.request(second.peerID, "/test/never", [], timeout: .milliseconds(50)) } == .timedOut)
     #expect(await code { _ = try await first.request(NodeKey.generate().peerID, "/test/reverse", []) } == .notConnected)

@@ -18,7 +18,9 @@ func makeHost(_ change: (inout Host.Configuration) -> Void = { _ in }, key: Node
   configuration.swarm.connection.handshakeTimeout = patience
   configuration.swarm.connection.streamNegotiationTimeout = patience
   change(&configuration)
-  return try await Host(configuration: configuration, key: key)
+  let host = try await Host(configuration: configuration, key: key)
+  try await host.start()
+  return host
 }
 
 /// Two hosts, the first connected to the second, which echoes.

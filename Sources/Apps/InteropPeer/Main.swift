@@ -23,6 +23,7 @@ struct Main {
   private static func obey(_ options: Options) async throws {
     let peer = try await Peer(options)
     let reporter = Task { [events = peer.host.events] in await peer.report(events) }
+    try await peer.host.start()
     let addresses = await peer.host.addresses
     Output.write(
       .object([("ev", .text("ready")), ("id", .text("\(peer.host.peerID)")), ("addrs", .list(addresses.map { .text("\($0)") }))]))

@@ -48,12 +48,12 @@ struct Options {
   }
 
   /// The seed as 32 bytes, the most significant first.
-  var key: NodeKey? {
-    seed.map { number in NodeKey(seed: (0..<32).map { $0 < 24 ? 0 : UInt8(truncatingIfNeeded: number >> (8 * (31 - $0))) }) }
+  func key() throws -> NodeKey? {
+    try seed.map { number in try NodeKey(seed: (0..<32).map { $0 < 24 ? 0 : UInt8(truncatingIfNeeded: number >> (8 * (31 - $0))) }) }
   }
 
   var topic: TopicConfiguration {
-    isUnsigned ? TopicConfiguration(identification: .contentHash(bytes: 20)) : TopicConfiguration(signing: .strictSign)
+    isUnsigned ? TopicConfiguration(signing: .strictNoSign, identification: .contentHash(bytes: 20)) : TopicConfiguration()
   }
 
   func configuration() throws -> Host.Configuration {

@@ -11,7 +11,7 @@ final class Peer: Sendable {
 
   init(_ options: Options) async throws {
     self.options = options
-    host = try await Host(configuration: options.configuration(), key: options.key)
+    host = try await Host(configuration: options.configuration(), key: options.key())
     await host.handle(Self.echo) { stream in
       while let chunk = try await stream.read() { try await stream.write(chunk) }
     }
@@ -71,16 +71,16 @@ final class Peer: Sendable {
       return [("up_MBps", .number(up)), ("down_MBps", .number(down))]
     case "echo": return try await echo(command)
     case "subscribe":
-      let topic = Topic(try need(command.topic, "topic"))
+      let topic = try topic(command)
       let subscription = try await host.subscribe(topic, .init(topic: options.topic, bufferMaximum: 65_536))
       Task { await pump(subscription) }
       return []
     case "publish":
       guard let data = Data(base64Encoded: command.data ?? "") else { throw CommandError("data is not base64") }
-      try await host.publish(Topic(try need(command.topic, "topic")), Array(data))
+      try await host.publish(topic(command), Array(data))
       return [("t", .number(Date().timeIntervalSince1970))]
     case "mesh":
-      let topic = Topic(try need(command.topic, "topic"))
+      let topic = try topic(command)
       return [
         ("mesh", list(await host.meshPeers(topic))), ("topic_peers", list(await host.topicPeers(topic))), ("proto", .object([])),
       ]
@@ -95,6 +95,11 @@ final class Peer: Sendable {
   func need(_ value: String?, _ name: String) throws -> String {
     guard let value, !value.isEmpty else { throw CommandError("\(name) is missing") }
     return value
+  }
+
+  func topic(_ command: Command) throws -> Topic {
+    guard let topic = Topic(validating: try need(command.topic, "topic")) else { throw CommandError("topic is longer than a topic may be") }
+    return topic
   }
 
   func peer(_ command: Command) throws -> PeerID { try PeerID(text: try need(command.peer, "peer")) }
@@ -133,7 +138,7 @@ final class Peer: Sendable {
   }
 
   /// Tells of links that end or are refused.
-  func report(_ events: AsyncStream<HostEvent>) async {
+  func report(_ events: HostEvents) async {
     for await event in events {
       if options.isDebugging { Output.debug("\(event)") }
       switch event {

@@ -30,6 +30,7 @@ struct TestPlan {
 
   private func listen(_ redis: Redis) async throws {
     let host = try await Host(configuration: Host.Configuration(listen: ["/ip4/\(address)/tcp/0"], gossip: nil))
+    try await host.start()
     guard let own = await host.addresses.first(where: { $0.ipAddress?.isLoopback == (address == "127.0.0.1") }) else {
       throw CommandError("no address to be dialled at")
     }
@@ -45,6 +46,7 @@ struct TestPlan {
       throw CommandError("nobody listened within \(timeout) s")
     }
     let host = try await Host(configuration: Host.Configuration(gossip: nil))
+    try await host.start()
     let start = ContinuousClock.now
     let peer = try await host.connect(text)
     let first = try await host.ping(peer)

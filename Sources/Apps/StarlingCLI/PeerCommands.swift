@@ -90,6 +90,7 @@ enum PeerSession {
       do {
         let host = try await Starling.Host(configuration: .init(listen: [Multiaddr](), gossip: nil))
         do {
+          try await host.start()
           let peer = try await host.connect(address)
           outcome.value = .success(try await body(host, peer))
         } catch {

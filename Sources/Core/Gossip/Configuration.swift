@@ -115,6 +115,16 @@ extension Gossip {
 
     /// Makes the default configuration.
     public init() {}
+
+    /// What contradicts itself; `nil` when nothing does.
+    public var fault: String? {
+      if maximumRPCBytes > 16 << 20 { return "RPCs have at most 16 MiB, not \(maximumRPCBytes) bytes" }
+      guard outboundDegree < meshDegreeLow, outboundDegree <= meshDegree / 2, meshDegreeLow <= meshDegree, meshDegree <= meshDegreeHigh
+      else {
+        return "mesh degrees must satisfy out < low <= degree <= high and out <= degree / 2"
+      }
+      return nil
+    }
   }
 
   /// Scores at which a peer loses or gains rights (v1.1 "Score Thresholds"). Below 0 a peer leaves every mesh.
@@ -172,9 +182,10 @@ public struct TopicConfiguration: Hashable, Sendable {
   /// The most bytes of data in a message; default a little under 1 MiB, so that it fits the default RPC limit.
   public var maximumMessageBytes: Int
 
-  /// Makes a configuration. Unsigned messages have no author, so they need a content hash; a hash has 20 or 32 bytes.
+  /// Makes a configuration, by default of signed messages, as go-libp2p, rust-libp2p and py-libp2p have them. Unsigned messages have no
+  /// author, so they need a content hash; a hash has 20 or 32 bytes.
   public init(
-    signing: SigningPolicy = .strictNoSign, identification: MessageIdentification? = nil, validation: ValidationPolicy = .none,
+    signing: SigningPolicy = .strictSign, identification: MessageIdentification? = nil, validation: ValidationPolicy = .none,
     maximumMessageBytes: Int = (1 << 20) - 4_096
   ) {
     let identification = identification ?? (signing == .strictSign ? .fromAndSequence : .contentHash(bytes: 32))

@@ -108,7 +108,7 @@ public final class Gossip {
     let deadline: Instant
   }
 
-  /// Makes a router without peers and topics.
+  /// Makes a router without peers and topics; traps when the configuration has a ``Configuration/fault``.
   /// - Parameters:
   ///   - key: what signed topics are published with; `nil` when there are none.
   ///   - seed: decides every choice by lot.
@@ -119,11 +119,7 @@ public final class Gossip {
     configuration: Configuration = .init(), key: NodeKey? = nil, crypto: any CryptoSuite, seed: UInt64, firstSequence: UInt64 = 0,
     now: Instant
   ) {
-    precondition(configuration.maximumRPCBytes <= 16 << 20, "RPCs have at most 16 MiB")
-    precondition(
-      configuration.outboundDegree < configuration.meshDegreeLow && configuration.outboundDegree <= configuration.meshDegree / 2
-        && configuration.meshDegreeLow <= configuration.meshDegree && configuration.meshDegree <= configuration.meshDegreeHigh,
-      "mesh degrees must satisfy out < low <= degree <= high and out <= degree / 2")
+    if let fault = configuration.fault { preconditionFailure(fault) }
     self.configuration = configuration
     self.key = key
     self.crypto = crypto

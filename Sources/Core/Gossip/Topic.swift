@@ -11,9 +11,16 @@ public struct Topic: Hashable, Comparable, Sendable, ExpressibleByStringLiteral,
   /// The name.
   public let name: String
 
-  /// Makes a topic of a name chosen by this side; traps when it is empty or longer than ``maximumBytes``.
+  /// Makes a topic of a name chosen by this side; traps when it is empty or longer than ``maximumBytes``. For a name from outside there is
+  /// ``init(validating:)``.
   public init(_ name: String) {
     precondition(!name.isEmpty && name.utf8.count <= Topic.maximumBytes, "a topic has 1 to 256 bytes, not \(name.utf8.count)")
+    self.name = name
+  }
+
+  /// Makes a topic of a name from outside; `nil` when it is empty or longer than ``maximumBytes``.
+  public init?(validating name: String) {
+    guard !name.isEmpty, name.utf8.count <= Topic.maximumBytes else { return nil }
     self.name = name
   }
 

@@ -128,8 +128,10 @@ extension HostCore {
     case .seekMore(let count): run(peering: .seekMore(count), now, &outputs)
     case .resolve(let name, let role): run(discoverer: .name(name, role), now, &outputs)
     case .disconnect(let peer, let reason): run(peering: .disconnect(peer, reason), now, &outputs)
-    case .request(let id, let peer, let name, let payload, let timeout):
-      request(id, peer, name, payload, timeout: timeout, now, &outputs)
+    case .start: run(peering: .start, now, &outputs)
+    case .request(let id, let peer, let name, let payload, let timeout, let isApplications):
+      request(id, peer, name, payload, timeout: timeout, isApplications: isApplications, now, &outputs)
+    case .cancelRequest(let id): if let stream = requests.stream(of: id) { _ = requests.cancel(stream, into: &outputs) }
     case .respond(let stream, let payload): requests.respond(stream, payload, now: now, into: &outputs)
     case .decline(let stream, let code): requests.respond(stream, nil, code: code, now: now, into: &outputs)
     case .openApplicationStream(let token, let peer, let names):
@@ -140,16 +142,19 @@ extension HostCore {
       let stream = StreamID.outbound(links[connection]!.nextStream)
       links[connection]!.nextStream += 1
       outputs.append(.openApplication(StreamRef(connection: connection, stream: stream), peer, names, token: token))
-    case .serve(let name, let entry):
+    case .serve(let name, let entry, let rate):
+      applicationRates[name] = entry == nil ? nil : rate
+      guard table[name] != entry else { return }
       table[name] = entry
       outputs.append(.protocols(table))
       pushIdentity(now, &outputs)
     case .lookUp(let id, let query): lookUp(id, query, now, &outputs)
-    case .cancelLookUp(let id): run(kademlia: .cancel(id), now, &outputs)
+    case .cancelLookUp(let id): cancelLookUp(id, now, &outputs)
     case .stopProviding(let key): run(kademlia: .stopProviding(key), now, &outputs)
     case .setKademliaMode(let mode): setKademliaMode(mode, now, &outputs)
     case .subscribe(let topic, let configuration): run(gossip: .subscribe(topic, configuration), now, &outputs)
     case .unsubscribe(let topic): run(gossip: .unsubscribe(topic), now, &outputs)
+    case .configure(let topic, let configuration): run(gossip: .configure(topic, configuration), now, &outputs)
     case .publish(let topic, let data): run(gossip: .publish(topic, data), now, &outputs)
     case .validated(let id, let topic, let verdict): run(gossip: .validated(id, topic: topic, verdict), now, &outputs)
     case .introduce(let peer): run(peering: .introduced(peer), now, &outputs)
@@ -169,7 +174,7 @@ extension HostCore {
   }
 
   private func request(
-    _ id: RequestID, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], timeout: RequestTimeout, _ now: Instant,
+    _ id: RequestID, _ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], timeout: RequestTimeout, isApplications: Bool, _ now: Instant,
     _ outputs: inout [Output]
   ) {
     claim(peer)
@@ -177,7 +182,7 @@ extension HostCore {
     guard let connection = admitted[peer] else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
     guard requests.hasRoom(connection) else { return outputs.append(.event(.response(id, .failure(.tooManyInFlight)))) }
     guard let stream = makeStream(peer, .request) else { return outputs.append(.event(.response(id, .failure(.notConnected)))) }
-    start(id, on: stream, name, payload, timeout: timeout, now, &outputs)
+    start(id, on: stream, name, payload, timeout: timeout, isApplications: isApplications, now, &outputs)
   }
 }
 

@@ -25,6 +25,8 @@ struct KademliaState {
   var inputs: [Kademlia.Input] = []
   var isRunning = false
   var waiting: [Waiting] = []
+  /// Look-ups that wait for the first server, since links are being set up that may lead to one, and by when they begin anyway.
+  var held: [(id: LookUpID, query: Kademlia.Query, deadline: Instant)] = []
   var isSettling = false
   var mustSettle = false
   /// Requests that wait for their answer.
@@ -36,13 +38,15 @@ struct KademliaState {
 
   var nextDeadline: Instant? {
     let patience = waiting.lazy.filter(\.awaitsOthers).map(\.deadline).min()
-    return [machine.nextDeadline, links.next, served.next, patience].lazy.compactMap { $0 }.min()
+    return [machine.nextDeadline, links.next, served.next, patience, held.first?.deadline].lazy.compactMap { $0 }.min()
   }
 }
 
 extension HostCore {
   /// How long a request may wait for a free slot, or for a link of its peer's, before the peer is passed over.
   private static let patience = Duration.seconds(5)
+  /// How long a look-up waits for the first server while links are set up: as long as a peer may take to say what it speaks.
+  private static let firstServerPatience = Duration.seconds(10)
   /// How long a link that was made for a look-up is kept after its last use.
   private static let linkIdle = Duration.seconds(60)
   /// How long a peer's stream may be silent (go-libp2p: 1 min).
@@ -131,7 +135,32 @@ extension HostCore {
       let found = FoundPeer(peer, peering.addresses(of: peer))
       return outputs.append(.event(.lookedUp(id, .peer(found, isReached: true))))
     }
-    run(kademlia: .start(id, query), now, &outputs)
+    guard isMeetingServers else { return run(kademlia: .start(id, query), now, &outputs) }
+    guard kademliaState!.held.count < kademliaState!.machine.configuration.lookUpsMaximum else {
+      return outputs.append(.event(.lookedUp(id, .failure(.limit))))
+    }
+    kademliaState!.held.append((id, query, now + Self.firstServerPatience))
+  }
+
+  /// Whether no server is known, but links are being set up, or peers are being asked what they speak. O(links + requests of this host).
+  private var isMeetingServers: Bool {
+    guard let machine = kademliaState?.machine, !machine.hasServers else { return false }
+    if ownRequests.values.contains(where: { if case .identify = $0 { true } else { false } }) { return true }
+    return peering.isMeeting
+  }
+
+  /// Begins look-ups that have waited for a first server: one is known now, none is to be expected any more, or their time is over.
+  func releaseLookUps(_ now: Instant, _ outputs: inout [Output]) {
+    guard let first = kademliaState?.held.first, first.deadline <= now || !isMeetingServers else { return }
+    let held = kademliaState!.held
+    kademliaState!.held = []
+    for (id, query, _) in held { run(kademlia: .start(id, query), now, &outputs) }
+  }
+
+  func cancelLookUp(_ id: LookUpID, _ now: Instant, _ outputs: inout [Output]) {
+    guard let index = kademliaState?.held.firstIndex(where: { $0.id == id }) else { return run(kademlia: .cancel(id), now, &outputs) }
+    kademliaState!.held.remove(at: index)
+    outputs.append(.event(.lookedUp(id, .failure(.cancelled))))
   }
 
   func setKademliaMode(_ mode: Kademlia.Mode, _ now: Instant, _ outputs: inout [Output]) {

@@ -107,7 +107,8 @@ extension HostCore {
   /// Whether a peer's request is within its rate; otherwise its stream is reset with a code that says so.
   func mayAsk(_ stream: StreamRef, _ name: ProtocolID, _ arrived: Instant, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     guard let link = links[stream.connection] else { return false }
-    return isWithin(link.rates.takeRequest(name, now: arrived), "requests of \(name)", orReset: stream, link, now, &outputs)
+    let verdict = link.rates.takeRequest(name, rate: applicationRates[name], now: arrived)
+    return isWithin(verdict, "requests of \(name)", orReset: stream, link, now, &outputs)
   }
 
   /// The same for a ping, and for the opening of a stream of them.
@@ -157,16 +158,18 @@ extension HostCore {
 
   func streamEnded(_ stream: StreamRef, _ error: ChannelError?, _ now: Instant, _ outputs: inout [Output]) {
     guard let link = links[stream.connection], let role = link.streams.removeValue(forKey: stream.stream) else { return }
+    // What an application's messages are like is between it and its peers, who may be of another make.
+    let isApplications = requests.isApplications(stream) || requests.protocolID(stream).map { applicationRates[$0] != nil } ?? false
     switch error {
-    case .messageTooLarge: run(peering: .report(link.peer, .oversizedMessage), now, &outputs)
-    case .protocolViolation: run(peering: .report(link.peer, .protocolViolation), now, &outputs)
+    case .messageTooLarge where !isApplications: run(peering: .report(link.peer, .oversizedMessage), now, &outputs)
+    case .protocolViolation where !isApplications: run(peering: .report(link.peer, .protocolViolation), now, &outputs)
     default: break
     }
     switch role {
     case .request:
-      let isAnswered = requests.isAnswering(stream)
+      let answering = requests.answering(stream)
       if let (id, result) = requests.ended(stream, error) { answered(id, result, now, &outputs) }
-      if isAnswered { outputs.append(.event(.answered(link.peer))) }
+      if let answering { outputs.append(.event(.answered(link.peer, answering, error))) }
     case .keepAlive(let awaited):
       links[stream.connection]?.keepAlive = nil
       // A peer that refuses the stream lives, be it that it speaks no ping or has no room for the stream.

@@ -40,6 +40,8 @@ public final class HostCore {
   var links: [ConnectionID: Link] = [:]
   /// What peers may ask, and be asked.
   private(set) var rates: RateTable
+  /// What each of the application's protocols may be asked, where that is no matter of the host's own rates.
+  var applicationRates: [ProtocolID: RateLimits.Rate] = [:]
   var admitted: [PeerID: ConnectionID] = [:]
   /// Requests that the host itself sent, by their IDs (top bit set).
   var ownRequests: [RequestID: OwnRequest] = [:]
@@ -132,6 +134,7 @@ public final class HostCore {
   public func handle(_ input: Input, now: Instant, into outputs: inout [Output]) {
     let first = outputs.count
     perform(input, now, &outputs)
+    if kademliaState?.held.isEmpty == false { releaseLookUps(now, &outputs) }
     // A stream that this side gives up ends without a word from the shell.
     for output in outputs[first...] {
       guard case .reset(let stream, let code) = output else { continue }
@@ -201,7 +204,10 @@ public final class HostCore {
         links[connection]?.lateAnswers += 1
         answered(id, .failure(.timeout), now, &outputs)
       }
-      for connection in ended.unread { if let link = links[connection] { outputs.append(.event(.answered(link.peer))) } }
+      for (connection, name) in ended.unread {
+        guard let link = links[connection] else { continue }
+        outputs.append(.event(.answered(link.peer, name, .limit("the peer did not read the answer in time"))))
+      }
     }
     if let deadline = peering.nextDeadline, deadline <= now { run(peering: .timerFired, now, &outputs) }
     if let deadline = gossip?.nextDeadline, deadline <= now { run(gossip: .timer, now, &outputs) }
@@ -379,14 +385,17 @@ public final class HostCore {
 
   /// Sends a request with the time that its class and the peer's round trip give it.
   func start(
-    _ id: RequestID, on stream: StreamRef, _ name: ProtocolID, _ payload: [UInt8]?, timeout: RequestTimeout, _ now: Instant,
-    _ outputs: inout [Output]
+    _ id: RequestID, on stream: StreamRef, _ name: ProtocolID, _ payload: [UInt8]?, timeout: RequestTimeout, isApplications: Bool = false,
+    _ now: Instant, _ outputs: inout [Output]
   ) {
     let link = links[stream.connection]
     let duration = configuration.timeouts.duration(
       timeout, measured: link.flatMap { peering.roundTripEstimate(of: $0.peer) }, setUpTime: link?.setUpTime,
       lateAnswers: link?.lateAnswers ?? 0)
-    requests.start(id, on: stream, name, payload, deadline: now + duration, now: now, into: &outputs)
+    // The other end may hold this host's own protocols to the rates that this host has.
+    let isPaced = !isApplications || (speaks(name) && applicationRates[name] == nil)
+    requests.start(
+      id, on: stream, name, payload, isApplications: isApplications, isPaced: isPaced, deadline: now + duration, now: now, into: &outputs)
   }
 
   /// A request ended: the host's own are used here, the others are told to the parent.

@@ -167,16 +167,23 @@ extension HostCore {
     case resolve(NameFinder.Name, NameFinder.Role)
     /// Close the link to a peer.
     case disconnect(PeerID, Reason)
-    /// Send a request; the answer is the event `response` with the same ID.
-    case request(RequestID, PeerID, ProtocolID, [UInt8], timeout: RequestTimeout)
+    /// Dial peers by itself from now on; needed only with ``PeeringConfiguration/waitsForStart``.
+    case start
+    /// Send a request; the answer is the event `response` with the same ID. `isApplications`: how often the peer may be asked is between the
+    /// application and its peers, so that the request never waits for the rates of this host's own protocols, and the peer is not blamed for the
+    /// size or form of its answer.
+    case request(RequestID, PeerID, ProtocolID, [UInt8], timeout: RequestTimeout, isApplications: Bool = false)
+    /// Give a request up: its stream is reset, and no event follows.
+    case cancelRequest(RequestID)
     /// Answer a peer's request.
     case respond(StreamRef, [UInt8])
     /// Refuse a peer's request: its stream is reset.
     case decline(StreamRef, code: ResetCode = .unspecified)
     /// The application wants a stream of one of these protocols, by preference.
     case openApplicationStream(token: UInt64, PeerID, [ProtocolID])
-    /// The application answers this protocol, or no longer does (`nil`).
-    case serve(ProtocolID, ProtocolTable.Entry?)
+    /// The application answers this protocol, or no longer does (`nil`). With a rate of its own its requests count on that alone, and nobody
+    /// is blamed for asking too often, too much, or in another form; otherwise they count on ``RateLimits/peer``.
+    case serve(ProtocolID, ProtocolTable.Entry?, rate: RateLimits.Rate? = nil)
     /// Look something up or store it (Kademlia); events with the same ID follow, the last is `lookedUp`.
     case lookUp(LookUpID, Kademlia.Query)
     /// Give a look-up up.
@@ -189,6 +196,8 @@ extension HostCore {
     case subscribe(Topic, TopicConfiguration)
     /// Leave a topic.
     case unsubscribe(Topic)
+    /// What holds for a topic that is published on without a subscription.
+    case configure(Topic, TopicConfiguration)
     /// Publish to a topic.
     case publish(Topic, [UInt8])
     /// The application's verdict on a message that it was asked to validate.
@@ -227,8 +236,9 @@ extension HostCore {
     case identified(PeerID, IdentifyInfo)
     /// A peer asks; answer with `respond` or `decline`.
     case request(InboundRequest)
-    /// An answer to a peer has left, or will not be read: see ``HostCore/unsentAnswerBytes(of:)``.
-    case answered(PeerID)
+    /// An answer to a peer has left, or will not be read, and why: see ``HostCore/unsentAnswerBytes(of:)``. A peer that has its answer may
+    /// reset the stream without a reason.
+    case answered(PeerID, ProtocolID, ChannelError?)
     /// The answer to a request of this side.
     case response(RequestID, Result<[UInt8], RequestError>)
     /// A look-up has found something and goes on.

@@ -23,7 +23,8 @@ public struct RateLimits: Sendable {
     var outbound: Rate { Rate(perSecond: perSecond * 0.9, burst: max(1, burst / 2)) }
   }
 
-  /// Messages on all request protocols together, identify among them (seed S4). Default 100 a second and 200 at once.
+  /// Messages on all request protocols together, identify among them (seed S4), but for those to which an application gave a rate of their
+  /// own. Default 100 a second and 200 at once.
   public var peer = Rate(perSecond: 100, burst: 200)
   /// Protocols with a limit of their own below that. Default none for a host; a node has some for its chain's.
   public var protocols: [ProtocolID: Rate] = [:]
@@ -60,6 +61,8 @@ final class InboundRates {
   private var ping: TokenBucket
   private var gossip: TokenBucket
   private var protocols: [ProtocolID: TokenBucket] = [:]
+  /// Of the application's protocols, which have nothing to do with the others.
+  private var applications: [ProtocolID: TokenBucket] = [:]
   private var refused = 0
   /// Until then somebody else is to blame for what is missing.
   private var blamelessUntil = Instant.zero
@@ -71,10 +74,19 @@ final class InboundRates {
     ping = former?.ping ?? limits.ping.bucket(now)
     gossip = former?.gossip ?? limits.gossip.bucket(now)
     protocols = former?.protocols ?? [:]
+    applications = former?.applications ?? [:]
     for bucket in buckets { blamelessUntil = max(blamelessUntil, bucket.ready(for: bucket.burst, now: now)) }
   }
 
-  func takeRequest(_ name: ProtocolID, now: Instant) -> Verdict {
+  /// A peer opened a stream for a request. `rate`: what the application allows it, when the protocol is the application's.
+  func takeRequest(_ name: ProtocolID, rate: RateLimits.Rate? = nil, now: Instant) -> Verdict {
+    if let rate {
+      var bucket = applications[name] ?? rate.bucket(now)
+      // The application may have changed its mind.
+      if bucket.rate != rate.perSecond || bucket.burst != rate.burst { bucket = rate.bucket(now) }
+      defer { applications[name] = bucket }
+      return bucket.take(now: now) ? .within : .refused(isOffence: false)
+    }
     guard peer.take(now: now) else { return refuse(now) }
     guard let rate = limits.protocols[name] else { return .within }
     return protocols[name, default: rate.bucket(now)].take(now: now) ? .within : refuse(now)
@@ -101,7 +113,7 @@ final class InboundRates {
 
   // MARK: After the last link
 
-  private var buckets: [TokenBucket] { [peer, ping, gossip] + protocols.values }
+  private var buckets: [TokenBucket] { [peer, ping, gossip] + protocols.values + applications.values }
 
   /// Whether they are as good as new ones.
   func isFull(now: Instant) -> Bool { buckets.allSatisfy { $0.isFull(now: now) } }
@@ -115,6 +127,7 @@ final class InboundRates {
     ping = emptier(ping, other.ping)
     gossip = emptier(gossip, other.gossip)
     protocols.merge(other.protocols, uniquingKeysWith: emptier)
+    applications.merge(other.applications, uniquingKeysWith: emptier)
   }
 }
 

@@ -21,6 +21,7 @@ struct Requests {
   private struct Outbound {
     let id: RequestID
     let collectsAll: Bool
+    let isApplications: Bool
     var collected: [UInt8] = []
     var messages = 0
   }
@@ -28,9 +29,15 @@ struct Requests {
   private enum Inbound {
     case awaitingRequest(ProtocolID)
     /// The payload is with whoever answers; its bytes are reserved until then.
-    case awaitingAnswer(bytes: Int, of: MemoryScope)
+    case awaitingAnswer(ProtocolID, bytes: Int, of: MemoryScope)
     /// The answer is on its way; its bytes are reserved until the stream ends.
-    case answering(bytes: Int, of: MemoryScope)
+    case answering(ProtocolID, bytes: Int, of: MemoryScope)
+
+    var protocolID: ProtocolID {
+      switch self {
+      case .awaitingRequest(let name), .awaitingAnswer(let name, _, _), .answering(let name, _, _): name
+      }
+    }
   }
 
   /// A request of this side that waits for its turn, so that the peer's limits hold.
@@ -38,6 +45,7 @@ struct Requests {
     let stream: StreamRef
     let protocolID: ProtocolID
     let payload: [UInt8]?
+    let isPaced: Bool
 
     var bytes: Int { payload?.count ?? 0 }
   }
@@ -49,6 +57,7 @@ struct Requests {
   /// When the first parked request of a link may go.
   private var releases = DeadlineQueue<ConnectionID>()
   private var outbound: [StreamRef: Outbound] = [:]
+  private var streams: [RequestID: StreamRef] = [:]
   private var inbound: [StreamRef: Inbound] = [:]
   private var outboundCount: [ConnectionID: Int] = [:]
   private var inboundCount: [ConnectionID: Int] = [:]
@@ -76,8 +85,17 @@ struct Requests {
   /// Whether a peer still waits for the answer on a stream.
   func awaitsAnswer(_ stream: StreamRef) -> Bool { if case .awaitingAnswer = inbound[stream] { true } else { false } }
 
-  /// Whether an answer on a stream is on its way.
-  func isAnswering(_ stream: StreamRef) -> Bool { if case .answering = inbound[stream] { true } else { false } }
+  /// What the answer on a stream is to, which is on its way; `nil` when there is none.
+  func answering(_ stream: StreamRef) -> ProtocolID? { if case .answering(let name, _, _) = inbound[stream] { name } else { nil } }
+
+  /// The protocol of a peer's request on a stream.
+  func protocolID(_ stream: StreamRef) -> ProtocolID? { inbound[stream]?.protocolID }
+
+  /// The stream of a request of this side that waits for its answer.
+  func stream(of id: RequestID) -> StreamRef? { streams[id] }
+
+  /// Whether an application of this side asked on a stream.
+  func isApplications(_ stream: StreamRef) -> Bool { outbound[stream]?.isApplications ?? false }
 
   /// Bytes of answers that have not left yet.
   func unsentBytes(_ connection: ConnectionID) -> Int { unsent[connection] ?? 0 }
@@ -86,16 +104,18 @@ struct Requests {
   func hasRoom(_ connection: ConnectionID) -> Bool { outboundCount[connection, default: 0] < configuration.outboundPerLinkMaximum }
 
   /// Sends a request on a stream that has not been used. Without a payload the remote speaks first, and everything up
-  /// to its end is the answer, as identify does it. Where the peer was asked as often as it allows, the request waits here.
+  /// to its end is the answer, as identify does it. Where the peer was asked as often as it allows, the request waits here if it is paced.
   mutating func start(
-    _ id: RequestID, on stream: StreamRef, _ protocolID: ProtocolID, _ payload: [UInt8]?, deadline: Instant, now: Instant,
-    into outputs: inout [HostCore.Output]
+    _ id: RequestID, on stream: StreamRef, _ protocolID: ProtocolID, _ payload: [UInt8]?, isApplications: Bool, isPaced: Bool,
+    deadline: Instant, now: Instant, into outputs: inout [HostCore.Output]
   ) {
-    outbound[stream] = Outbound(id: id, collectsAll: payload == nil)
+    outbound[stream] = Outbound(id: id, collectsAll: payload == nil, isApplications: isApplications)
+    streams[id] = stream
     outboundCount[stream.connection, default: 0] += 1
     deadlines.set(stream, deadline)
     let connection = stream.connection
-    let request = Parked(stream: stream, protocolID: protocolID, payload: payload)
+    let request = Parked(stream: stream, protocolID: protocolID, payload: payload, isPaced: isPaced)
+    if !isPaced { return send(request, now, &outputs) }
     let own = rates[connection] ?? OutboundRates(limits, now: now)
     rates[connection] = own
     let ready = own.ready(protocolID, bytes: request.bytes, now: now)
@@ -108,7 +128,7 @@ struct Requests {
   }
 
   private mutating func send(_ request: Parked, _ now: Instant, _ outputs: inout [HostCore.Output]) {
-    rates[request.stream.connection]?.take(request.protocolID, bytes: request.bytes, now: now)
+    if request.isPaced { rates[request.stream.connection]?.take(request.protocolID, bytes: request.bytes, now: now) }
     outputs.append(.open(request.stream, [request.protocolID]))
     if let payload = request.payload { outputs.append(.send(request.stream, payload)) }
     outputs.append(.finish(request.stream))
@@ -174,7 +194,7 @@ struct Requests {
         outputs.append(.reset(stream, code: .resourceLimit))
         return .nothing
       }
-      inbound[stream] = .awaitingAnswer(bytes: bytes.count, of: memory)
+      inbound[stream] = .awaitingAnswer(protocolID, bytes: bytes.count, of: memory)
       deadlines.set(stream, now + configuration.inboundTimeout)
       return .request(protocolID, bytes)
     case .awaitingAnswer, .answering:
@@ -215,20 +235,20 @@ struct Requests {
   mutating func respond(
     _ stream: StreamRef, _ payload: [UInt8]?, code: ResetCode = .unspecified, now: Instant, into outputs: inout [HostCore.Output]
   ) {
-    guard case .awaitingAnswer(let held, let memory) = inbound[stream] else { return }
+    guard case .awaitingAnswer(let name, let held, let memory) = inbound[stream] else { return }
     guard let payload else {
       endInbound(stream)
       return outputs.append(.reset(stream, code: code))
     }
     memory.release(held)
     guard memory.reserve(payload.count) else {
-      inbound[stream] = .awaitingAnswer(bytes: 0, of: memory)
+      inbound[stream] = .awaitingAnswer(name, bytes: 0, of: memory)
       endInbound(stream)
       return outputs.append(.reset(stream, code: .resourceLimit))
     }
     // It counts in bytes from here on, no more as one that waits.
     Self.decrement(&inboundCount, stream.connection)
-    inbound[stream] = .answering(bytes: payload.count, of: memory)
+    inbound[stream] = .answering(name, bytes: payload.count, of: memory)
     unsent[stream.connection, default: 0] += payload.count
     deadlines.set(stream, now + configuration.answerTimeout)
     outputs.append(.send(stream, payload))
@@ -248,19 +268,19 @@ struct Requests {
   /// Ends what has waited too long: this side's own requests with their links, and the links whose answers were not read.
   mutating func expire(
     _ now: Instant, into outputs: inout [HostCore.Output]
-  ) -> (late: [(RequestID, ConnectionID)], unread: [ConnectionID]) {
+  ) -> (late: [(RequestID, ConnectionID)], unread: [(ConnectionID, ProtocolID)]) {
     var late: [(RequestID, ConnectionID)] = []
-    var unread: [ConnectionID] = []
+    var unread: [(ConnectionID, ProtocolID)] = []
     while let stream = deadlines.popExpired(now) {
       if let request = outbound[stream] {
         outputs.append(.reset(stream))
         endOutbound(stream)
         late.append((request.id, stream.connection))
-      } else if isAnswering(stream) {
+      } else if let name = answering(stream) {
         // It holds memory that others need.
         outputs.append(.reset(stream, code: .resourceLimit))
         endInbound(stream)
-        unread.append(stream.connection)
+        unread.append((stream.connection, name))
       } else {
         outputs.append(.reset(stream))
         endInbound(stream)
@@ -270,7 +290,7 @@ struct Requests {
   }
 
   private mutating func endOutbound(_ stream: StreamRef) {
-    outbound[stream] = nil
+    if let request = outbound.removeValue(forKey: stream) { streams[request.id] = nil }
     if var waiting = parked[stream.connection] {
       waiting.removeAll { $0.stream == stream }
       parked[stream.connection] = waiting.isEmpty ? nil : waiting
@@ -284,8 +304,8 @@ struct Requests {
     guard let state = inbound.removeValue(forKey: stream) else { return }
     switch state {
     case .awaitingRequest: break
-    case .awaitingAnswer(let bytes, let memory): memory.release(bytes)
-    case .answering(let bytes, let memory):
+    case .awaitingAnswer(_, let bytes, let memory): memory.release(bytes)
+    case .answering(_, let bytes, let memory):
       memory.release(bytes)
       let left = unsent[stream.connection, default: 0] - bytes
       unsent[stream.connection] = left > 0 ? left : nil

@@ -25,7 +25,7 @@ extension NodeCore {
       run(sync: .peerGone(peer), now, &outputs)
       run(forks: .peerGone(peer), now, &outputs)
     case .request(let request): serve(request, now, &outputs)
-    case .answered(let peer): serveNext(of: peer, now, &outputs)
+    case .answered(let peer, _, _): serveNext(of: peer, now, &outputs)
     case .response(let id, let result): response(id, result, now, &outputs)
     case .validate(let message): validate(message, now, &outputs)
     case .mesh(.peerSubscribed(_, protocols.transactionTopic)): announcePool(now, &outputs)

@@ -168,6 +168,9 @@ public struct PeeringConfiguration: Sendable {
 
   /// When not `nil`, a private network: only these peers, or peers from these networks, are admitted.
   public var allowed: AllowList?
+  /// Whether nothing is dialled by itself before the input `start`, so that whoever embeds the machine can set up what peers will find.
+  /// Default no.
+  public var waitsForStart = false
 
   /// Makes the default settings.
   public init() {}

@@ -29,7 +29,7 @@ extension PeeringMachine {
   mutating func fill(_ now: Instant, _ outputs: inout [Output]) {
     needsFill = false
     fillDeadline = .distantFuture
-    guard !isStopping else { return }
+    guard !isStopping, !isWaitingForStart else { return }
     var next = Instant.distantFuture
     for target in known.targets(.keep) {
       guard let entry = known[target], isFree(target, now) else { continue }

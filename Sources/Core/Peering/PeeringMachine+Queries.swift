@@ -78,6 +78,9 @@ extension PeeringMachine {
     return counts
   }
 
+  /// Whether a link is being dialled or set up. O(links).
+  public var isMeeting: Bool { links.values.contains { $0.state != .active && $0.state != .draining } }
+
   /// The addresses remembered for a peer, the best first.
   public func addresses(of peer: PeerID) -> [Multiaddr] { dialOrder(.peer(peer)) }
 

@@ -53,6 +53,8 @@ public struct PeeringMachine: Sendable {
     case clock(WallClock)
     /// An operator asks for something; ``Output/operated(_:_:)`` answers in this turn.
     case operate(OperationID, OperatorCommand)
+    /// Dial by itself from now on; needed only with ``PeeringConfiguration/waitsForStart``.
+    case start
     /// Close everything with goodbye and take no more. Final.
     case stop
     /// ``PeeringMachine/nextDeadline`` has come.
@@ -130,6 +132,8 @@ public struct PeeringMachine: Sendable {
   /// Whether more outbound links would be opened if somebody were known, as of the last input: discovery works harder meanwhile.
   public private(set) var wantsPeers = false
   var isStopping = false
+  /// Whether nothing is dialled by itself yet.
+  var isWaitingForStart: Bool
   /// The outbound links wanted beyond the minimum.
   var outboundExtra = 0
   var aloneSince: Instant
@@ -185,6 +189,7 @@ public struct PeeringMachine: Sendable {
     self.book = AddressBook(configuration: configuration.book, groups: configuration.groups, secret: secret.key)
     secretIsStored = secret.isStored
     tellers = TokenBuckets(rate: configuration.toldPerSecond, burst: configuration.toldBurst, maximum: configuration.tellersMaximum)
+    isWaitingForStart = configuration.waitsForStart
     pingNumber = generator.next()
     feelerDeadline = .distantFuture
     nextEviction = now
@@ -238,6 +243,9 @@ public struct PeeringMachine: Sendable {
     case .unban(let subject): unban(subject, now, &outputs)
     case .operate(let id, let command): outputs.append(.operated(id, operate(command, now, &outputs)))
     case .clock(let clock): setClock(clock, now)
+    case .start:
+      isWaitingForStart = false
+      needsFill = true
     case .stop: stop(now, &outputs)
     case .timerFired: break
     }

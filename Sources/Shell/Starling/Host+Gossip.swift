@@ -6,7 +6,8 @@ import Wire
 extension Host {
   /// How a topic's messages wait for their reader and who judges them.
   public struct SubscriptionConfiguration: Sendable {
-    /// What holds for the topic's messages. Default unsigned, named by their content.
+    /// What holds for the topic's messages; all peers of the topic must agree. Default signed and named by author and number, as go-libp2p,
+    /// rust-libp2p and py-libp2p have it.
     public var topic = TopicConfiguration()
     /// Messages that wait for the reader; the oldest is dropped. Default 1,024.
     public var bufferMaximum = 1_024
@@ -35,12 +36,21 @@ extension Host {
   /// Leaves a topic; its subscriptions end.
   public func leave(_ topic: Topic) async { await engine.leave(topic) }
 
-  /// Publishes a message. It need not be subscribed to, and is not delivered to this host's own subscriptions.
+  /// Publishes a message, which is not delivered to this host's own subscriptions. A topic that is not subscribed to can be published on as
+  /// well: the message goes to the connected peers that take part in it.
   ///
+  /// - Parameters:
+  ///   - topic: where.
+  ///   - data: what.
+  ///   - rules: what the peers of a topic that this host is not subscribed to have agreed on, for this message and those that follow.
+  ///     Default as it was given before, at first signed as peers do by default. Peers do not take messages that are against their rules.
   /// - Returns: the name that peers know the message by.
-  /// - Throws: ``HostError`` `publishFailed` (too large, or published before: the cause is a `PublishError`), `gossipDisabled`, `closed`.
+  /// - Throws: ``HostError`` `publishFailed` (too large, or published before: the cause is a `PublishError`; or rules for a topic that is
+  ///   subscribed to), `gossipDisabled`, `closed`.
   @discardableResult
-  public func publish(_ topic: Topic, _ data: [UInt8]) async throws -> MessageID { try await engine.publish(topic, data) }
+  public func publish(_ topic: Topic, _ data: [UInt8], rules: TopicConfiguration? = nil) async throws -> MessageID {
+    try await engine.publish(topic, data, rules)
+  }
 
   /// The peers that messages of a topic are exchanged with, in order.
   public func meshPeers(_ topic: Topic) async -> [PeerID] {

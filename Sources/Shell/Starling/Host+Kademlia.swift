@@ -9,8 +9,11 @@ import Peering
 /// to one of the network first. Look-ups dial by themselves; a link that was made for a look-up is closed a minute after its last
 /// use, unless the program has asked for the peer meanwhile (``connect(_:)-(Multiaddr)``, a stream or a request).
 ///
-/// Each look-up throws ``HostError`` `kademliaDisabled`, `noServers`, `timedOut`, `limitReached`, `closed`, and `CancellationError` when its
-/// task is cancelled.
+/// As long as no server is known, a look-up waits for peers that are being dialled, or that have not said yet what they speak, 10 s at most.
+///
+/// Each look-up throws ``HostError`` `kademliaDisabled`, `notStarted`, `noServers`, `timedOut`, `limitReached`, `closed`, and
+/// `CancellationError` when its task is cancelled. Addresses that are found have `/p2p/` and the peer's name at their end, so that nobody
+/// else can answer there.
 extension Host {
   /// Where a peer can be reached; connected peers are answered at once.
   ///
@@ -24,19 +27,21 @@ extension Host {
   /// The servers nearest to a key that answered, nearest first; at most 20.
   public func closestPeers(to key: [UInt8]) async throws -> [FoundPeer] {
     guard case .peers(let peers) = try await engine.lookUp(.closestPeers(key)) else { return [] }
-    return peers
+    return peers.map(\.named)
   }
 
   /// Tells the servers nearest to a key that this host provides what it names, and again every 22 hours until
-  /// ``stopProviding(_:)``; when nobody can be told now, as soon as somebody can.
+  /// ``stopProviding(_:)``.
+  ///
+  /// That nobody could be told now is an error, and yet the host goes on trying until ``stopProviding(_:)``: after `noServers`, `notStored`,
+  /// `timedOut` and a cancelled task. After any other error the key is not provided.
   ///
   /// - Parameter key: 1 to 80 bytes, by custom a multihash. The host must listen somewhere.
   /// - Returns: how many servers were told; at least one.
   /// - Throws: ``HostError`` `notStored`, `invalidRecord`, and what all look-ups throw.
   @discardableResult
   public func provide(_ key: [UInt8]) async throws -> Int {
-    guard case .stored(let count) = try await engine.lookUp(.provide(key)) else { return 0 }
-    return count
+    try await store(.provide(key), "stopProviding(_:) ends it")
   }
 
   /// Provides no more what a key names; servers forget it within 48 hours.
@@ -49,7 +54,7 @@ extension Host {
   ///   - maximum: the look-up ends when so many are found. Default 20.
   public func findProviders(_ key: [UInt8], maximum: Int = 20) async throws -> [FoundPeer] {
     guard case .providers(let found) = try await engine.lookUp(.findProviders(key, maximum: maximum)) else { return [] }
-    return found
+    return found.map(\.named)
   }
 
   /// The same, each as soon as it is found. The look-up ends with the stream's reader.
@@ -58,7 +63,7 @@ extension Host {
       let task = Task {
         do {
           _ = try await engine.lookUp(.findProviders(key, maximum: maximum)) { progress in
-            if case .provider(let found) = progress { continuation.yield(found) }
+            if case .provider(let found) = progress { continuation.yield(found.named) }
           }
           continuation.finish()
         } catch {
@@ -69,7 +74,8 @@ extension Host {
     }
   }
 
-  /// Stores a value at the servers nearest to its key, and again every 22 hours.
+  /// Stores a value at the servers nearest to its key, and again every 22 hours. After `noServers`, `notStored`, `timedOut` and a cancelled task
+  /// the host goes on trying, as ``provide(_:)`` does.
   ///
   /// - Parameters:
   ///   - key: `/<namespace>/<rest>`; the namespace is registered in the configuration's `validators`, here and at the servers.
@@ -78,8 +84,16 @@ extension Host {
   /// - Throws: ``HostError`` `notStored`, `invalidRecord` (the validator says no, or knows a better value), and what all look-ups throw.
   @discardableResult
   public func putValue(_ key: [UInt8], _ value: [UInt8]) async throws -> Int {
-    guard case .stored(let count) = try await engine.lookUp(.putValue(key, value)) else { return 0 }
-    return count
+    try await store(.putValue(key, value), "a better value or the host's end stops it")
+  }
+
+  private func store(_ query: Kademlia.Query, _ end: String) async throws -> Int {
+    do {
+      guard case .stored(let count) = try await engine.lookUp(query) else { return 0 }
+      return count
+    } catch let error as HostError where [.noServers, .notStored, .timedOut].contains(error.code) {
+      throw HostError(error.code, "\(error.message); the host goes on trying (\(end))", cause: error.cause)
+    }
   }
 
   /// The best value under a key.
@@ -104,4 +118,9 @@ extension Host {
   public func kademliaServers() async -> [PeerID] {
     (try? await engine.ask { machine, _ in machine.kademlia?.servers ?? [] }) ?? []
   }
+}
+
+extension FoundPeer {
+  /// With addresses at which nobody else can answer.
+  fileprivate var named: FoundPeer { FoundPeer(peer, addresses.map { $0.withPeerID(peer) }) }
 }

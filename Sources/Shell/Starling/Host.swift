@@ -8,30 +8,29 @@ import Wire
 
 /// A libp2p host: it listens, dials, keeps one link to each peer, and carries streams, requests and gossip.
 ///
-/// It needs no chain. All methods may be called from any task; none blocks its thread. Close it with ``close()``, so that peers hear a
-/// goodbye; a host that is let go of without it is closed in the background.
+/// It needs no chain. Make it, set up what peers will find (``handle(_:_:)``, ``serve(_:maximumBytes:rate:_:)``, ``subscribe(_:_:)``,
+/// ``events``), then ``start()`` it: before that it neither dials nor listens, so that no peer and no event is missed. All methods
+/// may be called from any task; none blocks its thread. Close it with ``close()``, so that peers hear a goodbye; a host that is let
+/// go of without it is closed in the background.
 public final class Host: Sendable {
   let engine: HostEngine
 
-  /// Starts a host and waits until it listens.
+  /// Makes a host that neither dials nor listens yet, and reads its peer book.
   ///
   /// - Parameters:
   ///   - configuration: the settings.
   ///   - key: what the host's PeerID is proven by; a fresh one when absent.
-  /// - Throws: ``HostError`` `listenFailed`, `invalidAddress` or `bookFailed`; nothing is left running then.
+  /// - Throws: ``HostError`` `invalidAddress`, `invalidConfiguration` or `bookFailed`; nothing is left running then.
   public init(configuration: Configuration = .init(), key: NodeKey? = nil) async throws {
-    for address in configuration.bootstrap { try HostError.check(address) }
-    engine = try await HostEngine.start(configuration, key ?? .generate())
-    do {
-      if !configuration.listen.isEmpty { _ = try await engine.listen(on: configuration.listen) }
-    } catch {
-      await engine.close()
-      throw error
-    }
-    for address in configuration.bootstrap {
-      engine.post(.dial(PeerAddress(peer: address.peerID, address: address.withoutPeerID), keep: true))
-    }
+    try configuration.check()
+    engine = try await HostEngine.make(configuration, key ?? .generate())
   }
+
+  /// Listens on the configuration's addresses, then begins to dial: the bootstrap peers, and those of the peer book. Returns when
+  /// the host listens. Harmless when repeated.
+  ///
+  /// - Throws: ``HostError`` `listenFailed`, `invalidAddress` or `closed`; nobody was dialled then, and it may be called again.
+  public func start() async throws { try await engine.start() }
 
   deinit {
     let engine = engine
@@ -52,14 +51,14 @@ public final class Host: Sendable {
     get async { engine.addresses.map { $0.withPeerID(engine.key.peerID) } }
   }
 
-  /// What happens from now on; each call gives a stream of its own. ``Configuration/eventsMaximum`` events wait at most, then the oldest
-  /// is dropped (`bufferingNewest`). It ends when the host is closed.
-  public var events: AsyncStream<HostEvent> { engine.makeEvents() }
+  /// What happens from now on; each call gives a sequence of its own. Asked for before ``start()``, it misses nothing.
+  /// ``Configuration/eventsMaximum`` events wait at most, then the oldest is dropped, and ``HostEvent/missed(_:)`` tells how many.
+  public var events: HostEvents { engine.makeEvents() }
 
-  /// Listens on further addresses.
+  /// Listens on further addresses; the host is started.
   ///
   /// - Returns: the actual ones, with ports in place of 0 and this machine's interfaces in place of `0.0.0.0` and `::`.
-  /// - Throws: ``HostError`` `listenFailed` or `invalidAddress`; then none of them is listened on.
+  /// - Throws: ``HostError`` `listenFailed`, `invalidAddress`, `notStarted` or `closed`; then none of them is listened on.
   @discardableResult
   public func listen(on addresses: [Multiaddr]) async throws -> [Multiaddr] { try await engine.listen(on: addresses) }
 
@@ -71,7 +70,7 @@ public final class Host: Sendable {
   ///
   /// - Returns: who answered, proven.
   /// - Throws: ``HostError`` with what kept the peers apart: `connectionRefused`, `timedOut`, `unreachable`, `transportFailed`,
-  ///   `handshakeFailed`, `wrongPeer`, `selfConnection`, `refused` (with ``HostError/reason``), `invalidAddress`, `closed`;
+  ///   `handshakeFailed`, `wrongPeer`, `selfConnection`, `refused` (with ``HostError/reason``), `invalidAddress`, `notStarted`, `closed`;
   ///   `CancellationError` when the task is cancelled, while the dial goes on.
   @discardableResult
   public func connect(_ address: Multiaddr) async throws -> PeerID { try await engine.connect(address) }
@@ -94,13 +93,41 @@ public final class Host: Sendable {
     (try? await engine.ask { machine, now in machine.peering.links(now: now).filter { $0.state == .active } }) ?? []
   }
 
-  /// Keeps a peer or a network out, for a time or until ``unban(_:)``; links with it are closed.
-  public func ban(_ subject: BanSubject, for duration: Duration? = nil, _ detail: String = "banned by the program") {
-    engine.post(.ban(subject, for: duration, detail))
+  /// Treats a peer as one of ``Configuration/bootstrap`` from now on: it is dialled at once, or at the start, and again and for ever when its
+  /// link is lost, as long as the host lives.
+  ///
+  /// - Throws: ``HostError`` `invalidAddress` or `closed`.
+  public func addBootstrap(_ address: Multiaddr) async throws { try await engine.addBootstrap(address) }
+
+  /// Wants a bootstrap peer no more: its link is closed, and it is not dialled again soon.
+  public func removeBootstrap(_ address: Multiaddr) async { await engine.removeBootstrap(address) }
+
+  /// Keeps a peer or a network out, for a time or until ``unban(_:)``; links with it are closed. Returns when the ban holds and, where the
+  /// host has a peer book, is stored there.
+  ///
+  /// - Throws: ``HostError`` `bookFailed` (the ban holds, but a restart now would forget it), `limitReached` (no more bans fit),
+  ///   `selfConnection`, `closed`.
+  public func ban(_ subject: BanSubject, for duration: Duration? = nil, _ detail: String = "banned by the program") async throws {
+    guard case .refused(let refusal) = try await engine.operate(.ban(subject, for: duration, detail)) else { return }
+    switch refusal {
+    case .isSelf: throw HostError(.selfConnection, refusal.description)
+    case .stopping: throw HostEngine.closedError
+    default: throw HostError(.limitReached, refusal.description)
+    }
   }
 
-  /// Lifts a ban.
-  public func unban(_ subject: BanSubject) { engine.post(.unban(subject)) }
+  /// Lifts a ban. Returns when it is lifted and, where the host has a peer book, that is stored there.
+  ///
+  /// - Returns: whether there was such a ban. A ban of a network keeps a peer out beside one of its own.
+  /// - Throws: ``HostError`` `bookFailed` (the ban is lifted, but a restart now would bring it back) or `closed`.
+  @discardableResult
+  public func unban(_ subject: BanSubject) async throws -> Bool {
+    if case .refused(let refusal) = try await engine.operate(.unban(subject)) {
+      if refusal == .stopping { throw HostEngine.closedError }
+      return false
+    }
+    return true
+  }
 
   /// Counts an offence against a peer: at the configured score it is disconnected, then banned.
   public func report(_ peer: PeerID, _ offence: Offence) { engine.post(.report(peer, offence)) }

@@ -39,6 +39,7 @@ private final class AttemptTicket: @unchecked Sendable {
 extension HostEngine {
   func connect(_ address: Multiaddr) async throws -> PeerID {
     try HostError.check(address)
+    try requireStart()
     let ticket = AttemptTicket()
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
@@ -48,7 +49,7 @@ extension HostEngine {
           ticket.attempt = attempt
           begin(attempt, machine, now, &outputs)
         }
-        if !isAccepted { continuation.resume(throwing: HostError(.closed, "the host is closed")) }
+        if !isAccepted { continuation.resume(throwing: Self.closedError) }
       }
     } onCancel: {
       core.execute { [self] _, _, _ in
@@ -61,7 +62,7 @@ extension HostEngine {
   }
 
   private func begin(_ attempt: ConnectAttempt, _ machine: HostCore, _ now: Instant, _ outputs: inout [HostCore.Output]) {
-    if isClosing { return attempt.finish(.failure(HostError(.closed, "the host is closed"))) }
+    if isClosing { return attempt.finish(.failure(Self.closedError)) }
     attempt.failure = nil
     attempt.connection = nil
     if let peer = attempt.peer, machine.isActive(peer) {

@@ -5,14 +5,14 @@ import Wire
 
 /// Those who read a topic, and who judges its messages. The core thread's.
 final class TopicReaders: @unchecked Sendable {
-  private var readers: [(number: Int, continuation: AsyncStream<GossipMessage>.Continuation, counter: DropCounter)] = []
+  private var readers: [(number: UInt64, continuation: AsyncStream<GossipMessage>.Continuation, counter: DropCounter)] = []
   var validator: (@Sendable (GossipMessage) async -> ValidationVerdict)?
 
-  func add(_ number: Int, _ continuation: AsyncStream<GossipMessage>.Continuation, _ counter: DropCounter) {
+  func add(_ number: UInt64, _ continuation: AsyncStream<GossipMessage>.Continuation, _ counter: DropCounter) {
     readers.append((number, continuation, counter))
   }
 
-  func remove(_ number: Int) { readers.removeAll { $0.number == number } }
+  func remove(_ number: UInt64) { readers.removeAll { $0.number == number } }
 
   func deliver(_ message: GossipMessage) {
     for reader in readers { if case .dropped = reader.continuation.yield(message) { reader.counter.increment() } }
@@ -34,15 +34,14 @@ extension HostEngine {
     let (stream, continuation) = AsyncStream.makeStream(
       of: GossipMessage.self, bufferingPolicy: .bufferingNewest(max(1, settings.bufferMaximum)))
     try await run { [rules] machine, now, outputs in
-      if self.isClosing { throw HostError(.closed, "the host is closed") }
+      if self.isClosing { throw Self.closedError }
       let before = outputs.count
       machine.handle(.command(.subscribe(topic, rules)), now: now, into: &outputs)
       for case .event(.subscribeFailed(topic, let error)) in outputs[before...] { throw HostError.wrap(error) }
       let readers = self.topics[topic] ?? TopicReaders()
       self.topics[topic] = readers
       readers.validator = settings.validator
-      self.nextRequest += 1
-      let number = Int(self.nextRequest)
+      let number = self.nextNumber()
       readers.add(number, continuation, counter)
       continuation.onTermination = { [weak self] _ in self?.core.execute { _, _, _ in readers.remove(number) } }
     }
@@ -56,11 +55,18 @@ extension HostEngine {
     }
   }
 
-  func publish(_ topic: Topic, _ data: [UInt8]) async throws -> MessageID {
+  func publish(_ topic: Topic, _ data: [UInt8], _ rules: TopicConfiguration?) async throws -> MessageID {
     try requireGossip()
     do {
       return try await run { machine, now, outputs in
-        if self.isClosing { throw HostError(.closed, "the host is closed") }
+        if self.isClosing { throw Self.closedError }
+        if let rules {
+          // Those of a subscription are the subscriber's, and its readers count on them.
+          if self.topics[topic] != nil {
+            throw HostError(.publishFailed, "\(topic) is subscribed to: its rules are those of the subscription")
+          }
+          machine.handle(.command(.configure(topic, rules)), now: now, into: &outputs)
+        }
         let before = outputs.count
         machine.handle(.command(.publish(topic, data)), now: now, into: &outputs)
         for case .event(let event) in outputs[before...] {
@@ -83,7 +89,7 @@ extension HostEngine {
       return post(.validated(message.id, message.topic, .ignore))
     }
     runningValidations += 1
-    Task {
+    spawn { [self] in
       let verdict = await validator(message)
       core.execute { [self] machine, now, outputs in
         runningValidations -= 1

@@ -32,17 +32,18 @@ extension HostEngine {
     _ query: Kademlia.Query, progress: @escaping @Sendable (Kademlia.Progress) -> Void = { _ in }
   ) async throws -> Kademlia.Outcome {
     if configuration.core.kademlia == nil { throw HostError(.kademliaDisabled, "the configuration's `kademlia` is nil") }
-    let id = nextLookUp()
+    try requireStart()
+    let id = LookUpID(rawValue: nextNumber())
     let ticket = LookUpTicket()
     let outcome: Kademlia.Outcome = try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         let isAccepted = core.execute { [self] machine, now, outputs in
-          if isClosing { return continuation.resume(throwing: HostError(.closed, "the host is closed")) }
+          if isClosing { return continuation.resume(throwing: Self.closedError) }
           if ticket.isCancelled { return continuation.resume(throwing: CancellationError()) }
           lookUps[id] = LookUpWaiter(continuation, progress)
           machine.handle(.command(.lookUp(id, query)), now: now, into: &outputs)
         }
-        if !isAccepted { continuation.resume(throwing: HostError(.closed, "the host is closed")) }
+        if !isAccepted { continuation.resume(throwing: Self.closedError) }
       }
     } onCancel: {
       core.execute { machine, now, outputs in

@@ -17,6 +17,7 @@ extension HostEngine {
         }
       }
     } catch {
+      if error is CancellationError { throw error }
       throw isClosing ? HostError(.closed, "the host is closed", cause: error) : HostError.wrap(error)
     }
   }
@@ -35,9 +36,9 @@ extension HostEngine {
     await settled()
   }
 
-  private func announce(_ name: ProtocolID, _ entry: ProtocolTable.Entry) async {
+  private func announce(_ name: ProtocolID, _ entry: ProtocolTable.Entry, _ rate: RateLimits.Rate? = nil) async {
     _ = try? await run { machine, now, outputs in
-      if machine.table[name] != entry { machine.handle(.command(.serve(name, entry)), now: now, into: &outputs) }
+      machine.handle(.command(.serve(name, entry, rate: rate)), now: now, into: &outputs)
     }
     await settled()
   }
@@ -51,18 +52,23 @@ extension HostEngine {
   /// A peer opened a stream; on a shard's thread.
   func opened(_ stream: ApplicationStream) {
     let handler: StreamHandler? = lock.withLock {
-      guard let handler = streamHandlers[stream.protocolID], runningHandlers < configuration.handlersMaximum else { return nil }
+      guard let handler = streamHandlers[stream.protocolID] else { return nil }
+      guard runningHandlers < configuration.handlersMaximum else {
+        refusedStreams += 1
+        return nil
+      }
       runningHandlers += 1
       return handler
     }
-    guard let handler else { return stream.reset() }
-    Task {
+    guard let handler else { return stream.reset(.resourceLimit) }
+    spawn { [self] in
       let wrapped = PeerStream(stream)
       do {
         try await handler(wrapped)
         wrapped.finish()
       } catch {
-        wrapped.reset()
+        wrapped.reset(ResetCode(thrown: error))
+        tellFailure(of: wrapped.protocolID, for: wrapped.peer, error)
       }
       lock.withLock { runningHandlers -= 1 }
     }
@@ -71,16 +77,27 @@ extension HostEngine {
   // MARK: Requests
 
   func request(_ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], _ timeout: Duration) async throws -> [UInt8] {
+    let id = RequestID(rawValue: nextNumber())
+    let ticket = RequestTicket()
     do {
-      return try await withCheckedThrowingContinuation { continuation in
-        let isAccepted = core.execute { [self] machine, now, outputs in
-          if isClosing { return continuation.resume(throwing: HostError(.closed, "the host is closed")) }
-          let id = RequestID(rawValue: nextRequest)
-          nextRequest += 1
-          requests[id] = continuation
-          machine.handle(.command(.request(id, peer, name, payload, timeout: .exactly(timeout))), now: now, into: &outputs)
+      return try await withTaskCancellationHandler {
+        try await withCheckedThrowingContinuation { continuation in
+          let isAccepted = core.execute { [self] machine, now, outputs in
+            if isClosing { return continuation.resume(throwing: Self.closedError) }
+            if ticket.isCancelled { return continuation.resume(throwing: CancellationError()) }
+            requests[id] = continuation
+            let request = HostCore.Command.request(id, peer, name, payload, timeout: .exactly(timeout), isApplications: true)
+            machine.handle(.command(request), now: now, into: &outputs)
+          }
+          if !isAccepted { continuation.resume(throwing: Self.closedError) }
         }
-        if !isAccepted { continuation.resume(throwing: HostError(.closed, "the host is closed")) }
+      } onCancel: {
+        core.execute { [self] machine, now, outputs in
+          ticket.isCancelled = true
+          guard let waiting = requests.removeValue(forKey: id) else { return }
+          machine.handle(.command(.cancelRequest(id)), now: now, into: &outputs)
+          waiting.resume(throwing: CancellationError())
+        }
       }
     } catch {
       throw HostError.wrap(error)
@@ -91,23 +108,58 @@ extension HostEngine {
     requests.removeValue(forKey: id)?.resume(with: result.mapError { $0 as any Error })
   }
 
-  func serve(_ name: ProtocolID, _ maximumBytes: Int, _ handler: @escaping RequestHandler) async {
-    _ = try? await run { _, _, _ in self.requestHandlers[name] = handler }
-    await announce(name, .init(framing: .lengthPrefixed(maximumBytes: maximumBytes)))
+  func serve(_ name: ProtocolID, _ maximumBytes: Int, _ rate: RateLimits.Rate, _ handler: @escaping RequestHandler) async {
+    _ = try? await run { _, _, _ in self.requestHandlers[name] = (maximumBytes, handler) }
+    await announce(name, .init(framing: .lengthPrefixed(maximumBytes: maximumBytes)), rate)
   }
 
   /// A peer asks; on the core's thread.
   func answer(_ request: InboundRequest) {
     guard let handler = requestHandlers[request.protocolID], runningAnswers < configuration.answersMaximum else {
-      return post(.decline(request.stream))
+      return post(.decline(request.stream, code: .resourceLimit))
     }
     runningAnswers += 1
-    Task {
-      let answer = try? await handler(request.peer, request.payload)
+    spawn { [self] in
+      let command: HostCore.Command
+      do {
+        let answer = try await handler.run(request.peer, request.payload)
+        if let answer, answer.count > handler.maximumBytes {
+          throw HostError(.answerTooLarge, "an answer of \(answer.count) bytes, where \(handler.maximumBytes) are allowed")
+        }
+        command = answer.map { .respond(request.stream, $0) } ?? .decline(request.stream, code: .declined)
+      } catch {
+        tellFailure(of: request.protocolID, for: request.peer, error)
+        command = .decline(request.stream, code: ResetCode(thrown: error))
+      }
       core.execute { [self] machine, now, outputs in
         runningAnswers -= 1
-        machine.handle(.command(answer.map { .respond(request.stream, $0) } ?? .decline(request.stream)), now: now, into: &outputs)
+        machine.handle(.command(command), now: now, into: &outputs)
       }
+    }
+  }
+
+  /// An answer did not reach its peer. A peer that has it may reset the stream without a reason.
+  func noteAnswer(to peer: PeerID, _ name: ProtocolID, _ error: ChannelError) {
+    if case .streamReset(.unspecified) = error { return }
+    guard requestHandlers[name] != nil else { return }
+    tell(.handlerFailed(peer, name, HostError(error)))
+  }
+}
+
+/// Tells a request that has not begun yet that nobody wants it any more. The core thread's.
+private final class RequestTicket: @unchecked Sendable {
+  var isCancelled = false
+}
+
+extension ResetCode {
+  /// What a peer is told when its handler throws.
+  init(thrown error: any Error) {
+    switch (error as? HostError)?.code {
+    case HostError.Code.tryLater: self = .resourceLimit
+    case HostError.Code.declined: self = .declined
+    case HostError.Code.badRequest: self = .protocolViolation
+    case HostError.Code.answerTooLarge: self = .answerTooLarge
+    default: self = error is CancellationError ? .unspecified : .handlerFailed
     }
   }
 }

@@ -18,6 +18,17 @@ final class HostEngine: @unchecked Sendable {
   typealias StreamHandler = @Sendable (PeerStream) async throws -> Void
   typealias RequestHandler = @Sendable (PeerID, [UInt8]) async throws -> [UInt8]?
 
+  private enum Life {
+    /// Peers are neither dialled nor waited for.
+    case idle
+    case starting
+    case started
+    /// No more work is taken.
+    case closed
+    /// Nothing is left.
+    case gone
+  }
+
   let key: NodeKey
   let configuration: Host.Configuration
   private(set) var core: CoreThread<HostCore>!
@@ -25,20 +36,25 @@ final class HostEngine: @unchecked Sendable {
 
   let lock = Lock()
   private var listening: [Multiaddr] = []
-  private var eventReaders: [Int: AsyncStream<HostEvent>.Continuation] = [:]
+  private var eventReaders: [Int: EventReader] = [:]
   private var nextReader = 0
-  private var isClosed = false
+  private var life = Life.idle
   private var closeWaiters: [CheckedContinuation<Void, Never>] = []
-  private var isGone = false
+  /// The peers that are dialled again and for ever; those named before the start are dialled then.
+  private var bootstrap: [Multiaddr]
+  /// The program's code that runs for peers.
+  private var tasks: [UInt64: Task<Void, Never>] = [:]
+  private var nextTask: UInt64 = 0
   var streamHandlers: [ProtocolID: StreamHandler] = [:]
   var runningHandlers = 0
-  private var lookUpNumber: UInt64 = 0
+  /// Streams for which there were too many handlers.
+  var refusedStreams: UInt64 = 0
+  private var lastNumber: UInt64 = 0
 
   // The core thread's.
   var attempts: [ConnectAttempt] = []
   var requests: [RequestID: CheckedContinuation<[UInt8], any Error>] = [:]
-  var nextRequest: UInt64 = 1
-  var requestHandlers: [ProtocolID: RequestHandler] = [:]
+  var requestHandlers: [ProtocolID: (maximumBytes: Int, run: RequestHandler)] = [:]
   var runningAnswers = 0
   var topics: [Topic: TopicReaders] = [:]
   var runningValidations = 0
@@ -47,8 +63,8 @@ final class HostEngine: @unchecked Sendable {
 
   // MARK: Life
 
-  /// Makes and starts an engine; threads are started and the book is read off the caller's thread.
-  static func start(_ configuration: Host.Configuration, _ key: NodeKey) async throws -> HostEngine {
+  /// Makes an engine; threads are started and the book is read off the caller's thread.
+  static func make(_ configuration: Host.Configuration, _ key: NodeKey) async throws -> HostEngine {
     try await withCheckedThrowingContinuation { continuation in
       DispatchQueue.global().async {
         continuation.resume(with: Result { try HostEngine(configuration, key) })
@@ -57,8 +73,11 @@ final class HostEngine: @unchecked Sendable {
   }
 
   private init(_ configuration: Host.Configuration, _ key: NodeKey) throws {
+    var configuration = configuration
+    configuration.core.peering.waitsForStart = true
     self.configuration = configuration
     self.key = key
+    bootstrap = configuration.bootstrap
     var rows: [(key: [UInt8], value: [UInt8])] = []
     if let store = configuration.book {
       do { rows = try store.scan(HostCore.bookTable, from: [], limit: Self.bookRowsMaximum) } catch {
@@ -86,7 +105,73 @@ final class HostEngine: @unchecked Sendable {
     }
   }
 
+  /// Listens and dials.
+  func start() async throws {
+    let isFirst = try lock.withLock {
+      switch life {
+      case .idle:
+        life = .starting
+        return true
+      case .starting, .started: return false
+      case .closed, .gone: throw Self.closedError
+      }
+    }
+    guard isFirst else { return }
+    do { if !configuration.listen.isEmpty { _ = try await listenNow(on: configuration.listen) } } catch {
+      lock.withLock { if life == .starting { life = .idle } }
+      throw error
+    }
+    try await run { [self] machine, now, outputs in
+      let peers = try lock.withLock {
+        guard life == .starting else { throw Self.closedError }
+        life = .started
+        return bootstrap
+      }
+      machine.handle(.command(.start), now: now, into: &outputs)
+      for peer in peers { dial(peer, machine, now, &outputs) }
+    }
+  }
+
+  private func dial(_ address: Multiaddr, _ machine: HostCore, _ now: Instant, _ outputs: inout [HostCore.Output]) {
+    let address = PeerAddress(peer: address.peerID, address: address.withoutPeerID)
+    machine.handle(.command(.dial(address, keep: true)), now: now, into: &outputs)
+  }
+
+  /// Treats a peer as one of the configuration's from now on.
+  func addBootstrap(_ address: Multiaddr) async throws {
+    try HostError.check(address)
+    try await run { [self] machine, now, outputs in
+      let isStarted = try lock.withLock {
+        guard life != .closed, life != .gone else { throw Self.closedError }
+        if !bootstrap.contains(address) { bootstrap.append(address) }
+        return life == .started
+      }
+      if isStarted { dial(address, machine, now, &outputs) }
+    }
+  }
+
+  func removeBootstrap(_ address: Multiaddr) async {
+    lock.withLock { bootstrap.removeAll { $0 == address } }
+    _ = try? await operate(address.peerID.map { .drop($0) } ?? .dropAddress(address.withoutPeerID))
+  }
+
+  /// - Throws: ``HostError`` `notStarted` or `closed` while nobody can be dialled or listened for.
+  func requireStart() throws {
+    switch lock.withLock({ life }) {
+    case .idle, .starting: throw HostError(.notStarted, "call start() first: until then the host neither dials nor listens")
+    case .started: return
+    case .closed, .gone: throw Self.closedError
+    }
+  }
+
+  static let closedError = HostError(.closed, "the host is closed")
+
   func listen(on addresses: [Multiaddr]) async throws -> [Multiaddr] {
+    try requireStart()
+    return try await listenNow(on: addresses)
+  }
+
+  private func listenNow(on addresses: [Multiaddr]) async throws -> [Multiaddr] {
     let actual: [Multiaddr]
     do { actual = try await swarm.startListening(on: addresses) } catch let error as TransportError {
       throw HostError(error.code == .invalidArgument ? .invalidAddress : .listenFailed, error.description, cause: error)
@@ -103,19 +188,21 @@ final class HostEngine: @unchecked Sendable {
   var addresses: [Multiaddr] { lock.withLock { listening } }
 
   func close() async {
-    let isFirst = lock.withLock {
-      defer { isClosed = true }
-      return !isClosed
+    let tasks: [Task<Void, Never>]? = lock.withLock {
+      if life == .closed || life == .gone { return nil }
+      life = .closed
+      return Array(self.tasks.values)
     }
-    guard isFirst else {
+    guard let tasks else {
       return await withCheckedContinuation { continuation in
         let isOver = lock.withLock {
-          if !isGone { closeWaiters.append(continuation) }
-          return isGone
+          if life != .gone { closeWaiters.append(continuation) }
+          return life == .gone
         }
         if isOver { continuation.resume() }
       }
     }
+    for task in tasks { task.cancel() }
     await swarm.stopListening()
     _ = try? await run { machine, now, outputs in
       machine.handle(.command(.stop), now: now, into: &outputs)
@@ -125,7 +212,7 @@ final class HostEngine: @unchecked Sendable {
     await core.shutDown()
     await book?.flushed()
     let (readers, waiters) = lock.withLock {
-      isGone = true
+      life = .gone
       streamHandlers = [:]
       defer {
         eventReaders = [:]
@@ -133,13 +220,13 @@ final class HostEngine: @unchecked Sendable {
       }
       return (eventReaders, closeWaiters)
     }
-    for reader in readers.values { reader.finish() }
+    for reader in readers.values { reader.continuation.finish() }
     for waiter in waiters { waiter.resume() }
   }
 
   /// Ends everything that waits for the core. On the core's thread.
   private func failAll() {
-    let error = HostError(.closed, "the host is closed")
+    let error = Self.closedError
     for attempt in attempts { attempt.finish(.failure(error)) }
     attempts = []
     for request in requests.values { request.resume(throwing: error) }
@@ -166,24 +253,62 @@ final class HostEngine: @unchecked Sendable {
         let result = Result { try body(machine, now, &outputs) }
         continuation.resume(with: result)
       }
-      if !isAccepted { continuation.resume(throwing: HostError(.closed, "the host is closed")) }
+      if !isAccepted { continuation.resume(throwing: Self.closedError) }
     }
+  }
+
+  /// Has an operator's command done; what is to survive a restart is stored when this returns.
+  func operate(_ command: OperatorCommand) async throws -> OperatorAnswer {
+    let id = OperationID(rawValue: nextNumber())
+    let answer = try await run { [self] machine, now, outputs in
+      if isClosing { throw Self.closedError }
+      let before = outputs.count
+      machine.handle(.command(.operate(id, command)), now: now, into: &outputs)
+      for case .event(.operated(id, let answer)) in outputs[before...] { return answer }
+      throw Self.closedError
+    }
+    guard let book, command.lasts, !answer.isRefusal else { return answer }
+    // The turn after next: the rows are handed over when the command's own ends.
+    _ = try? await run { _, _, _ in }
+    let failure = await withCheckedContinuation { continuation in book.whenWritten { continuation.resume(returning: $0) } }
+    if let failure {
+      throw HostError(.bookFailed, "it holds, but is not stored, and would be forgotten with a restart now: \(failure)", cause: failure)
+    }
+    return answer
   }
 
   func ask<Value: Sendable>(_ body: @escaping @Sendable (HostCore, Instant) throws -> Value) async throws -> Value {
     try await run { machine, now, _ in try body(machine, now) }
   }
 
-  /// A name for a look-up, given before the core has heard of it, so that a cancelled task can name it.
-  func nextLookUp() -> LookUpID {
+  /// A number for something that is asked for, given before the core has heard of it, so that a cancelled task can name it.
+  func nextNumber() -> UInt64 {
     lock.withLock {
-      lookUpNumber += 1
-      return LookUpID(rawValue: lookUpNumber)
+      lastNumber += 1
+      return lastNumber
     }
   }
 
+  /// Runs the program's code for a peer until it ends; it is cancelled when the host is closed.
+  func spawn(_ body: @escaping @Sendable () async -> Void) {
+    lock.withLock {
+      if life == .closed || life == .gone { return }
+      nextTask += 1
+      tasks[nextTask] = Task { [number = nextTask] in
+        await body()
+        lock.withLock { tasks[number] = nil }
+      }
+    }
+  }
+
+  /// A handler has failed. That it was cancelled with the host is no news.
+  func tellFailure(of name: ProtocolID, for peer: PeerID, _ error: any Error) {
+    if error is CancellationError, isClosing { return }
+    tell(.handlerFailed(peer, name, error))
+  }
+
   /// Whether the host takes no more work; on the core's thread, behind which nothing is lost.
-  var isClosing: Bool { lock.withLock { isClosed } }
+  var isClosing: Bool { lock.withLock { life == .closed || life == .gone } }
 
   // MARK: From the core
 
@@ -207,6 +332,7 @@ final class HostEngine: @unchecked Sendable {
     case .lookUp(let id, let progress): lookUps[id]?.found(progress)
     case .lookedUp(let id, let outcome): lookUps.removeValue(forKey: id)?.finish(.success(outcome))
     case .peering(let event): note(event)
+    case .answered(let peer, let name, let error): if let error { noteAnswer(to: peer, name, error) }
     default: break
     }
     if lock.withLock({ eventReaders.isEmpty }) { return }
@@ -215,26 +341,36 @@ final class HostEngine: @unchecked Sendable {
 
   // MARK: Events
 
-  func makeEvents() -> AsyncStream<HostEvent> {
-    AsyncStream(bufferingPolicy: .bufferingNewest(configuration.eventsMaximum)) { continuation in
-      let number: Int? = lock.withLock {
-        if isGone { return nil }
-        nextReader += 1
-        eventReaders[nextReader] = continuation
-        return nextReader
-      }
-      guard let number else { return continuation.finish() }
+  private struct EventReader {
+    let continuation: AsyncStream<HostEvent>.Continuation
+    let counter: DropCounter
+  }
+
+  func makeEvents() -> HostEvents {
+    let counter = DropCounter()
+    let (stream, continuation) = AsyncStream.makeStream(
+      of: HostEvent.self, bufferingPolicy: .bufferingNewest(max(1, configuration.eventsMaximum)))
+    let number: Int? = lock.withLock {
+      if life == .gone { return nil }
+      nextReader += 1
+      eventReaders[nextReader] = EventReader(continuation: continuation, counter: counter)
+      return nextReader
+    }
+    if let number {
       continuation.onTermination = { [weak self] _ in
         guard let self else { return }
         // The continuation is let go of outside the lock, for its end may run code.
         _ = lock.withLock { eventReaders.removeValue(forKey: number) }
       }
+    } else {
+      continuation.finish()
     }
+    return HostEvents(stream: stream, counter: counter)
   }
 
   func tell(_ event: HostEvent) {
     let readers = lock.withLock { Array(eventReaders.values) }
-    for reader in readers { reader.yield(event) }
+    for reader in readers { if case .dropped = reader.continuation.yield(event) { reader.counter.increment() } }
   }
 
   private static func randomSeed() -> UInt64 {

@@ -28,6 +28,37 @@ public enum HostEvent: Sendable {
   case banned(BanSubject, for: Duration?, String)
   /// The peer book could not be written.
   case bookFailed(StoreError)
+  /// The program's own handler of a peer's stream or request threw this, or its answer did not reach the peer: a ``HostError`` says why.
+  case handlerFailed(PeerID, ProtocolID, any Error)
+  /// So many events were dropped here, because the reader was too slow.
+  case missed(Int)
+}
+
+/// What happens on a host, as an asynchronous sequence for one reader.
+///
+/// At most ``Host/Configuration/eventsMaximum`` events wait for the reader; then the oldest is dropped. Where some are missing the reader
+/// gets ``HostEvent/missed(_:)``. It ends when the host is closed.
+public struct HostEvents: AsyncSequence, Sendable {
+  let stream: AsyncStream<HostEvent>
+  let counter: DropCounter
+
+  /// How many events were dropped because the reader was too slow.
+  public var droppedCount: Int { counter.count }
+
+  /// Reads event after event.
+  public struct AsyncIterator: AsyncIteratorProtocol {
+    var base: AsyncStream<HostEvent>.Iterator
+    let counter: DropCounter
+
+    /// The next event, or `nil` at the end.
+    public mutating func next() async -> HostEvent? {
+      let missed = counter.takeUntold()
+      return missed > 0 ? .missed(missed) : await base.next()
+    }
+  }
+
+  /// An iterator; several share the events.
+  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(base: stream.makeAsyncIterator(), counter: counter) }
 }
 
 extension HostEvent {

@@ -29,6 +29,12 @@ public struct Subscription: AsyncSequence, Sendable {
 /// Counts what a slow reader missed.
 final class DropCounter: Sendable {
   private let value = Atomic<Int>(0)
+  private let untold = Atomic<Int>(0)
   var count: Int { value.load(ordering: .relaxed) }
-  func increment() { value.add(1, ordering: .relaxed) }
+  func increment() {
+    value.add(1, ordering: .relaxed)
+    untold.add(1, ordering: .relaxed)
+  }
+  /// How many there were since it was asked last.
+  func takeUntold() -> Int { untold.exchange(0, ordering: .relaxed) }
 }

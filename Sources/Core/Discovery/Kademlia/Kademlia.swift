@@ -112,6 +112,9 @@ public struct Kademlia: Sendable {
   /// Answers from now on, or only asks. What was held is kept.
   public mutating func setMode(_ mode: Mode) { self.mode = mode }
 
+  /// Whether a server is in the table.
+  public var hasServers: Bool { table.count > 0 }
+
   /// The servers in the table. O(n).
   public var servers: [PeerID] { table.peers.sorted() }
 
