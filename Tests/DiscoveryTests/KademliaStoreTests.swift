@@ -63,7 +63,7 @@ private func key(_ number: UInt64) -> [UInt8] { peer(number).bytes }
     for number in 0..<40 as Range<UInt64> {
       _ = store.put(key(number), [1], distance: far, from: origin("\(20 + number).0.0.1"), now: at(0), using: &generator)
     }
-    for number in 1_000..<20_000 as Range<UInt64> {
+    for number in 1_000..<5_000 as Range<UInt64> {
       let from = origin("90.1.\(number % 200).\(number % 250)")
       _ = store.put(key(number), generator.bytes(200), distance: .zero, from: from, now: at(1), using: &generator)
       _ = store.put(key(number % 40), [1], distance: far, from: from, now: at(1), using: &generator)
@@ -133,7 +133,7 @@ private func key(_ number: UInt64) -> [UInt8] { peer(number).bytes }
     #expect(
       store.add(peer(999), [item(1).address], key: key(1), distance: far, from: .own, now: at(0), using: &generator), "this node's own")
     let addresses = (1...9).map { item(1, port: $0).address }
-    for number in 1_000..<15_000 as Range<UInt64> {
+    for number in 1_000..<6_000 as Range<UInt64> {
       let from = Origin(peer(number), at: IPAddress(isPublic ? "90.1.\(number % 200).\(number % 250)" : "10.9.9.9")!)
       let name = number % 2 == 0 ? key(number % 12) : key(number)
       _ = store.add(peer(number), addresses, key: name, distance: .zero, from: from, now: at(1), using: &generator)

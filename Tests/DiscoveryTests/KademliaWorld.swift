@@ -125,7 +125,7 @@ final class KademliaWorld {
     guard nodes[from]?.isAlive == true, nodes[to]?.isAlive == true else { return }
     link(from, to)
     if let lie = tamper[to], let message = try? KademliaMessage(encoded: bytes.rawSpan) {
-      return answer(lie(message).map { .answer(id, $0) } ?? .failed(id, .broken))
+      return answer(lie(message).map { .answer(id, $0, from: remotes[to]) } ?? .failed(id, .broken))
     }
     guard nodes[to]!.machine.mode == .server else { return answer(.failed(id, .unsupported)) }
     var outputs: [Kademlia.Output] = []
@@ -134,7 +134,7 @@ final class KademliaWorld {
     perform(outputs, to)
     settle(to)
     switch service {
-    case .answer(let bytes): answer(.answer(id, bytes))
+    case .answer(let bytes): answer(.answer(id, bytes, from: remotes[to]))
     case .silence: answer(.failed(id, .noAnswer))
     case .refuse, .noRoom: answer(.failed(id, .broken))
     }

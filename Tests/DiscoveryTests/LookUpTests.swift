@@ -9,7 +9,46 @@ private func place(_ number: UInt64) -> Hash256 { SystemCrypto.shared.sha256(pee
 
 @Suite struct LookUpTests {
   private func walk(width: Int = 3, maximum: Int = 64) -> LookUp {
-    LookUp(target: place(500), local: peer(0), width: width, maximum: maximum)
+    LookUp(target: place(500), local: peer(0), width: width, maximum: maximum, groupMaximum: 2)
+  }
+
+  private func at(_ ip: String) -> [Multiaddr] { [address("/ip4/\(ip)/tcp/1")] }
+
+  /// Of one network the nearest two count, as they say of themselves until they answer, and then as their links show.
+  @Test func oneNetworkIsNotAll() {
+    var walk = walk()
+    let order = ranked(9)
+    for number in order.prefix(6) { walk.hear(peer(number), place: place(number), at("90.1.0.\(number)")) }
+    for number in order.suffix(3) { walk.hear(peer(number), place: place(number), at("\(20 + number).0.0.1")) }
+    let asked = (0..<9).compactMap { _ in walk.next(parallel: 9)?.peer }
+    #expect(asked == [0, 1, 6].map { peer(order[$0]) })
+    for name in asked { _ = walk.settle(name, answered: true) }
+    #expect(walk.isOver && walk.answered.map(\.peer) == asked)
+    // A nearer one of the same network takes the place of the farthest.
+    var nearer = self.walk()
+    for number in order[1...3] { nearer.hear(peer(number), place: place(number), at("90.1.0.\(number)")) }
+    #expect(nearer.next(parallel: 9)?.peer == peer(order[1]) && nearer.next(parallel: 9)?.peer == peer(order[2]))
+    nearer.hear(peer(order[0]), place: place(order[0]), at("90.1.0.9"))
+    #expect(nearer.next(parallel: 9)?.peer == peer(order[0]) && nearer.next(parallel: 9) == nil)
+    // Three that told addresses of other networks come from one.
+    var liars = self.walk()
+    for number in order.prefix(3) { liars.hear(peer(number), place: place(number), at("\(40 + number).0.0.1")) }
+    for number in order.suffix(2) { liars.hear(peer(number), place: place(number), at("\(20 + number).0.0.1")) }
+    for number in order.prefix(3) {
+      #expect(liars.next(parallel: 1)?.peer == peer(number))
+      _ = liars.settle(peer(number), answered: true, at: IPAddress("90.1.0.1"))
+    }
+    #expect(!liars.isOver && liars.next(parallel: 1)?.peer == peer(order[7]), "two of them count")
+  }
+
+  @Test func aCrowdDoesNotDriveOthersOutOfTheList() {
+    var walk = walk(maximum: 10)
+    let order = ranked(200)
+    for number in order.suffix(5) { walk.hear(peer(number), place: place(number), at("\(20 + number % 60).0.0.1")) }
+    for number in order.prefix(150) { walk.hear(peer(number), place: place(number), at("90.1.0.1")) }
+    walk.checkInvariants()
+    #expect(walk.candidates.count == 10 && order.suffix(5).allSatisfy { walk.state(of: peer($0)) == .heard })
+    #expect(order.prefix(5).allSatisfy { walk.state(of: peer($0)) == .heard }, "the nearest of the crowd")
   }
 
   /// The numbers from 1 to `count`, the nearest to the target first.

@@ -11,8 +11,9 @@ func peer(_ number: UInt64) -> PeerID {
 }
 func address(_ text: String) -> Multiaddr { try! Multiaddr(text) }
 func at(_ seconds: Double) -> Instant { Instant(nanoseconds: Int64(seconds * 1e9)) }
+/// A public address of its own netgroup for each number below 12,000.
 func item(_ number: UInt64, port: Int = 4001) -> PeerAddress {
-  PeerAddress(peer: peer(number), address: address("/ip4/20.0.\(number / 200).\(number % 200)/tcp/\(port)"))
+  PeerAddress(peer: peer(number), address: address("/ip4/\(20 + number % 60).\(number / 60 % 200).\(number / 12_000 % 200).1/tcp/\(port)"))
 }
 
 @Suite struct PeerListMessageTests {

@@ -198,7 +198,8 @@ extension HostCore {
     switch result {
     case .failure where admitted[asked.request.peer] != asked.stream.connection && !asked.request.isRepeated:
       askAgain(asked.request, after: links[asked.stream.connection]?.farewell, now)
-    case .success(let bytes): run(kademlia: .answer(id, bytes), now, &outputs)
+    case .success(let bytes):
+      run(kademlia: .answer(id, bytes, from: links[asked.stream.connection]?.remote.ipAddress), now, &outputs)
     case .failure(.failed(.negotiationFailed)): run(kademlia: .failed(id, .unsupported), now, &outputs)
     case .failure(.noAnswer): run(kademlia: .failed(id, .noAnswer), now, &outputs)
     case .failure: run(kademlia: .failed(id, .broken), now, &outputs)

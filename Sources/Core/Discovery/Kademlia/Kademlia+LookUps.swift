@@ -81,7 +81,11 @@ extension Kademlia {
   /// Begins a walk; its first requests go to the nearest in the table.
   mutating func begin(_ query: Query, _ owner: Owner, _ now: Instant, _ outputs: inout [Output]) {
     let target = place(query.key)
-    var walk = LookUp(target: target, local: localPeer, width: configuration.bucketSize, maximum: configuration.candidatesMaximum)
+    var sought: PeerID?
+    if case .findPeer(let peer) = query { sought = peer }
+    var walk = LookUp(
+      target: target, local: localPeer, sought: sought, width: configuration.bucketSize, maximum: configuration.candidatesMaximum,
+      groupMaximum: configuration.lookUpGroupMaximum)
     for entry in table.closest(to: target, count: configuration.bucketSize, includingFailed: true) {
       walk.hear(entry.peer, place: entry.place, entry.addresses)
     }
@@ -189,14 +193,15 @@ extension Kademlia {
 
   /// An answer has come to a request of the walk, or none will (`nil`).
   mutating func walked(
-    _ number: UInt64, _ peer: PeerID, _ answer: KademliaMessage?, isLinked: Bool, _ now: Instant, _ outputs: inout [Output]
+    _ number: UInt64, _ peer: PeerID, _ answer: KademliaMessage?, isLinked: Bool, at remote: IPAddress?, _ now: Instant,
+    _ outputs: inout [Output]
   ) {
     guard running[number] != nil else { return }
     running[number]!.inFlight -= 1
     var isSought = false
     if case .findPeer(peer) = running[number]!.query { isSought = true }
     // The peer sought need not serve: to be linked is enough.
-    _ = running[number]!.walk.settle(peer, answered: answer != nil || (isSought && isLinked))
+    _ = running[number]!.walk.settle(peer, answered: answer != nil || (isSought && isLinked), at: remote)
     if let answer {
       learn(answer, from: peer, &outputs)
       for closer in answer.closerPeers.prefix(KademliaMessage.closerPeersMaximum) { hear(number, closer) }

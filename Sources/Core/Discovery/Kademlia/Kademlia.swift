@@ -95,7 +95,7 @@ public struct Kademlia: Sendable {
       own.stopProviding(key)
       providers.remove(localPeer, key)
       schedule(now)
-    case .answer(let id, let bytes): answered(id, bytes, now, &outputs)
+    case .answer(let id, let bytes, let remote): answered(id, bytes, remote, now, &outputs)
     case .failed(let id, let failure): failed(id, failure, now, &outputs)
     case .timerFired: break
     }
@@ -180,7 +180,9 @@ public struct Kademlia: Sendable {
     return request
   }
 
-  private mutating func answered(_ id: KademliaRequestID, _ bytes: [UInt8], _ now: Instant, _ outputs: inout [Output]) {
+  private mutating func answered(
+    _ id: KademliaRequestID, _ bytes: [UInt8], _ remote: IPAddress?, _ now: Instant, _ outputs: inout [Output]
+  ) {
     guard let request = close(id) else { return }
     do throws(ProtobufError) {
       let message = try KademliaMessage(encoded: bytes.rawSpan)
@@ -189,7 +191,7 @@ public struct Kademlia: Sendable {
         return ended(request, nil, now, &outputs)
       }
       table.heard(request.peer, now)
-      ended(request, message, now, &outputs)
+      ended(request, message, now, &outputs, at: remote)
     } catch {
       outputs.append(.report(request.peer, .malformed))
       ended(request, nil, now, &outputs)
@@ -213,10 +215,11 @@ public struct Kademlia: Sendable {
   }
 
   private mutating func ended(
-    _ request: Request, _ answer: KademliaMessage?, _ now: Instant, _ outputs: inout [Output], isLinked: Bool = false
+    _ request: Request, _ answer: KademliaMessage?, _ now: Instant, _ outputs: inout [Output], isLinked: Bool = false,
+    at remote: IPAddress? = nil
   ) {
     switch request.purpose {
-    case .walk(let number): walked(number, request.peer, answer, isLinked: isLinked || answer != nil, now, &outputs)
+    case .walk(let number): walked(number, request.peer, answer, isLinked: isLinked || answer != nil, at: remote, now, &outputs)
     case .store(let number): stored(number, answer != nil, now, &outputs)
     case .check, .correct: break
     }

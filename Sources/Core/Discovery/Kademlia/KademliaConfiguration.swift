@@ -32,6 +32,9 @@ extension Kademlia {
     public var groupPerBucketMaximum = 2
     /// The same in the whole table. Default 3, as go-libp2p: whoever rents many addresses in one place fills only a corner.
     public var groupMaximum = 3
+    /// The most peers of one netgroup that count among the ``bucketSize`` nearest of a look-up. Default 5: names near a key cost nothing, and
+    /// a quarter of the places is enough for a hosting company.
+    public var lookUpGroupMaximum = 5
     /// How recently a peer must have been heard of to keep its place unasked. Default 5 min.
     public var freshness = Duration.seconds(300)
     /// Failed requests in a row after which a peer leaves the table. Default 2: one may be this node's own bad moment.

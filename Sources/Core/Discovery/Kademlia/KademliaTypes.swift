@@ -142,8 +142,8 @@ extension Kademlia {
     case cancel(LookUpID)
     /// Store own provider entries under this key no more. What servers hold ends with time.
     case stopProviding([UInt8])
-    /// The answer to a request.
-    case answer(KademliaRequestID, [UInt8])
+    /// The answer to a request, and the IP address at the link's other end.
+    case answer(KademliaRequestID, [UInt8], from: IPAddress? = nil)
     /// A request ended without one.
     case failed(KademliaRequestID, RequestFailure)
     /// ``Kademlia/nextDeadline`` has come.

@@ -4,7 +4,8 @@ import Wire
 /// The walk towards a key: who is known to be near it, who was asked, and who is next.
 ///
 /// It is over when the `width` nearest that have not failed have all answered (libp2p/specs `kad-dht`, "Peer routing"), or when
-/// nobody is left to ask.
+/// nobody is left to ask. Of one network only the nearest few count: who makes names near a key, as many as he likes, and has one server name them,
+/// would otherwise stand in front of everybody else.
 struct LookUp: Sendable {
   enum State: Hashable, Sendable { case heard, asked, answered, failed }
 
@@ -12,6 +13,8 @@ struct LookUp: Sendable {
     let peer: PeerID
     let distance: Hash256
     var addresses: [Multiaddr]
+    /// Its netgroup, where that counts: by its first public address as told, and once it has answered by its link.
+    var group: IPNetwork?
     var state = State.heard
   }
 
@@ -19,17 +22,23 @@ struct LookUp: Sendable {
   private let local: PeerID
   private let width: Int
   private let maximum: Int
+  private let groupMaximum: Int
+  /// Whom the walk is for; counts whatever its network.
+  private let sought: PeerID?
   /// Nearest first.
   private(set) var candidates: [Candidate] = []
   private var positions: [PeerID: Hash256] = [:]
   private(set) var inFlight = 0
 
-  /// Makes a walk that ends when the `width` nearest have answered and that remembers at most `maximum` candidates.
-  init(target: Hash256, local: PeerID, width: Int, maximum: Int) {
+  /// Makes a walk that ends when the `width` nearest have answered, at most `groupMaximum` of one netgroup, and that remembers at most
+  /// `maximum` candidates.
+  init(target: Hash256, local: PeerID, sought: PeerID? = nil, width: Int, maximum: Int, groupMaximum: Int) {
     self.target = target
     self.local = local
     self.width = width
     self.maximum = max(width, maximum)
+    self.groupMaximum = max(1, groupMaximum)
+    self.sought = sought
   }
 
   /// Takes in a candidate. Addresses of one already known are added. O(candidates).
@@ -43,44 +52,64 @@ struct LookUp: Sendable {
       }
       return
     }
-    let index = insertionIndex(distance)
-    if candidates.count >= maximum {
-      // The farthest that nobody waits for makes room, unless the newcomer is farther still.
-      guard let last = candidates.lastIndex(where: { $0.state != .asked }), index <= last else { return }
-      positions[candidates[last].peer] = nil
-      candidates.remove(at: last)
-    }
+    let group = addresses.lazy.compactMap(\.ipAddress).first { $0.isRoutable }?.netgroup
+    guard makeRoom(for: distance, group) else { return }
     candidates.insert(
-      Candidate(peer: peer, distance: distance, addresses: Array(addresses.prefix(KademliaMessage.addressesMaximum))), at: index)
+      Candidate(peer: peer, distance: distance, addresses: Array(addresses.prefix(KademliaMessage.addressesMaximum)), group: group),
+      at: insertionIndex(distance))
     positions[peer] = distance
   }
 
-  /// The nearest that is to be asked next, or `nil` when `parallel` are asked already or nobody within the width is left.
-  mutating func next(parallel: Int) -> Candidate? {
-    guard inFlight < parallel else { return nil }
-    var alive = 0
-    for index in candidates.indices where candidates[index].state != .failed {
-      alive += 1
-      if alive > width { return nil }
-      if candidates[index].state == .heard {
-        candidates[index].state = .asked
-        inFlight += 1
-        return candidates[index]
-      }
-    }
-    return nil
-  }
-
-  /// Whether the `width` nearest have answered, or nobody is left.
-  var isOver: Bool {
-    for candidate in candidates.lazy.filter({ $0.state != .failed }).prefix(width) where candidate.state != .answered { return false }
+  /// Makes room for a newcomer when the list is full; false when it has to stay outside. The farthest that nobody waits for goes, of the largest
+  /// network if more of that are known than count.
+  private mutating func makeRoom(for distance: Hash256, _ group: IPNetwork?) -> Bool {
+    guard candidates.count >= maximum else { return true }
+    var sizes: [IPNetwork: Int] = [:]
+    for candidate in candidates { if let group = candidate.group { sizes[group, default: 0] += 1 } }
+    if let group { sizes[group, default: 0] += 1 }
+    let largest = sizes.max { ($0.value, $0.key) < ($1.value, $1.key) }
+    let crowd = largest.flatMap { $0.value > groupMaximum ? $0.key : nil }
+    guard let last = candidates.lastIndex(where: { $0.state != .asked && (crowd == nil || $0.group == crowd) }),
+      candidates[last].distance > distance || crowd != nil && crowd != group
+    else { return false }
+    positions[candidates[last].peer] = nil
+    candidates.remove(at: last)
     return true
   }
 
-  /// Books the answer or failure of one that was asked; false when it was not.
-  mutating func settle(_ peer: PeerID, answered: Bool) -> Bool {
+  /// The `width` nearest of those that count, nearest first: at most ``groupMaximum`` of one network.
+  private func nearest(where counts: (State) -> Bool) -> [Int] {
+    var sizes: [IPNetwork: Int] = [:]
+    var found: [Int] = []
+    for index in candidates.indices where counts(candidates[index].state) {
+      if let group = candidates[index].group, candidates[index].peer != sought {
+        if sizes[group, default: 0] == groupMaximum { continue }
+        sizes[group, default: 0] += 1
+      }
+      found.append(index)
+      if found.count == width { break }
+    }
+    return found
+  }
+
+  /// The nearest that is to be asked next, or `nil` when `parallel` are asked already or nobody within the width is left. O(candidates).
+  mutating func next(parallel: Int) -> Candidate? {
+    guard inFlight < parallel, let index = nearest(where: { $0 != .failed }).first(where: { candidates[$0].state == .heard }) else {
+      return nil
+    }
+    candidates[index].state = .asked
+    inFlight += 1
+    return candidates[index]
+  }
+
+  /// Whether the `width` nearest have answered, or nobody is left. O(candidates).
+  var isOver: Bool { nearest(where: { $0 != .failed }).allSatisfy { candidates[$0].state == .answered } }
+
+  /// Books the answer or failure of one that was asked; false when it was not. The link that an answer came over shows whose network it is of.
+  mutating func settle(_ peer: PeerID, answered: Bool, at remote: IPAddress? = nil) -> Bool {
     guard let index = index(of: peer), candidates[index].state == .asked else { return false }
     candidates[index].state = answered ? .answered : .failed
+    if answered, let remote { candidates[index].group = remote.isRoutable ? remote.netgroup : nil }
     inFlight -= 1
     return true
   }
@@ -93,7 +122,7 @@ struct LookUp: Sendable {
   }
 
   /// The nearest that answered, nearest first, at most the width.
-  var answered: [Candidate] { Array(candidates.lazy.filter { $0.state == .answered }.prefix(width)) }
+  var answered: [Candidate] { nearest(where: { $0 == .answered }).map { candidates[$0] } }
 
   func state(of peer: PeerID) -> State? { index(of: peer).map { candidates[$0].state } }
 
