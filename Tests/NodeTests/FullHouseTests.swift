@@ -26,7 +26,7 @@ import Testing
 
     let late = try await Stranger(to: node, from: "127.66.0.21")
     await #expect(throws: (any Error).self) { _ = try await late.enter() }
-    #expect(await late.host.explain(node.peerID).joined().contains("it may be full"))
+    #expect(await late.host.explain(node.peerID).joined().contains("too-many-peers, as the other end says"))
     #expect(flock.log("node").contains("too-many-peers"))
     #expect(try node.counts().active == 20)
 

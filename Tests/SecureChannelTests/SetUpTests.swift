@@ -131,6 +131,52 @@ import Wire
     }
   }
 
+  // MARK: Turning away
+
+  private static func turnedAway(_ reason: String) -> [Connection.Output] {
+    [.closed(.turnedAway("\(reason), as the other end says, which nothing proves", reason: reason))]
+  }
+
+  /// Whoever takes no link says why before the end, however it is cut into reads, in a private network too.
+  @Test(arguments: [nil, NetworkKey(bytes: [UInt8](repeating: 5, count: 32))])
+  func aListenerNamesItsReason(key: NetworkKey?) {
+    var configuration = Connection.Configuration()
+    configuration.networkKey = key
+    for piece in [1, 1_000] {
+      let pair = makePair(dialer: configuration, listener: configuration, cut: .every(piece))
+      pair.deliver(TurnAway(networkKey: key, crypto: crypto).bytes("too-many-peers"), to: .dialer)
+      pair.on(.dialer) { $0.receiveEnd(.transport("reset"), now: pair.now, into: &$1) }
+      #expect(pair.takeOutputs(.dialer) == Self.turnedAway("too-many-peers"))
+    }
+  }
+
+  /// A listener that has a connection may still say so until both have agreed on Noise; a dialler never does.
+  @Test func aBegunNegotiationMayEndWithTheReason() {
+    for (begun, isTold) in [([], true), (["/multistream/1.0.0"], true), (["/multistream/1.0.0", "/noise"], false)] as [([String], Bool)] {
+      let pair = makePair()
+      for text in begun { pair.deliver(multistream(text), to: .listener) }
+      pair.on(.listener) { $0.close(.closedLocally("busy"), telling: "busy", into: &$1) }
+      let said = pair.produce(.listener)
+      #expect(pair.listener.isDrained)
+      #expect(said == (isTold ? multistream("/multistream/1.0.0", "/starling/turned-away/1/busy") : []))
+    }
+    let pair = makePair()
+    pair.on(.dialer) { $0.close(.closedLocally("busy"), telling: "busy", into: &$1) }
+    #expect(pair.produce(.dialer).isEmpty)
+  }
+
+  /// What could not be shown as it is, or comes in another place, is no reason.
+  @Test func onlyANameIsAReason() {
+    for name in ["", "Too many", "\u{1b}[2J", String(repeating: "a", count: 41)] {
+      let pair = makePair()
+      pair.deliver(multistream("/multistream/1.0.0", "/starling/turned-away/1/\(name)"), to: .dialer)
+      #expect(pair.takeOutputs(.dialer) == [.closed(.protocolViolation("multistream: an answer that was not proposed"))], "\(name)")
+    }
+    let pair = makePair()
+    pair.deliver(multistream("/starling/turned-away/1/busy"), to: .dialer)
+    #expect(pair.takeOutputs(.dialer) == [.closed(.protocolViolation("multistream: the first message is not /multistream/1.0.0"))])
+  }
+
   @Test func memoryBeforeAuthenticationIsBounded() {
     // A remote that announces the largest handshake message and trickles it, and one that proposes for ever.
     let listener = makeListener()

@@ -330,7 +330,7 @@ public final class HostCore {
     switch error {
     case .wrongPeer(_, let actual): .wrongPeer(actual)
     case .handshakeTimeout: .timedOut
-    case .turnedAway(let text): .turnedAway(text)
+    case .turnedAway(let text, let reason): .turnedAway(text, reason.flatMap { Reason.Code(name: $0) })
     case .notInNetwork(let text): .notInNetwork(text)
     case .transport(let text):
       // The shell's text begins with the system's name of the fault.

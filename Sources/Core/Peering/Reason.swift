@@ -88,6 +88,12 @@ public struct Reason: Error, Hashable, Sendable, CustomStringConvertible {
     /// The codes that this version knows, in ascending order.
     public static let known: [Code] = names.keys.sorted().map(Code.init)
 
+    /// The code of a name; `nil` for a name that this version does not know.
+    public init?(name: String) {
+      guard let number = Code.names.first(where: { $0.value == name })?.key else { return nil }
+      self.init(rawValue: number)
+    }
+
     /// Whether waiting a short while cannot help: the other end runs something else, or does not want this peer.
     public var isLasting: Bool {
       switch self {

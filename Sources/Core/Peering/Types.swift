@@ -44,9 +44,9 @@ public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
   case unreachable
   /// The transport broke; the text is the system's.
   case transport(String)
-  /// The far end took the connection and closed it without a byte, as a full or busy one does: somebody lives there, and may take us later.
-  /// The text says what it may mean.
-  case turnedAway(String)
+  /// The far end took the connection and closed it before the handshake, as a full or busy one does: somebody lives there, and may take us
+  /// later. The text says what it may mean. The code is the reason that was given, if one was; nothing proves it, so that it is only shown.
+  case turnedAway(String, Reason.Code? = nil)
   /// The secure channel could not be set up; the text says why.
   case handshake(String)
   /// Whoever answers does not have the key of this private network; the text says what showed it.
@@ -79,7 +79,7 @@ public enum DialFailure: Hashable, Sendable, CustomStringConvertible {
     case .timedOut: "timed out"
     case .unreachable: "no route"
     case .transport(let text): "transport: \(text)"
-    case .turnedAway(let text): "closed before the handshake: \(text)"
+    case .turnedAway(let text, _): "closed before the handshake: \(text)"
     case .handshake(let text): "handshake: \(text)"
     case .notInNetwork(let text): "not of this private network: \(text)"
     case .wrongPeer(let peer): "another peer answered: \(peer)"

@@ -4,7 +4,7 @@ extension ChannelError: CustomStringConvertible {
     switch self {
     case .endOfFile: "the other end closed the connection"
     case .transport(let text): text
-    case .turnedAway(let text): "closed before the handshake: \(text)"
+    case .turnedAway(let text, _): "closed before the handshake: \(text)"
     case .handshakeTimeout: "the handshake took too long"
     case .negotiationFailed(let text): "no protocol in common: \(text)"
     case .negotiationTimeout(let time): "no protocol agreed within \(time.seconds) s"

@@ -67,6 +67,9 @@ extension Connection {
     guard case .whole(let bytes, let text) = Multistream.unit(span),
       let message = Multistream.text(span, at: 0, bytes: bytes, text: text)
     else { return fail(.protocolViolation("multistream: a message that is not text"), into: &outputs) }
+    if isDialer, negotiation.hasSeenHeader, let reason = TurnAway.reason(in: message) {
+      return fail(.turnedAway("\(reason), as the other end says, which nothing proves", reason: reason), into: &outputs)
+    }
     do throws(ChannelError) {
       if case .agreed = try negotiation.handle(message, supports: { $0 == Multistream.noise }, reply: &clearOutput) {
         try startNoise()
@@ -74,6 +77,15 @@ extension Connection {
     } catch {
       fail(error, into: &outputs)
     }
+  }
+
+  /// What a listener still has to say to a dialler that it turns away; `nil` once they have agreed on Noise.
+  func wordsOfRefusal(_ reason: String) -> [UInt8]? {
+    guard case .security(let negotiation) = phase, !isDialer else { return nil }
+    var words = clearOutput
+    if !negotiation.hasSeenHeader { Multistream.append(Multistream.header, to: &words) }
+    Multistream.append(TurnAway.line(reason), to: &words)
+    return words
   }
 
   func startEarlyHandshake() {

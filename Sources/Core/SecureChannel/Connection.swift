@@ -279,12 +279,18 @@ public final class Connection {
   /// - Parameters:
   ///   - code: 0 normal, 1 protocol error, 2 internal error, or an application's code.
   ///   - flush: whether data that is queued and that the remote's windows admit goes first; otherwise it is dropped.
-  public func close(_ reason: ChannelError, code: UInt32 = 0, flush: Bool = false, into outputs: inout [Output]) {
+  ///   - telling: the name of the reason, which a dialler is told that has not begun its handshake (``TurnAway``).
+  public func close(
+    _ reason: ChannelError, code: UInt32 = 0, flush: Bool = false, telling: String? = nil, into outputs: inout [Output]
+  ) {
     guard !isClosing else { return }
     let isOpen = if case .open = phase { true } else { false }
     guard isOpen else {
+      let words = telling.flatMap { wordsOfRefusal($0) }
       shut(reason, into: &outputs)
-      return discardOutput()
+      discardOutput()
+      if let words { clearOutput = words }
+      return
     }
     finalGoAway = code
     if flush {

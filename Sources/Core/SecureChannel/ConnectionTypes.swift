@@ -51,9 +51,9 @@ public enum ChannelError: Error, Hashable, Sendable {
   case endOfFile
   /// The transport failed; the text is the system's.
   case transport(String)
-  /// The other end took the connection that this side dialled and ended it without a byte, as one that has no slot does; the text says what
-  /// that may mean.
-  case turnedAway(String)
+  /// The other end took the connection that this side dialled and ended it before the handshake, as one that has no slot does; the text says
+  /// what that may mean. `reason` is the name of the reason that somebody gave in its place (``TurnAway``); nothing proves it.
+  case turnedAway(String, reason: String? = nil)
   /// The set-up took longer than the configured limit.
   case handshakeTimeout
   /// No protocol in common: for security, muxer or a stream. It is the other end that said so.

@@ -63,7 +63,8 @@ final class Negotiation {
   private let isDialer: Bool
   private let proposals: [ProtocolID]
   private var next = 0
-  private var seenHeader = false
+  /// Whether the other end has begun as it should.
+  private(set) var hasSeenHeader = false
   private var refusals = 0
 
   /// A listener answers proposals.
@@ -85,9 +86,9 @@ final class Negotiation {
 
   /// Takes one message. `reply` receives the bytes to send back.
   func handle(_ text: String, supports: (ProtocolID) -> Bool, reply: inout [UInt8]) throws(ChannelError) -> Progress {
-    if !seenHeader {
+    if !hasSeenHeader {
       guard text == Multistream.header else { throw .protocolViolation("multistream: the first message is not \(Multistream.header)") }
-      seenHeader = true
+      hasSeenHeader = true
       if !isDialer { Multistream.append(Multistream.header, to: &reply) }
       return .undecided
     }

@@ -25,6 +25,19 @@ public final class DetachedSocket: Sendable {
     if descriptor >= 0 { Glibc.close(descriptor) }
   }
 
+  /// The same, after a few bytes that the other end is told; it waits for nothing.
+  public func close(after bytes: [UInt8]) {
+    let descriptor = take()
+    guard descriptor >= 0 else { return }
+    _ = bytes.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT | MSG_NOSIGNAL)) }
+    shutdown(descriptor, Int32(SHUT_WR))
+    // With what it says first unread, the end would be a reset, which the other end's system may tell before the bytes.
+    withUnsafeTemporaryAllocation(byteCount: 1_024, alignment: 1) {
+      _ = recv(descriptor, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT))
+    }
+    Glibc.close(descriptor)
+  }
+
   /// Gives the descriptor away, to be closed by the caller; -1 when it was taken or closed before.
   public func take() -> Int32 { descriptor.exchange(-1, ordering: .acquiringAndReleasing) }
 }

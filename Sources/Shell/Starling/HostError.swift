@@ -134,7 +134,7 @@ extension HostError {
     case .unreachable: self.init(.unreachable, text)
     case .transport: self.init(.transportFailed, text)
     case .handshake, .notInNetwork: self.init(.handshakeFailed, text)
-    case .turnedAway: self.init(.refused, text)
+    case .turnedAway(_, let code): self.init(.refused, text, reason: code.map { Reason($0) })
     case .wrongPeer(let peer): self.init(.wrongPeer, "\(address): \(peer) answered")
     case .goodbye(let reason): self.init(.refused, text, reason: reason)
     }

@@ -2,6 +2,7 @@ import EventLoop
 import HostCore
 import Identity
 import Peering
+import SecureChannel
 import Threads
 import Wire
 
@@ -11,6 +12,7 @@ import Wire
 final class Acceptor: TCPListenerDelegate, @unchecked Sendable {
   private let sink: any SwarmSink
   private let maximum: Int
+  private let turnAway: TurnAway
   private let lock = Lock()
   // Under the lock.
   private var waiting: [ConnectionID: DetachedSocket] = [:]
@@ -22,8 +24,9 @@ final class Acceptor: TCPListenerDelegate, @unchecked Sendable {
   private var untold = 0
   private var loop: EventLoop?
 
-  init(sink: any SwarmSink, maximum: Int) {
+  init(sink: any SwarmSink, maximum: Int, turnAway: TurnAway) {
     self.sink = sink
+    self.turnAway = turnAway
     self.maximum = max(1, maximum)
   }
 
@@ -71,6 +74,16 @@ final class Acceptor: TCPListenerDelegate, @unchecked Sendable {
     return socket
   }
 
+  /// Closes a connection that waits for the core's word, and tells it why; `false` when there is no such connection. A connection that is
+  /// refused never becomes a link, and costs no more than its socket. From the core's thread.
+  func refuse(_ id: ConnectionID, _ reason: Reason) -> Bool {
+    guard let socket = take(id) else { return false }
+    turn(away: socket, reason.code)
+    return true
+  }
+
+  private func turn(away socket: DetachedSocket, _ code: Reason.Code) { socket.close(after: turnAway.bytes(code.description)) }
+
   func close() {
     for listener in listeners { listener.close() }
     listeners = []
@@ -78,15 +91,16 @@ final class Acceptor: TCPListenerDelegate, @unchecked Sendable {
       defer { waiting = [:] }
       return waiting
     }
-    for socket in sockets.values { socket.close() }
+    for socket in sockets.values { turn(away: socket, .shutdown) }
   }
 
   /// The core has no room for the news: nothing is accepted until it has.
   private func coreIsBehind(_ id: ConnectionID) {
-    lock.withLock {
-      waiting.removeValue(forKey: id)?.close()
+    let socket = lock.withLock {
       isPaused = true
+      return waiting.removeValue(forKey: id)
     }
+    if let socket { turn(away: socket, .busy) }
     pause()
     sink.notifyWhenSpace { [weak self] in
       guard let self else { return }

@@ -35,6 +35,7 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   let configuration: Swarm.Configuration
   let crypto: any CryptoSuite
   let staticKey: NoiseStaticKey
+  let turnAway: TurnAway
   private(set) var protocols: ProtocolTable
   private let mailbox: Mailbox<ShardCommand>
   private let sink: any SwarmSink
@@ -70,6 +71,7 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
     self.configuration = configuration
     self.crypto = crypto
     self.staticKey = staticKey
+    turnAway = TurnAway(networkKey: configuration.connection.networkKey, crypto: crypto)
     self.protocols = protocols
     self.sink = sink
     memory = MemoryScope(limit: configuration.memoryMaximum / configuration.shards)

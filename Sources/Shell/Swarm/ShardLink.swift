@@ -100,7 +100,8 @@ final class ShardLink: TCPSocketDelegate {
     self.socket = socket
     guard shard.memory.admits(Connection.baseBytes) else {
       ending = .limit("memory for links")
-      return socket.close()
+      if case .listener = role { socket.write(shard.turnAway.bytes(Reason.Code.resourceLimit.description)) }
+      return socket.closeGracefully(within: shard.configuration.closeTimeout)
     }
     connection = Connection(
       role: role, staticKey: shard.staticKey, crypto: shard.crypto, configuration: shard.configuration.connection,
@@ -393,7 +394,7 @@ final class ShardLink: TCPSocketDelegate {
   func close(_ reason: Reason, _ now: Instant) {
     ending = ending ?? .closedLocally(reason.description)
     if let connection {
-      connection.close(.closedLocally(reason.description), flush: true, into: &outputs)
+      connection.close(.closedLocally(reason.description), flush: true, telling: reason.code.description, into: &outputs)
       deliver(now)
       shard.markDirty(self)
       // A remote that does not read gets no more than this long.

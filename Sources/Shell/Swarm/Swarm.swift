@@ -80,7 +80,9 @@ public final class Swarm: @unchecked Sendable {
     }
     self.shards = shards
     batches = Array(repeating: [], count: shards.count)
-    acceptor = Acceptor(sink: sink, maximum: configuration.acceptsMaximum)
+    acceptor = Acceptor(
+      sink: sink, maximum: configuration.acceptsMaximum,
+      turnAway: TurnAway(networkKey: configuration.connection.networkKey, crypto: crypto))
   }
 
   /// Starts the threads.
@@ -178,8 +180,7 @@ public final class Swarm: @unchecked Sendable {
       // A shard does the same for both: it delivers what the remote does.
       case .admit(let id), .drain(let id): add(id, .admit(id))
       case .close(let id, let reason):
-        // A connection that is refused never becomes a link, and costs no more than its socket.
-        if let socket = acceptor.take(id) { socket.close() } else { add(id, .close(id, reason)) }
+        if !acceptor.refuse(id, reason) { add(id, .close(id, reason)) }
       case .open(let stream, let names): add(stream.connection, .open(stream, names))
       case .send(let stream, let bytes): add(stream.connection, .send(stream, bytes))
       case .finish(let stream): add(stream.connection, .finish(stream))

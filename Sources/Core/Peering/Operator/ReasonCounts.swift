@@ -48,14 +48,15 @@ public struct ReasonCounts: Sendable {
 }
 
 extension DialFailure {
-  /// The kind of failure, fit for a metric's label; of a goodbye the reason's code, `unknown` where this version does not know it.
+  /// The kind of failure, fit for a metric's label; of a goodbye, and of being turned away, the reason's code; `unknown` where this version
+  /// does not know a goodbye's.
   public var kind: String {
     switch self {
     case .refused: "refused"
     case .timedOut: "timed-out"
     case .unreachable: "unreachable"
     case .transport: "transport-error"
-    case .turnedAway: "turned-away"
+    case .turnedAway(_, let code): code.map { "turned-away-\($0)" } ?? "turned-away"
     case .handshake: "handshake-failed"
     case .notInNetwork: "not-in-network"
     case .wrongPeer: "wrong-peer"

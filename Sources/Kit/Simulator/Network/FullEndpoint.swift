@@ -122,8 +122,14 @@ final class FullEndpoint: LinkEndpoint {
     guard !isOver else { return }
     let error = ChannelError.closedLocally(reason.description)
     ending = ending ?? error
-    guard let connection else { return over(error) }
-    connection.close(error, flush: true, into: &outputs)
+    guard let connection else {
+      if end.side == .listener {
+        let words = TurnAway(networkKey: limits.networkKey, crypto: simulation.crypto).bytes(reason.code.description)
+        simulation.transmit(end, .bytes(words), bytes: words.count + 52)
+      }
+      return over(error)
+    }
+    connection.close(error, flush: true, telling: reason.code.description, into: &outputs)
     deliver(now)
     flush(now)
     // A remote that does not read gets no more than this long.

@@ -12,6 +12,8 @@ enum Frame {
   case proof
   /// The dialler's proof.
   case confirm
+  /// In place of the proof: why the listener takes no link now.
+  case turnedAway(String)
   case open(StreamID, [ProtocolID])
   case accept(StreamID, ProtocolID)
   case refuse(StreamID)
@@ -26,6 +28,7 @@ enum Frame {
     case .hello: 40
     case .proof: 230
     case .confirm: 190
+    case .turnedAway(let reason): 48 + reason.utf8.count
     case .open(_, let names): 12 + names.reduce(0) { $0 + $1.name.utf8.count + 2 }
     case .accept(_, let name): 22 + name.name.utf8.count
     case .refuse: 12
@@ -142,6 +145,7 @@ final class SessionEndpoint: LinkEndpoint {
       transmit(.confirm, delay: simulation.scenario.handshakeCost)
       establish(now)
     case .confirm: establish(now)
+    case .turnedAway(let reason): fail(.turnedAway("\(reason), as the other end says, which nothing proves", reason: reason), now)
     case .open(let id, let names): opened(id, names)
     case .accept(let id, let name):
       guard let place = place(id) else { return }
@@ -265,7 +269,7 @@ final class SessionEndpoint: LinkEndpoint {
     guard state != .closed else { return }
     let error = ChannelError.closedLocally(reason.description)
     let wasEstablished = state == .established
-    if wasEstablished { transmit(.goAway) }
+    if wasEstablished { transmit(.goAway) } else if end.side == .listener { transmit(.turnedAway(reason.code.description)) }
     state = .closed
     streams = []
     unread = []
