@@ -22,6 +22,24 @@ import Wire
     #expect(reasons(bench.accept("/ip4/20.0.0.1/tcp/4").outputs).isEmpty)
   }
 
+  /// Whoever has one address of public IPv6 has the 2⁶⁴ of its /64: they count as one. Inside a site they are machines.
+  @Test func aPrefixIsOneAddress() {
+    func ends(_ bench: inout Bench, _ network: String, _ count: Int) -> [Reason.Code?] {
+      (1...count).map { reasons(bench.accept("/ip6/\(network)::\($0)/tcp/1").outputs).first }
+    }
+    var bench = Bench { $0.handshakesPerIPMaximum = 2 }
+    #expect(ends(&bench, "2600:1:2:3", 3) == [nil, nil, .busy] && ends(&bench, "2600:1:2:4", 1) == [nil])
+    #expect(ends(&bench, "fd00:1:2:3", 6) == [nil, nil, nil, nil, nil, nil])
+    var links = Bench()
+    #expect(ends(&links, "2600:1:2:3", 4) == [nil, nil, nil, .tooManyFromIP] && ends(&links, "2600:1:2:4", 1) == [nil])
+    let dials = (1...4).map { PeerAddress(peer: peer(UInt64($0)), address: address("/ip6/2600:1:2:3::\($0)/tcp/4001")) }
+    #expect(links.send(.learned(dials, .discovery)).dials.isEmpty, "nor are more of them dialled")
+    var lowly = Bench { $0.misdeedsPerIPMaximum = 1 }
+    _ = lowly.enter(1, from: "/ip6/2600:1:2:3::1/tcp/1")
+    #expect(reasons(lowly.send(.report(peer(1), .invalidBlock))) == [.lowScore])
+    #expect(ends(&lowly, "2600:1:2:3", 2) == [.lowScore, .lowScore] && ends(&lowly, "2600:1:2:4", 1) == [nil])
+  }
+
   /// Somebody who opens links and says nothing, from many addresses of one network, loses them to others and never wins any back.
   @Test func theSlowOfTheBiggestNetworkMakeRoom() {
     var bench = Bench {

@@ -231,10 +231,10 @@ public final class HostCore {
     run(peering: .proven(connection, identity.peer, remote: remote, setUpTime: identity.setUpTime), now, &outputs)
   }
 
-  /// Whose peers share what one of them has used up: one address, or a /64 of IPv6, of which anybody gets all addresses.
+  /// Whose peers share what one of them has used up.
   private func addressForRates(_ remote: Multiaddr) -> IPNetwork? {
     guard let ip = remote.ipAddress, !(configuration.peering.exemptsLoopback && ip.isLoopback) else { return nil }
-    return IPNetwork(ip, prefixLength: ip.isV6 ? 64 : 32)
+    return ip.home
   }
 
   /// Peering chose this link as the peer's one.

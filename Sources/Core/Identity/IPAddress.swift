@@ -88,8 +88,9 @@ extension IPAddress {
   /// the /16 of an IPv4 address, the /32 of an IPv6 one.
   public var netgroup: IPNetwork { IPNetwork(self, prefixLength: isV6 ? 32 : 16) }
 
-  /// What one household or machine is given, and changes only with some trouble: an IPv4 address, the /64 of an IPv6 one.
-  public var home: IPNetwork { IPNetwork(self, prefixLength: isV6 ? 64 : 32) }
+  /// What one household or machine is given, and changes only with some trouble: an IPv4 address, the /64 of an IPv6 one. Inside a site, where
+  /// a /64 holds everybody, the address alone.
+  public var home: IPNetwork { IPNetwork(self, prefixLength: isV6 && isRoutable ? 64 : bitWidth) }
 
   private func matches(_ networks: [IPNetwork]) -> Bool { networks.contains { $0.contains(self) } }
 

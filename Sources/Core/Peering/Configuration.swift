@@ -23,7 +23,8 @@ public struct PeeringConfiguration: Sendable {
   public var outboundMaximum = 16
   /// The most links in all (`max_peers`), dials in flight and links before their handshake included. Default 50.
   public var totalMaximum = 50
-  /// The most links with one IP address, whoever opens them; must-keep peers are dialled beyond that. Default 3.
+  /// The most links with one IP address (of public IPv6 with one /64, of which anybody gets all addresses), whoever opens them; must-keep peers
+  /// are dialled beyond that. Default 3.
   public var perIPMaximum = 3
   /// The same with one /24 (IPv4) or /48 (IPv6) of the public Internet; private networks are one site anyway. Default 24.
   public var perSubnetMaximum = 24
@@ -31,7 +32,7 @@ public struct PeeringConfiguration: Sendable {
   public var exemptsLoopback = true
   /// The most accepted links that have not proven who they are. Default 32; each costs a socket and a handshake's memory.
   public var handshakesMaximum = 32
-  /// The same from one IP address. Default 4; ``exemptsLoopback`` holds here too.
+  /// The same from one IP address, or public IPv6 /64. Default 4; ``exemptsLoopback`` holds here too.
   public var handshakesPerIPMaximum = 4
   /// The same from one /24 or /48 of the public Internet, so that nobody takes all of them. Default 8.
   public var handshakesPerSubnetMaximum = 8
@@ -140,7 +141,7 @@ public struct PeeringConfiguration: Sendable {
   /// as there are enough outbound links. `nil` makes none. Default 2 min.
   public var feelerInterval: Duration? = .seconds(120)
 
-  /// Accepted links from one IP address that may end for their score before further ones are refused for ``misdeedPause``: names are free,
+  /// Accepted links from one IP address (public IPv6: /64) that may end for their score before further ones are refused for ``misdeedPause``: names are free,
   /// addresses are not. Default 3; ``exemptsLoopback`` holds here too.
   public var misdeedsPerIPMaximum = 3
   /// The time in which such an address earns one more link. Default 60 s: behind one address may be many.

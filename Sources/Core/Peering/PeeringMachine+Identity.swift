@@ -23,7 +23,7 @@ extension PeeringMachine {
   /// In ip mode, whether a link to one of the target's addresses exists or is being made, whoever is at its other end.
   func isAddressLinked(_ target: DialTarget) -> Bool {
     guard configuration.identity == .ip else { return false }
-    return book.ids(of: target).contains { id in book.endpoint(of: id).ip.map { (slots.byIP[$0] ?? 0) > 0 } ?? false }
+    return book.ids(of: target).contains { id in book.endpoint(of: id).ip.map { ip in links.values.contains { $0.ip == ip } } ?? false }
   }
 
   /// In ip mode, why a proven link from an address that another peer holds is refused. The one that is there stays: the other may be a

@@ -28,8 +28,8 @@ extension PeeringMachine {
     if let ban = bans.ban(peer: nil, ip: ip, now: now) { return Reason(.banned, ban.detail) }
     if let ip, let fault = crowdFault(ip, besides: []) { return fault }
     if let ip, !(configuration.exemptsLoopback && ip.isLoopback) {
-      if misdeeds.available(ip, now: now) < 1 { return Reason(.lowScore, "peers at that address did wrong") }
-      if slots.unprovenByIP[ip] ?? 0 >= configuration.handshakesPerIPMaximum {
+      if misdeeds.available(ip.home, now: now) < 1 { return Reason(.lowScore, "peers at that address did wrong") }
+      if slots.unprovenByHome[ip.home] ?? 0 >= configuration.handshakesPerIPMaximum {
         return Reason(.busy, "\(configuration.handshakesPerIPMaximum) handshakes under way with that address")
       }
       if ip.isRoutable, slots.unprovenBySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.handshakesPerSubnetMaximum {
@@ -54,11 +54,11 @@ extension PeeringMachine {
   /// at most one of them stays.
   func crowdFault(_ ip: IPAddress, besides attempts: [ConnectionID]) -> Reason? {
     if configuration.exemptsLoopback && ip.isLoopback { return nil }
-    let subnet = AddressFacts.subnet(of: ip)
+    let (home, subnet) = (ip.home, AddressFacts.subnet(of: ip))
     func others(_ count: Int?, _ isMeant: (IPAddress) -> Bool) -> Int {
       (count ?? 0) - attempts.count { links[$0]?.ip.map(isMeant) ?? false }
     }
-    if others(slots.byIP[ip], { $0 == ip }) >= configuration.perIPMaximum {
+    if others(slots.byHome[home], { $0.home == home }) >= configuration.perIPMaximum {
       return Reason(.tooManyFromIP, "\(configuration.perIPMaximum) links per IP address")
     }
     if ip.isRoutable, others(slots.bySubnet[subnet], { AddressFacts.subnet(of: $0) == subnet }) >= configuration.perSubnetMaximum {

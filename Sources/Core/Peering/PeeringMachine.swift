@@ -161,7 +161,7 @@ public struct PeeringMachine: Sendable {
   private var pingNumber: UInt64
   var accepts: TokenBucket
   /// How many accepted links of an address may still end for their score.
-  var misdeeds: TokenBuckets<IPAddress>
+  var misdeeds: TokenBuckets<IPNetwork>
   private var startOutputs: [Output] = []
 
   static let selfAddressesMaximum = 64

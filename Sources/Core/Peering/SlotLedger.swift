@@ -13,10 +13,11 @@ struct SlotLedger: Hashable {
   private(set) var feelers = 0
   /// Links that gave way to another one of the same peer.
   private(set) var draining = 0
-  private(set) var byIP: [IPAddress: Int] = [:]
+  /// By what one subscriber has: an IPv4 address, or a /64 of IPv6.
+  private(set) var byHome: [IPNetwork: Int] = [:]
   private(set) var bySubnet: [IPNetwork: Int] = [:]
-  /// Of ``unproven``, by address and by network.
-  private(set) var unprovenByIP: [IPAddress: Int] = [:]
+  /// Of ``unproven``, likewise and by network.
+  private(set) var unprovenByHome: [IPNetwork: Int] = [:]
   private(set) var unprovenBySubnet: [IPNetwork: Int] = [:]
 
   var total: Int { outbound + inbound + draining }
@@ -46,11 +47,12 @@ struct SlotLedger: Hashable {
     }
     if link.state == .accepted { unproven += change }
     guard let ip = link.ip else { return }
-    SlotLedger.count(&byIP, ip, change)
+    let home = ip.home
+    SlotLedger.count(&byHome, home, change)
     let subnet = AddressFacts.subnet(of: ip)
     SlotLedger.count(&bySubnet, subnet, change)
     guard link.state == .accepted else { return }
-    SlotLedger.count(&unprovenByIP, ip, change)
+    SlotLedger.count(&unprovenByHome, home, change)
     SlotLedger.count(&unprovenBySubnet, subnet, change)
   }
 

@@ -35,7 +35,7 @@ struct Origin: Hashable, Sendable {
       self.init(group: .peer(peer), site: .peer(peer), isPublic: false)
       return
     }
-    let site = Holder.network(IPNetwork(ip, prefixLength: ip.isV6 ? 64 : 32))
+    let site = Holder.network(ip.home)
     self.init(group: ip.isRoutable ? .network(ip.netgroup) : site, site: site, isPublic: ip.isRoutable)
   }
 }

@@ -41,7 +41,7 @@ extension NodeConfiguration {
     .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),
     .integer("max_outbound", \.maxOutbound, 0...10_000, "Outbound links at most.", aliases: ["max_outbound_connections"]),
-    .integer("max_per_ip", \.maxPerIP, 1...10_000, "Links at most with one IP address."),
+    .integer("max_per_ip", \.maxPerIP, 1...10_000, "Links at most with one IP address, or one /64 of public IPv6."),
     .integer(
       "requests_per_second", \.requestsPerSecond, 1...1_000_000,
       "Requests that a peer may send, and is sent, a second; twice as many at once."),

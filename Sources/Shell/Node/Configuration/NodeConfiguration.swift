@@ -76,7 +76,7 @@ public struct NodeConfiguration: Sendable {
   public var minOutbound = 8
   /// Outbound links at most.
   public var maxOutbound = 16
-  /// Links at most with one IP address.
+  /// Links at most with one IP address, or one /64 of public IPv6.
   public var maxPerIP = 3
   /// Requests a second that a peer may send, and is sent; twice as many at once.
   public var requestsPerSecond = 100
