@@ -19,10 +19,14 @@ import Testing
     try await onOwnThread {
       let flock = try Flock()
       defer { flock.stop() }
-      let hub = try flock.start("hub")
+      // It dials nobody by itself, so that the joiner has to find it.
+      let hub = try flock.start("hub") { $0.minOutbound = 0 }
       let (place, name) = (try Self.place(of: hub), hub.peerID)
       let port = try #require(try hub.information().addresses[0].tcpPort)
-      func listen(_ configuration: inout NodeConfiguration) { configuration.listen = ["/ip4/127.0.0.1/tcp/\(port)"] }
+      func listen(_ configuration: inout NodeConfiguration) {
+        configuration.listen = ["/ip4/127.0.0.1/tcp/\(port)"]
+        configuration.minOutbound = 0
+      }
       let joiner = try flock.start("joiner", "node.yaml", "bootstrap_peers: [\"\(place)\"]") { $0.reconnectionInterval = .seconds(1) }
       try waitUntil("linked") { try joiner.isLinked(exactlyTo: hub) }
       flock.stop("hub")
