@@ -197,6 +197,7 @@ enum Kinds {
       kind("ScoresRow", [ScoresRow.value([.init(peer: key.peerID, score: 1.5, scoredAt: 3)])]) {
         ScoresRow.read([UInt8]($0)).map(AnyHashable.init)
       },
+      kind("DropsRow", [DropsRow.value([.init(peer: key.peerID, end: 3)])]) { DropsRow.read([UInt8]($0)).map(AnyHashable.init) },
       kind("KeptRow", [kept.keptRow]) { OperatorSettings.readKept([UInt8]($0)).map(AnyHashable.init) },
       kind("UndoRecord", [undo.encoded], refuses: .unknownFields) {
         let record = try UndoRecord(encoded: $0)

@@ -32,6 +32,29 @@ import Testing
     }
   }
 
+  /// A drop lasts for its quarter of an hour, though the node that dropped is started again meanwhile.
+  @Test func aDropOutlivesTheNode() async throws {
+    try await onOwnThread {
+      let flock = try Flock()
+      defer { flock.stop() }
+      let hub = try flock.start("hub")
+      let bootstrap = "bootstrap_peers: [\"\(try hub.hostPort())\"]\nmin_outbound: 1\n"
+      let (one, other) = (try flock.start("one", "node.yaml", bootstrap), try flock.start("other", "node.yaml", bootstrap))
+      try waitUntil("both know the hub") { try one.activePeers().contains(hub.peerID) && other.activePeers().contains(hub.peerID) }
+      let place = PeerAddress(peer: other.peerID, address: try other.information().addresses[0])
+      _ = try one.askAndWait(.operate(.add(place, keep: false)))
+      try waitUntil("the two are linked") { try one.activePeers().contains(other.peerID) }
+      guard case .operated(.dropped) = try one.askAndWait(.operate(.drop(other.peerID))) else { throw Missing("not dropped") }
+      flock.stop("one")
+      let again = try flock.start("one", "node.yaml", bootstrap)
+      try waitUntil("it knows the hub again") { try again.activePeers().contains(hub.peerID) }
+      for _ in 1...5 { _ = try again.askAndWait(.find(.peer(other.peerID))) }
+      #expect(try Self.dials(of: other, by: again) == 0)
+      guard case .story(let story) = try again.askAndWait(.explain(other.peerID)) else { throw Missing("no story") }
+      #expect(story.sentences.contains { $0.hasSuffix("dropped by an operator.") }, "\(story.sentences)")
+    }
+  }
+
   private static func dials(of peer: Node, by node: Node) throws -> Int {
     guard case .story(let story) = try node.askAndWait(.explain(peer.peerID)) else { throw Missing("no story") }
     return story.steps.count { $0.event.kind == "dialling" }

@@ -77,6 +77,42 @@ import Wire
     #expect(last.send(.timerFired).dials.isEmpty)
   }
 
+  /// A drop lasts as long as it was said to, whatever is restarted meanwhile; an operator's next word ends it.
+  @Test func aDropOutlivesARestart() {
+    var bench = Bench(local: 5) { $0.outboundMinimum = 0 }
+    var book = TestBook()
+    for number in 9...10 as ClosedRange<UInt64> {
+      let added = bench.operate(.add(item(number, Int(number)), keep: false))
+      book.apply(added.outputs)
+      book.apply(bench.prove(added.outputs.dials[0], number))
+      book.apply(bench.operate(.drop(peer(number))).outputs)
+    }
+    func restarted(at seconds: Double) -> Bench { Bench(local: 5, book: book.all, at: at(seconds)) { $0.outboundMinimum = 0 } }
+    var again = restarted(at: 600)
+    #expect(again.machine.reach(of: peer(9), now: again.now) == .unreachable && again.send(.reach(peer(9))).dials.isEmpty)
+    #expect(again.machine.explain(peer(9), now: again.now).contains("Not dialled for another 5 min: dropped by an operator."))
+    #expect(again.send(.reach(peer(9)), at: 901).dials.count == 1)
+    var late = restarted(at: 901)
+    #expect(late.send(.reach(peer(9))).dials.count == 1)
+    // One is wanted again.
+    again = restarted(at: 600)
+    let added = again.operate(.add(item(9, 9), keep: false)).outputs
+    #expect(added.dials.count == 1)
+    book.apply(added)
+    var last = restarted(at: 700)
+    #expect(last.send(.reach(peer(9))).dials.count == 1 && last.send(.reach(peer(10))).dials.isEmpty)
+  }
+
+  @Test func dropsAreBounded() {
+    var settings = OperatorSettings()
+    for number in 1...1_000 as ClosedRange<UInt64> { settings.drop(peer(number), until: at(Double(900 + number)), now: at(0)) }
+    #expect(settings.drops.count == DropsRow.maximum && settings.drops[peer(1_000)] != nil && settings.drops[peer(1)] == nil)
+    let items = (1...3 as ClosedRange<UInt64>).map { DropsRow.Item(peer: peer($0), end: $0) }
+    let row = DropsRow.value(items)
+    #expect(DropsRow.read(row) == items && DropsRow.read([0x0a, 0x02, 0x0a, 0x05]) == nil)
+    for length in 1..<row.count { _ = DropsRow.read(Array(row.prefix(length))) }
+  }
+
   @Test func anAddressThatNeverAnsweredIsDroppedByItself() {
     var bench = Bench(local: 5) { $0.outboundMinimum = 0 }
     let address = publicAddress(1)

@@ -97,6 +97,8 @@ enum BookKeys {
   static let kept = [UInt8(ascii: "m")]
   /// The scores of those who have no row: see ``ScoresRow``.
   static let scores = [UInt8(ascii: "s")]
+  /// The peers that an operator dropped a short while ago: see ``DropsRow``.
+  static let drops = [UInt8(ascii: "d")]
   /// The first byte of a part of the new table, before the part's number.
   static let heard = UInt8(ascii: "h")
 }
@@ -175,6 +177,43 @@ enum ScoresRow {
       }
     }
     return peer.map { Item(peer: $0, score: score, scoredAt: scoredAt) }
+  }
+}
+
+/// The peers that are not dialled because an operator dropped them: protobuf, 1 repeated {1 PeerID, 2 until when (ms since 1970)}.
+enum DropsRow {
+  struct Item: Hashable {
+    var peer: PeerID
+    var end: UInt64
+  }
+
+  static let maximum = 256
+
+  static func value(_ items: [Item]) -> [UInt8] {
+    var writer = ProtobufWriter()
+    for item in items {
+      writer.message(1) {
+        $0.data(1, item.peer.bytes)
+        $0.uint64(2, item.end)
+      }
+    }
+    return writer.bytes
+  }
+
+  /// Reads a row; `nil` when it is not one.
+  static func read(_ value: [UInt8]) -> [Item]? { ListRow.read(value, item) }
+
+  private static func item(_ span: RawSpan) throws(ProtobufError) -> Item? {
+    var (peer, end): (PeerID?, UInt64) = (nil, 0)
+    var reader = ProtobufReader(span)
+    while let field = try reader.nextField() {
+      switch field {
+      case .bytes(1): peer = try? PeerID(bytes: reader.span)
+      case .number(2): end = reader.uint64
+      default: break
+      }
+    }
+    return peer.map { Item(peer: $0, end: end) }
   }
 }
 

@@ -37,6 +37,11 @@ extension PeeringMachine {
     }
     banDeadline = bans.nextEnd
     anchorsToDial = anchors
+    // Now that all addresses are there, which whoever is at hand keeps.
+    for (peer, end) in settings.drops.sorted(by: { $0.key < $1.key }) {
+      takeInHand(.peer(peer), now)
+      known.update(.peer(peer)) { $0.wait(until: end, .dropped) }
+    }
     for item in settings.kept { learn(item, .manual, .local, now, &outputs) }
   }
 
@@ -67,6 +72,15 @@ extension PeeringMachine {
     if key == BookKeys.scores {
       guard let items = ScoresRow.read(value) else { return false }
       for item in items.prefix(ScoresRow.maximum) where item.peer != localPeer { restoreScore(item.peer, item.score, item.scoredAt, now) }
+      return true
+    }
+    if key == BookKeys.drops {
+      guard let items = DropsRow.read(value) else { return false }
+      for item in items.prefix(DropsRow.maximum) where item.peer != localPeer {
+        // A clock that was set back makes a wait no longer than a new one.
+        let end = min(instant(milliseconds: item.end), now + configuration.backOffMaximum)
+        if end > now { settings.drop(item.peer, until: end, now: now) }
+      }
       return true
     }
     guard key.count == 2, key[0] == BookKeys.heard, Int(key[1]) < AddressBook.snapshotParts else { return false }
@@ -103,6 +117,16 @@ extension PeeringMachine {
     guard score.value(at: now, halfLife: configuration.scoreHalfLife) >= 1 else { return }
     takeInHand(.peer(peer), now)
     known.update(.peer(peer)) { $0.score = score }
+  }
+
+  /// Writes whom an operator has dropped.
+  mutating func putDrops(_ now: Instant, _ outputs: inout [Output]) {
+    let items = settings.drops.filter { $0.value > now }.sorted { $0.key < $1.key }
+    if items.isEmpty {
+      outputs.append(.book(.remove(key: BookKeys.drops)))
+    } else {
+      put(BookKeys.drops, DropsRow.value(items.map { DropsRow.Item(peer: $0.key, end: milliseconds(at: $0.value)) }), &outputs)
+    }
   }
 
   private func instant(milliseconds: UInt64) -> Instant { clock.instant(of: WallTime(milliseconds: Int64(clamping: milliseconds))) }

@@ -264,6 +264,7 @@ extension PeeringMachine {
       return refusal
     }
     settings.dropped.remove(peer.map(DialTarget.peer) ?? .address(address))
+    if let peer, settings.takeBackDrop(peer) { putDrops(now, &outputs) }
     learn(PeerAddress(peer: peer, address: address), keep ? .manual : .discovery, .local, now, &outputs)
     let target = peer.map(DialTarget.peer) ?? .address(address)
     if !keep, target.peer != nil || answered(at: address) == nil {

@@ -57,6 +57,8 @@ extension PeeringMachine {
     let end = max(known[target]?.notBefore ?? now, now + configuration.backOffMaximum)
     takeInHand(target, now)
     known.update(target) { $0.wait(until: end, .dropped) }
+    settings.drop(peer, until: end, now: now)
+    putDrops(now, &outputs)
     return .dropped(links: before - slots.total, wasMustKeep: wasMustKeep)
   }
 
