@@ -7,6 +7,30 @@ import Wire
 @Suite struct StreamTests {
   let remoteFirst = StreamID(rawValue: 1)
 
+  /// A link all of whose memory, or its thread's, is taken still pings and says goodbye.
+  @Test func vitalStreamsWorkWithoutMemory() {
+    let protocols = ProtocolTable([ping: .init(framing: .fixed(bytes: 32), isVital: true), raw: .init(framing: .raw)])
+    let thread = MemoryScope(limit: 64 << 10, keptForLife: 4 << 10)
+    let dialer = Connection(
+      role: .dialer(expecting: nil), staticKey: dialerStatic, crypto: crypto, protocols: protocols, memory: thread, now: .zero)
+    let listener = Connection(role: .listener, staticKey: listenerStatic, crypto: crypto, protocols: protocols, now: .zero)
+    let pair = ConnectionPair(dialer: dialer, listener: listener)
+    pair.run()
+    for side in ConnectionPair.Side.allCases { _ = pair.takeOutputs(side) }
+    while thread.reserve(1) {}
+    _ = pair.open(.dialer, 1, [raw])
+    let failed = pair.takeOutputs(.dialer).withoutRoundTrips
+    #expect(failed == [.streamFailed(.outbound(1), .limit("memory for a stream"))])
+    let stream = pair.open(.dialer, 2, [ping])
+    pair.send(.dialer, [UInt8](repeating: 1, count: 32), on: stream)
+    pair.run()
+    #expect(pair.takeOutputs(.dialer).withoutRoundTrips == [.streamAccepted(stream, ping)])
+    #expect(pair.takeOutputs(.listener).contains(.message(StreamID(rawValue: 1), [UInt8](repeating: 1, count: 32))))
+    // The rest of what is kept is not had by sending on.
+    for _ in 0..<1_000 { pair.send(.dialer, [UInt8](repeating: 1, count: 32), on: stream) }
+    #expect(pair.takeOutputs(.dialer).contains(.streamFailed(stream, .limit("memory for bytes queued for sending"))))
+  }
+
   @Test func lazyNegotiationTakesOneFlight() {
     let pair = makeOpenPair()
     let id = pair.open(.dialer, 1, [echo])

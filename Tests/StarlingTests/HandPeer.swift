@@ -2,13 +2,15 @@ import Crypto
 import EventLoop
 import Starling
 
+@testable import SecureChannel
+
 /// A peer driven by hand: a socket with a connection machine, and no host behind it. What it does is told by a closure.
 final class HandPeer: TCPSocketDelegate, TCPListenerDelegate, @unchecked Sendable {
   /// Acts on what the connection reports, on the peer's thread. What it makes the connection say leaves in one write with what the
   /// connection itself had to say.
   typealias Behaviour = @Sendable (HandPeer, Connection.Output) -> Void
 
-  let key = NodeKey.generate()
+  let key: NodeKey
   var peerID: PeerID { key.peerID }
   private let loop = EventLoop(name: "hand-peer")
   private let configuration: Connection.Configuration
@@ -31,7 +33,11 @@ final class HandPeer: TCPSocketDelegate, TCPListenerDelegate, @unchecked Sendabl
     HostProtocols.goodbye: .init(framing: .lengthPrefixed(maximumBytes: Reason.maximumBytes)),
   ])
 
-  init(_ configuration: Connection.Configuration = .init(), waitsForNonce: Bool = false, _ behaviour: @escaping Behaviour) throws {
+  init(
+    _ configuration: Connection.Configuration = .init(), key: NodeKey = .generate(), waitsForNonce: Bool = false,
+    _ behaviour: @escaping Behaviour
+  ) throws {
+    self.key = key
     self.configuration = configuration
     self.waitsForNonce = waitsForNonce
     self.behaviour = behaviour
@@ -54,9 +60,10 @@ final class HandPeer: TCPSocketDelegate, TCPListenerDelegate, @unchecked Sendabl
     }
   }
 
-  /// Waits for one connection; the address to dial.
-  func listen() async throws -> Multiaddr {
+  /// Waits for one connection; the address to dial. With `begins` false it says nothing before ``begin()``.
+  func listen(begins: Bool = true) async throws -> Multiaddr {
     let port = try await loop.perform {
+      self.mayBegin = begins
       let made = try TCPListener(SocketAddress(ipBytes: [127, 0, 0, 1], port: 0)!, on: self.loop, delegate: self)
       self.listener = made
       return made.address.port
@@ -116,6 +123,9 @@ final class HandPeer: TCPSocketDelegate, TCPListenerDelegate, @unchecked Sendabl
   /// Says what the connection has to say now; reads, writes and answers nothing after that, as a process that stands still.
   func freeze() { isFreezing = true }
 
+  /// Says bytes inside the secure channel, past the muxer's own rules.
+  func say(_ bytes: [UInt8]) { connection.control += bytes }
+
   func reset(_ stream: StreamID) { connection.reset(stream) }
 
   @discardableResult
@@ -136,6 +146,14 @@ final class HandPeer: TCPSocketDelegate, TCPListenerDelegate, @unchecked Sendabl
   }
 
   // MARK: What a test may ask
+
+  /// Has the peer do something now.
+  func act(_ body: @escaping @Sendable (HandPeer) -> Void) async throws {
+    try await loop.perform {
+      body(self)
+      self.advance()
+    }
+  }
 
   /// Bytes that the other end has not taken.
   func unsentBytes() async throws -> Int {

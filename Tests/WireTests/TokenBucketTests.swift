@@ -95,6 +95,14 @@ import Wire
     #expect(scope.reserve(65) && scope.admits(10) && !scope.admits(11) && scope.refusals == 1 && scope.used == 65)
   }
 
+  @Test func whatIsKeptForLifeNothingElseGets() {
+    let system = MemoryScope(limit: 100, keptForLife: 10)
+    let peer = MemoryScope(limit: 1_000, in: system)
+    #expect(peer.reserve(90) && !peer.reserve(1) && peer.reserve(10, .life) && !peer.reserve(1, .life))
+    peer.release(100)
+    #expect(system.used == 0)
+  }
+
   @Test func comfortLeavesHalf() {
     let system = MemoryScope(limit: 100)
     let peer = MemoryScope(limit: 1000, in: system)

@@ -105,7 +105,8 @@ public final class HostCore {
     }
     if configuration.exchangesPeers {
       table[HostProtocols.peers(configuration.network)] = .init(
-        framing: .lengthPrefixed(maximumBytes: PeerListMessage.responseBytesMaximum))
+        framing: .lengthPrefixed(maximumBytes: PeerListMessage.responseBytesMaximum),
+        inboundMaximumBytes: PeerListMessage.requestBytesMaximum)
     }
     if configuration.kademlia != nil { startKademlia(seed: generator.next()) }
   }
@@ -160,6 +161,10 @@ public final class HostCore {
     case .failed(let connection, let error): failed(connection, error, now, &outputs)
     case .established(let connection, let identity, let remote): established(connection, identity, remote, now, &outputs)
     case .closed(let connection, let error): closed(connection, error, now, &outputs)
+    case .overdrawn(let connection):
+      guard let link = links[connection] else { break }
+      run(
+        peering: .disconnect(link.peer, Reason(.resourceLimit, "memory for links is short, and this one takes most of it")), now, &outputs)
     case .streamOpened(let stream, let name, let arrived): streamOpened(stream, name, arrived: arrived ?? now, now, &outputs)
     case .streamAccepted: break
     case .message(let stream, let bytes, let arrived): message(stream, bytes, arrived: arrived ?? now, now, &outputs)

@@ -95,6 +95,8 @@ extension HostCore {
     case established(ConnectionID, RemoteIdentity, remote: Multiaddr)
     /// An established link ended; its streams are gone without further word.
     case closed(ConnectionID, ChannelError)
+    /// Nearly all memory for links is taken, and most of it by this one: it is to be closed, with the reason.
+    case overdrawn(ConnectionID)
     /// The remote opened a stream that the core serves. What it may ask for counts from when it came in, by the clock of `now`; `nil` for just
     /// now. However long it waited for the core, a peer is not taken for one that asks too fast.
     case streamOpened(StreamRef, ProtocolID, arrived: Instant? = nil)

@@ -267,10 +267,13 @@ public final class NodeCore<L: Ledger, C: Consensus> {
   }
 
   private func serve(_ now: Instant, _ outputs: inout [Output]) {
-    func framed(_ maximum: Int) -> ProtocolTable.Entry { .init(framing: .lengthPrefixed(maximumBytes: maximum)) }
+    func framed(_ maximum: Int, requests: Int? = nil) -> ProtocolTable.Entry {
+      .init(framing: .lengthPrefixed(maximumBytes: maximum), inboundMaximumBytes: requests)
+    }
     tell(.command(.serve(protocols.status, framed(Status.maximumBytes))), now, &outputs)
-    tell(.command(.serve(protocols.blocks, framed(Self.answerMaximumBytes))), now, &outputs)
-    tell(.command(.serve(protocols.transactions, framed(Self.answerMaximumBytes))), now, &outputs)
+    let (blocks, transactions) = (protocols.blocks, protocols.transactions)
+    tell(.command(.serve(blocks, framed(Self.answerMaximumBytes, requests: BlocksRequest.maximumBytes))), now, &outputs)
+    tell(.command(.serve(transactions, framed(Self.answerMaximumBytes, requests: Self.transactionsRequestBytes))), now, &outputs)
     func topic(_ maximum: Int) -> TopicConfiguration {
       TopicConfiguration(
         signing: .strictNoSign, identification: .contentHash(bytes: 32), validation: .application, maximumMessageBytes: maximum)

@@ -16,6 +16,10 @@ final class ChannelStream {
   /// Whether the stream may be opened towards the remote: its turn among the unacknowledged ones has come.
   var isReleased: Bool
   var framing: Framing
+  /// The most bytes of a message from the remote, where that is less than the framing allows.
+  var receiveMaximum = Int.max
+  /// Whether the link lives by its protocol, as far as that is agreed.
+  var isVital = false
   /// Set until both sides agree on a protocol.
   var negotiation: Negotiation?
   var negotiationDeadline: Instant = .distantFuture
@@ -68,6 +72,8 @@ final class ChannelStream {
   var wantedReceiveCharge: Int { max(windowSize - Yamux.initialWindow, unread) }
   /// What a stream costs that carries nothing: this object, its places in the tables and what its owner keeps of it.
   static let baseBytes = 1 << 10
+  /// What a vital stream may take of what is kept for that: a ping or a goodbye, and what an empty stream costs.
+  static let vitalBytes = 2 << 10
 
   // Membership of the connection's queues.
   var isInReady = false

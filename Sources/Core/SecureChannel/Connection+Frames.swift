@@ -239,6 +239,8 @@ extension Connection {
       outputs.append(.streamAccepted(stream.id, chosen))
     } else {
       stream.framing = entry?.framing ?? .raw
+      stream.receiveMaximum = entry?.inboundMaximumBytes ?? .max
+      stream.isVital = entry?.isVital ?? false
       stream.isReported = true
       outputs.append(.streamOpened(stream.id, chosen))
     }
@@ -252,7 +254,7 @@ extension Connection {
       guard chargeReceiving(stream, .need) else { return failStream(stream, .limit("memory for bytes that nobody reads"), into: &outputs) }
       outputs.append(.data(stream.id, [UInt8](span)))
     case .lengthPrefixed(let maximum):
-      deliverMessages(span, stream, fixed: nil, maximum: maximum, into: &outputs)
+      deliverMessages(span, stream, fixed: nil, maximum: min(maximum, stream.receiveMaximum), into: &outputs)
       absorb(span.byteCount, stream)
     case .fixed(let bytes):
       deliverMessages(span, stream, fixed: bytes, maximum: bytes, into: &outputs)

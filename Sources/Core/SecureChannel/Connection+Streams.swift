@@ -25,10 +25,10 @@ extension Connection {
       return outputs.append(.streamFailed(id, .limit("outbound streams: \(configuration.outboundStreamsMaximum)")))
     }
     guard nextWire <= UInt32.max - 2 else { return outputs.append(.streamFailed(id, .limit("stream numbers of this connection"))) }
-    guard memory.reserve(ChannelStream.baseBytes) else { return outputs.append(.streamFailed(id, .limit("memory for a stream"))) }
     let stream = ChannelStream(
       id: id, wire: nextWire, framing: framing ?? protocols[first]?.framing ?? .raw, firstFlags: Yamux.syn, isReported: true)
-    stream.reserved = ChannelStream.baseBytes
+    stream.isVital = isVital
+    guard reserve(ChannelStream.baseBytes, stream) else { return outputs.append(.streamFailed(id, .limit("memory for a stream"))) }
     stream.negotiation = Negotiation(proposing: names, flight: &stream.preamble)
     stream.isHeld = names.count > 1
     nextWire += 2

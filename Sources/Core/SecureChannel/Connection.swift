@@ -170,8 +170,8 @@ public final class Connection {
     self.crypto = crypto
     self.configuration = configuration
     self.protocols = protocols
-    self.memory = MemoryScope(limit: configuration.memoryMaximum, in: memory)
-    _ = self.memory.reserve(min(Connection.baseBytes, configuration.memoryMaximum))
+    self.memory = MemoryScope(limit: configuration.memoryMaximum, in: memory, keptForLife: configuration.memoryMaximum / 16)
+    _ = self.memory.reserve(min(Connection.baseBytes, configuration.memoryMaximum), .life)
     self.ephemeralSecret = ephemeralSecret
     privateStream = configuration.networkKey.map { PrivateStream($0, crypto: crypto) }
     start = now
@@ -296,6 +296,7 @@ public final class Connection {
     if flush {
       phase = .closed
       releaseInput()
+      for stream in byID.values { forgetInput(stream) }
       outputs.append(.closed(reason))
     } else {
       shut(reason, into: &outputs)

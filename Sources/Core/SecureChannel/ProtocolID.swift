@@ -38,9 +38,14 @@ public struct ProtocolTable: Sendable {
     /// may have (``Connection/Configuration/vitalStreamsReserve``).
     public var isVital: Bool
 
+    /// The most bytes of a message on a stream that the remote has opened, where those are requests and shorter than the answers that
+    /// ``framing`` allows; `nil` for as many.
+    public var inboundMaximumBytes: Int?
+
     /// Makes an entry.
-    public init(framing: Framing, isApplication: Bool = false, isVital: Bool = false) {
+    public init(framing: Framing, inboundMaximumBytes: Int? = nil, isApplication: Bool = false, isVital: Bool = false) {
       self.framing = framing
+      self.inboundMaximumBytes = inboundMaximumBytes
       self.isApplication = isApplication
       self.isVital = isVital
     }

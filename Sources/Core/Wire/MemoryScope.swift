@@ -5,6 +5,8 @@
 public final class MemoryScope {
   /// What there is.
   public let limit: Int
+  /// What of it is kept for ``Priority/life``.
+  public let keptForLife: Int
   /// What is reserved now.
   public private(set) var used = 0
   /// The most that was reserved at a time.
@@ -14,8 +16,9 @@ public final class MemoryScope {
   private let parent: MemoryScope?
 
   /// Makes a scope of at most `limit` bytes, inside `parent` when there is one.
-  public init(limit: Int, in parent: MemoryScope? = nil) {
+  public init(limit: Int, in parent: MemoryScope? = nil, keptForLife: Int = 0) {
     self.limit = max(0, limit)
+    self.keptForLife = min(max(0, keptForLife), self.limit)
     self.parent = parent
   }
 
@@ -27,6 +30,9 @@ public final class MemoryScope {
     case comfort
     /// Something fails without it.
     case need
+    /// Somebody who may have done nothing would go under without it. Granted from what is kept for it where all else is taken; whoever asks has
+    /// a bound for it.
+    case life
   }
 
   /// Reserves bytes here and in all scopes above; `false` when one of them has no room, and then nothing is reserved.
@@ -34,7 +40,12 @@ public final class MemoryScope {
   /// - Complexity: O(depth), two at most.
   public func reserve(_ bytes: Int, _ priority: Priority = .need) -> Bool {
     precondition(bytes >= 0, "\(bytes) bytes cannot be reserved")
-    let room = priority == .need ? limit : limit / 2
+    let room =
+      switch priority {
+      case .comfort: limit / 2
+      case .need: limit - keptForLife
+      case .life: limit
+      }
     guard bytes <= room - used else {
       refusals &+= 1
       return false

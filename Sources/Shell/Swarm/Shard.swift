@@ -74,7 +74,8 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
     turnAway = TurnAway(networkKey: configuration.connection.networkKey, crypto: crypto)
     self.protocols = protocols
     self.sink = sink
-    memory = MemoryScope(limit: configuration.memoryMaximum / configuration.shards)
+    let share = configuration.memoryMaximum / configuration.shards
+    memory = MemoryScope(limit: share, keptForLife: share / 16)
     mailbox = Mailbox(loop: loop, capacity: configuration.commandsMaximum)
   }
 
@@ -221,9 +222,23 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
       if let deadline = link.connection?.nextDeadline { deadlines.set(link.id, deadline) } else { deadlines.remove(link.id) }
     }
     timer?.arm(at: deadlines.next)
+    if memory.used > memory.limit - memory.limit / 8 { relieve() }
     memoryUsed.store(memory.used, ordering: .relaxed)
     memoryRefusals.store(Int(truncatingIfNeeded: memory.refusals), ordering: .relaxed)
     postInputs()
+  }
+
+  /// Nearly all memory for links is taken: the link that takes most of it has to go, or it would cost others their streams. Each is told to the
+  /// core once, and what it has counts as free from then on. O(links).
+  private func relieve() {
+    let going = links.values.reduce(0) { $0 + ($1.isGivingWay ? $1.reservedBytes : 0) }
+    guard memory.used - going > memory.limit - memory.limit / 8,
+      let largest = links.values.filter({ !$0.isGivingWay }).max(by: { ($0.reservedBytes, $0.id) < ($1.reservedBytes, $1.id) }),
+      // One among many that carry little is not to blame.
+      largest.reservedBytes >= min(Self.noticeableBytes, memory.limit / 4)
+    else { return }
+    largest.isGivingWay = true
+    emit(.overdrawn(largest.id))
   }
 
   private func postInputs() {
@@ -276,4 +291,5 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   }
 
   private static let inputsMaximum = 1024
+  private static let noticeableBytes = 512 << 10
 }

@@ -35,6 +35,10 @@ final class ShardLink: TCPSocketDelegate {
   private var dialled: SocketAddress?
   private var dialDeadline = Instant.distantFuture
   var isDirty = false
+  /// Whether the core was told that the link takes too much of the thread's memory.
+  var isGivingWay = false
+  /// What of that memory the link takes.
+  var reservedBytes: Int { connection?.statistics.reservedBytes ?? 0 }
 
   init(id: ConnectionID, shard: Shard, remote: Multiaddr) {
     self.id = id

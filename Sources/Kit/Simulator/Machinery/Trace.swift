@@ -50,7 +50,8 @@ struct InputSummary {
     case listening = 32
     case accepted, failed, established, closed, streamOpened, streamAccepted, message, streamFinished, streamEnded, writable, blocked,
       command
-    case timer, clock, workDone, committed, commitFailed, query, discovered, notAccepted, workRefused, commitRefused, readDone, readRefused
+    case timer, clock, workDone, committed, commitFailed, query, discovered, notAccepted, workRefused, commitRefused, readDone, readRefused,
+      overdrawn
   }
 
   let kind: Kind
@@ -87,6 +88,7 @@ struct InputSummary {
     case .clock: self = InputSummary(kind: .clock)
     case .notAccepted: self = InputSummary(kind: .notAccepted)
     case .closed(let id, let error): self = InputSummary(kind: .closed, link: id.rawValue, bytes: Array("\(error)".utf8))
+    case .overdrawn(let id): self = InputSummary(kind: .overdrawn, link: id.rawValue)
     case .streamOpened(let ref, let name, _): self = of(.streamOpened, ref, Array(name.name.utf8))
     case .streamAccepted(let ref, let name): self = of(.streamAccepted, ref, Array(name.name.utf8))
     case .message(let ref, let bytes, _): self = of(.message, ref, bytes)
