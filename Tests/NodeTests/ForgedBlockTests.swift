@@ -17,7 +17,7 @@ import Wire
   private static let key = NodeKey(seed: [UInt8](repeating: 5, count: 32), crypto: crypto)
 
   /// A block of the flock's authority with any parent and body; only the form is right, and the seal unless `isForged`.
-  private static func block(
+  static func block(
     _ chain: ChainInfo, parent: Hash256, height: UInt64, slot: UInt64, transactions: [[UInt8]] = [], isForged: Bool = false
   ) -> Block {
     var header = BlockHeader(

@@ -101,7 +101,8 @@ extension NodeCore {
       outputs.append(.event(.blockAccepted(hash, from: waiter.peer)))
     }
     switch waiter {
-    case .gossip(let id, let topic, let peer):
+    case .gossip(let id, let topic, let peer, let height):
+      if let peer, verdict.showsHeight { passedOn(peer, blockAt: height, now, &outputs) }
       let answer: ValidationVerdict =
         switch verdict {
         case .accepted: .accept
@@ -137,7 +138,7 @@ extension NodeCore {
     }
     if case .invalid = verdict, let peer = waiter.peer { tell(.command(.report(peer, .invalidTransaction)), now, &outputs) }
     switch waiter {
-    case .gossip(let id, let topic, _):
+    case .gossip(let id, let topic, _, _):
       let answer: ValidationVerdict =
         switch verdict {
         case .accepted, .known: .accept
@@ -198,6 +199,16 @@ extension NodeCore {
 
 extension NodeCore.Waiter {
   /// The peer that is answerable for the item.
+extension BlockVerdict {
+  /// Whether the block's seal was found good, so that there is a block at its height.
+  fileprivate var showsHeight: Bool {
+    switch self {
+    case .accepted, .known, .orphan: true
+    case .invalid, .future, .refused: false
+    }
+  }
+}
+
   var peer: PeerID? {
     switch self {
     case .gossip(_, _, let peer): peer

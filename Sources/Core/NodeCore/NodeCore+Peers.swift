@@ -248,22 +248,27 @@ extension NodeCore {
 
   private func validate(_ message: GossipMessage, _ now: Instant, _ outputs: inout [Output]) {
     guard let peer = message.receivedFrom else { return }
-    let waiter = Waiter.gossip(message.id, message.topic, peer)
-    if message.topic == protocols.blockTopic {
+    let isBlock = message.topic == protocols.blockTopic
+    let height = isBlock ? (try? Block.header(of: message.data.rawSpan))?.height ?? 0 : 0
+    let waiter = Waiter.gossip(message.id, message.topic, peer, height: height)
+    if isBlock {
       counters.blocksAnnounced += 1
-      let bytes = message.data
-      if let header = try? Block.header(of: bytes.rawSpan), header.height > statuses[peer]?.height ?? 0 {
-        // Who passes a block on has checked it, or claims so: a reason to ask, never a reason to believe.
-        statuses[peer]?.height = header.height
-      }
-      run(chain: .blockReceived(bytes, .gossip(peer), makeToken(waiter)), now, &outputs)
-      if let height = statuses[peer]?.height { run(sync: .peerHeight(peer, height), now, &outputs) }
+      run(chain: .blockReceived(message.data, .gossip(peer), makeToken(waiter)), now, &outputs)
     } else if sync.state.isCaughtUp {
       run(chain: .transactionReceived(message.data, .gossip(peer), makeToken(waiter)), now, &outputs)
     } else {
       // Its state is too old to judge transactions.
       tell(.command(.validated(message.id, message.topic, .ignore)), now, &outputs)
     }
+  }
+}
+
+extension NodeCore {
+  /// A peer has passed on a block with a good seal: it has the chain up to there, or claims so, which is a reason to ask.
+  func passedOn(_ peer: PeerID, blockAt height: UInt64, _ now: Instant, _ outputs: inout [Output]) {
+    guard let known = statuses[peer]?.height, height > known else { return }
+    statuses[peer]?.height = height
+    run(sync: .peerHeight(peer, height), now, &outputs)
   }
 }
 

@@ -104,7 +104,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
 
   /// Who waits for a verdict of the chain.
   enum Waiter {
-    case gossip(MessageID, Topic, PeerID?)
+    /// With the height that a block names.
+    case gossip(MessageID, Topic, PeerID?, height: UInt64)
     case sync(BatchID, PeerID)
     case fetched(PeerID)
     case user(QueryID)
