@@ -182,6 +182,35 @@ extension [HostCore.Output] {
     #expect(stage.host.peering.score(of: stage.peer(1), now: stage.now) == 1)
   }
 
+  /// Streams that are opened and given up without a request cost the core as much as requests do, and their sender too.
+  @Test func openingsAreCharged() {
+    let stage = Stage { $0.rates.peer = .init(perSecond: 0.001, burst: 100) }
+    let link = stage.enter(1)
+    for number in 0..<600 as Range<UInt32> where stage.host.isActive(stage.peer(1)) {
+      let stream = StreamRef(connection: link, stream: StreamID(rawValue: 2 * number + 1))
+      stage.send(.streamOpened(stream, stage.name))
+      stage.send(.streamEnded(stream, .streamReset(.unspecified)))
+    }
+    #expect(!stage.host.isActive(stage.peer(1)))
+    // Nor may they be opened beyond their number for nothing.
+    let other = Stage { $0.rates.peer = .init(perSecond: 0.001, burst: 100) }
+    let second = other.enter(1)
+    for number in 0..<700 as Range<UInt32> where other.host.isActive(other.peer(1)) {
+      other.send(.streamOpened(StreamRef(connection: second, stream: StreamID(rawValue: 2 * number + 1)), other.name))
+    }
+    #expect(!other.host.isActive(other.peer(1)))
+    // Who asks on each of its streams pays for the requests alone.
+    let honest = Stage { $0.rates.peer = .init(perSecond: 0.001, burst: 100) }
+    let third = honest.enter(1)
+    for number in 0..<90 as Range<UInt32> {
+      let stream = StreamRef(connection: third, stream: StreamID(rawValue: 2 * number + 1))
+      honest.send(.streamOpened(stream, honest.name))
+      #expect(honest.send(.message(stream, KademliaMessage(.ping).encoded)).sent(on: stream) == [KademliaMessage(.ping)])
+      honest.send(.streamEnded(stream, nil))
+    }
+    #expect(honest.host.peering.score(of: honest.peer(1), now: honest.now) == 0)
+  }
+
   @Test func aLookUpDialsAndItsLinkEndsWhenNobodyElseWantsIt() {
     for isClaimed in [false, true] {
       let stage = Stage()

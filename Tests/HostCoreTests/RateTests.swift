@@ -94,6 +94,16 @@ extension [HostCore.Output] {
     #expect(sent(30) == 0)
   }
 
+  /// What a peer asks for before it is introduced is refused, and counts.
+  @Test func whatIsNotServedYetIsChargedToo() {
+    var stage = OneLink { $0.peering.introductionRequired = true }
+    let resets = (0..<210).map { _ in stage.opened(service).1.resets }
+    #expect(resets.prefix(200).allSatisfy { $0 == [.gated] } && resets.suffix(10).allSatisfy { $0 == [.rateLimited] })
+    var closes: [Reason.Code] = []
+    for _ in 0..<600 where closes.isEmpty { closes = stage.opened(service).1.closes }
+    #expect(closes == [.lowScore])
+  }
+
   @Test func protocolsMayHaveLimitsOfTheirOwn() {
     var stage = OneLink { $0.rates.protocols[service] = .init(perSecond: 1, burst: 2) }
     #expect((0..<4).map { _ in stage.asked().requests } == [1, 1, 0, 0])

@@ -293,10 +293,10 @@ extension HostCore {
   // MARK: Requests of peers
 
   /// A peer opened a stream for requests; false when it is reset.
-  func openedKademlia(_ stream: StreamRef, _ now: Instant, _ outputs: inout [Output]) -> Bool {
+  func openedKademlia(_ stream: StreamRef, _ arrived: Instant, _ now: Instant, _ outputs: inout [Output]) -> Bool {
     let open = links[stream.connection]?.streams.values.count { if case .kademlia = $0 { true } else { false } } ?? 0
     guard kademliaState?.machine.mode == .server, open < Self.streamsMaximum else {
-      outputs.append(.reset(stream, code: .resourceLimit))
+      if mayAsk(stream, kademliaState!.name, arrived, now, &outputs) { outputs.append(.reset(stream, code: .resourceLimit)) }
       return false
     }
     kademliaState!.served.set(stream, now + Self.streamIdle)

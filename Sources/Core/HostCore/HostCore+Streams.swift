@@ -27,15 +27,16 @@ extension HostCore {
     case HostProtocols.goodbye: if mayAsk(stream, name, arrived, now, &outputs) { set(.goodbye) }
     default:
       guard link.isActive || link.isDraining && isActive(link.peer) || configuration.introductionProtocols.contains(name) else {
-        // Nothing but the introduction is served before the introduction.
-        return outputs.append(.reset(stream, code: .gated))
+        // Nothing but the introduction is served before the introduction. To be told so costs what an answer does.
+        if mayAsk(stream, name, arrived, now, &outputs) { outputs.append(.reset(stream, code: .gated)) }
+        return
       }
       if let version = GossipProtocol(name: name.name), configuration.gossip != nil {
         guard mayAsk(stream, name, arrived, now, &outputs) else { return }
         set(.gossipIn)
         gossipOpened(stream, link.peer, version, now, &outputs)
       } else if name == kademliaState?.name {
-        if openedKademlia(stream, now, &outputs) { set(.kademlia) }
+        if openedKademlia(stream, arrived, now, &outputs) { set(.kademlia(hasAsked: false)) }
       } else if mayAsk(stream, name, arrived, now, &outputs), requests.opened(stream, name, now: now, into: &outputs) {
         set(.request)
       }
@@ -70,7 +71,9 @@ extension HostCore {
         outputs.append(.close(stream.connection, reason))
         closed(stream.connection, .endOfFile, now, &outputs)
       }
-    case .kademlia: serveKademlia(stream, link.peer, bytes, arrived, now, &outputs)
+    case .kademlia:
+      link.streams[stream.stream] = .kademlia(hasAsked: true)
+      serveKademlia(stream, link.peer, bytes, arrived, now, &outputs)
     case .request:
       switch requests.message(stream, bytes, memory: link.memory, now: now, into: &outputs) {
       case .request(let name, let payload):
@@ -177,7 +180,12 @@ extension HostCore {
     case .gossipOut: gossipStreamLost(stream, link.peer, error, now, &outputs)
     case .gossipIn: gossipEnded(stream, link.peer)
     case .identifyPusher: pushEnded(stream, error, now, &outputs)
-    case .kademlia: kademliaState?.served.remove(stream)
+    case .kademlia(let hasAsked):
+      kademliaState?.served.remove(stream)
+      // Requests are charged one by one, and a stream without any as one.
+      if !hasAsked, let name = kademliaState?.name {
+        _ = isWithin(link.rates.takeRequest(name, now: now), "streams without a request of \(name)", link.peer, now, &outputs)
+      }
     case .pingAnswerer, .identifyAnswerer, .identifyPush, .goodbye, .oneWay: break
     }
   }

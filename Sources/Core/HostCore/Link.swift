@@ -19,7 +19,7 @@ final class Link {
     case goodbye
     case oneWay
     /// The peer asks over it, any number of times.
-    case kademlia
+    case kademlia(hasAsked: Bool)
     case request
   }
 
