@@ -94,11 +94,18 @@ extension Gossip {
     public var maximumCached = 65_536
     /// The most bytes kept for IWANT in a topic; the oldest goes first.
     public var maximumCachedBytes = 64 << 20
-    /// The most messages with the application for validation; further ones are dropped and may come again.
+    /// The most messages with the application for validation; further ones are dropped and may come again. One peer may have brought a quarter
+    /// of them.
     public var maximumPendingValidations = 8_192
-    /// The most bytes with the application for validation; further messages are dropped and may come again.
+    /// The most bytes with the application for validation; further messages are dropped and may come again. One peer may have brought a quarter
+    /// of them.
     public var maximumPendingBytes = 64 << 20
-    /// The most ids that peers are held to have promised; when full nothing more is asked for.
+    /// The most fields of RPCs that are read of one peer in a heartbeat, whatever they say: what small ones cost hardly depends on their bytes.
+    /// Further RPCs are dropped unread until the next, and the peer is told on once. Default 262,144, some 10 ms of a core: several times what
+    /// a busy network's messages have.
+    public var maximumFields = 262_144
+    /// The most ids that peers are held to have promised; each may have its share of it, and 64 at least, so that who announces what it does
+    /// not have keeps nobody else's announcements from being heeded.
     public var maximumPromises = 20_000
     /// The most backoffs remembered for a topic, of peers that left too; when full new ones are not remembered.
     public var maximumBackoffs = 4_096

@@ -13,6 +13,8 @@ public enum GossipOffence: Hashable, Sendable {
   case graftDuringBackoff(Topic)
   /// This many messages that the peer announced and was asked for did not come in time.
   case brokenPromises(Int)
+  /// RPCs of more fields than are read in one heartbeat.
+  case tooManyFields
   /// The peer reads too slowly: this many frames for it were dropped since the last heartbeat.
   case slow(dropped: Int)
 }
@@ -163,6 +165,8 @@ public struct GossipStatistics: Hashable, Sendable {
   public internal(set) var dontWantReceived = 0
   /// RPCs ignored because the sender's score is too low.
   public internal(set) var graylisted = 0
+  /// RPCs passed over because their senders had said more than is read in a heartbeat.
+  public internal(set) var rpcsPassedOver = 0
   /// Offences reported.
   public internal(set) var offences = 0
   /// Elements of RPCs beyond what is read or heeded: topics, announcements, ids, grafts.

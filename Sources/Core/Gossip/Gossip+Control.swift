@@ -36,18 +36,30 @@ extension Gossip {
     else { return }
     counters.idsAnnounced += have.ids.count
     let deadline = now + configuration.promiseLifetime
+    let share = max(64, configuration.maximumPromises / max(1, peers.count))
     for id in have.ids {
-      guard peer.idsAsked < configuration.maximumIHaveIDs, promises.count < configuration.maximumPromises else { break }
+      guard peer.idsAsked < configuration.maximumIHaveIDs, peer.promised < share, promises.count < configuration.maximumPromises else {
+        break
+      }
       if topic.seen.contains(id) || topic.pending[id] != nil { continue }
       // Somebody was asked a moment ago: a second copy would only cost.
       if promises[id] != nil { continue }
       promises[id] = Promise(peer: peer.id, deadline: deadline)
+      peer.promised += 1
       promiseOrder.append(MessagePromise(id: id, deadline: deadline))
       peer.idsAsked += 1
       counters.idsAsked += 1
       peer.wants.append(id)
       markDirty(peer)
     }
+  }
+
+  /// What was promised is here, or is not waited for any more; who had promised it.
+  @discardableResult func keepPromise(_ id: MessageID) -> PeerID? {
+    guard let promise = promises.removeValue(forKey: id) else { return nil }
+    // A peer that has come back begins anew.
+    if let peer = peers[promise.peer], peer.promised > 0 { peer.promised -= 1 }
+    return promise.peer
   }
 
   private func receiveIWant(_ ids: [MessageID], from peer: GossipPeer, into outputs: inout [Output]) {

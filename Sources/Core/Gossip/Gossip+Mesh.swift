@@ -68,6 +68,7 @@ extension Gossip {
       peer.dontWantIDs = 0
       peer.subscriptionChanges = 0
       peer.failedChecks = 0
+      peer.fields = 0
       // What a peer does not want is kept for one to two histories' time.
       if counters.heartbeats % max(1, configuration.historyLength) == 0 { peer.dontWant.rotate() }
     }
@@ -181,7 +182,7 @@ extension Gossip {
     while let next = promiseOrder.first, next.deadline <= now {
       _ = promiseOrder.popFirst()
       guard let promise = promises[next.id], promise.deadline == next.deadline else { continue }
-      promises[next.id] = nil
+      keepPromise(next.id)
       broken[promise.peer, default: 0] += 1
     }
     for (peer, count) in broken.sorted(by: { $0.key < $1.key }) where peers[peer] != nil {

@@ -60,6 +60,10 @@ extension Gossip {
     if pending != pendingCount { return "\(pending) messages wait for validation, \(pendingCount) are counted" }
     if pendingCount > configuration.maximumPendingValidations { return "too many wait for validation" }
     if promises.count > configuration.maximumPromises { return "too many promises" }
+    let promised = promises.values.reduce(into: [PeerID: Int]()) { $0[$1.peer, default: 0] += 1 }
+    for peer in peers.values where peer.promised > promised[peer.id, default: 0] { return "a peer's promises count wrong" }
+    let waiting = topics.values.flatMap(\.pending.values).filter { peers[$0.bringer.id] === $0.bringer }
+    if peers.values.reduce(0, { $0 + $1.pendingCount }) != waiting.count { return "messages that wait are counted on nobody" }
     return nil
   }
 }

@@ -16,6 +16,10 @@ extension Gossip {
       report(id, .oversizedRPC(bytes.count), into: &outputs)
       return
     }
+    guard peer.fields < configuration.maximumFields else {
+      counters.rpcsPassedOver += 1
+      return
+    }
     let rpc: RPC
     do throws(ProtobufError) {
       rpc = try RPC(
@@ -26,6 +30,8 @@ extension Gossip {
       return
     }
     counters.ignoredElements += rpc.ignored
+    peer.fields += rpc.fields
+    if peer.fields >= configuration.maximumFields { report(id, .tooManyFields, into: &outputs) }
     for entry in rpc.subscriptions {
       peer.subscriptionChanges += 1
       guard peer.subscriptionChanges <= configuration.maximumSubscriptionChanges else {
@@ -88,7 +94,7 @@ extension Gossip {
     }
 
     // From here on the message is what its id says: what is remembered now cannot be a forgery in its place.
-    if !promises.isEmpty { promises[id] = nil }
+    if !promises.isEmpty { keepPromise(id) }
     peer.statistics.firstDeliveries += 1
     let message = makeMessage(fields, in: bytes, id: id, topic: topic, author: author, sequence: sequence, from: peer)
     if case .contentHash = rules.identification { topic.recent.remember(message) }
@@ -98,15 +104,20 @@ extension Gossip {
     switch rules.validation {
     case .none: accept(message, topic, senders: [], into: &outputs)
     case .application:
-      guard pendingCount < configuration.maximumPendingValidations, pendingBytes + bytes.count <= configuration.maximumPendingBytes else {
+      guard pendingCount < configuration.maximumPendingValidations, pendingBytes + message.frame.count <= configuration.maximumPendingBytes,
+        peer.pendingCount < max(1, configuration.maximumPendingValidations / 4),
+        peer.pendingBytes == 0 || peer.pendingBytes + message.frame.count <= configuration.maximumPendingBytes / 4
+      else {
         counters.validationDropped += 1
         return
       }
-      let pending = PendingValidation(message: message, deadline: now + configuration.validationLifetime, sender: peer.id)
+      let pending = PendingValidation(message: message, deadline: now + configuration.validationLifetime, bringer: peer)
       topic.pending[id] = pending
       pendingOrder.append(pending)
       pendingCount += 1
       pendingBytes += message.frame.count
+      peer.pendingCount += 1
+      peer.pendingBytes += message.frame.count
       outputs.append(.validate(message))
     }
   }
@@ -182,7 +193,7 @@ extension Gossip {
       report(peer.id, .invalidMessage(topic.topic, reason), into: &outputs)
     } else {
       // It sent what it had announced.
-      if let id { promises[id] = nil }
+      if let id { keepPromise(id) }
       outputs.append(.event(.refused(topic.topic, reason, from: peer.id)))
     }
   }
@@ -241,6 +252,8 @@ extension Gossip {
     pending.isSettled = true
     pendingCount -= 1
     pendingBytes -= pending.message.frame.count
+    pending.bringer.pendingCount -= 1
+    pending.bringer.pendingBytes -= pending.message.frame.count
     while let first = pendingOrder.first, first.isSettled { _ = pendingOrder.popFirst() }
     if pendingOrder.count > 2 * configuration.maximumPendingValidations { pendingOrder.removeAll { $0.isSettled } }
   }

@@ -40,7 +40,14 @@ final class GossipPeer {
   /// Topics with a backoff that came about on this connection: the peer knows of it. One that restarted has forgotten earlier ones.
   var backoffsKnown: Set<Topic> = []
 
+  /// What it was asked for by its own announcements, and what of that is still to come.
+  var promised = 0
+  /// Messages that it was the first to bring and that the application has not judged, and their bytes.
+  var pendingCount = 0
+  var pendingBytes = 0
+
   // Since the last heartbeat.
+  var fields = 0
   var ihaveMessages = 0
   var idsAsked = 0
   var dontWantIDs = 0

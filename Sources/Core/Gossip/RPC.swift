@@ -73,25 +73,28 @@ struct RPC {
   var hasControl = false
   /// Elements that were passed over.
   var ignored = 0
+  /// The fields that were read, at every depth.
+  var fields = 0
   private var idCount = 0
 
   /// Reads an RPC. Unknown fields are passed over. Memory is bounded by `limits`, about 80 bytes an element.
   init(_ source: RawSpan, limits: Limits) throws(ProtobufError) {
     var reader = ProtobufReader(source)
     while let field = try reader.nextField() {
+      try RPC.count(&fields)
       switch field {
       case .bytes(1):
         guard subscriptions.count < limits.subscriptions else {
           ignored += 1
           continue
         }
-        subscriptions.append(try RPC.subscription(source, reader.range))
+        subscriptions.append(try RPC.subscription(source, reader.range, &fields))
       case .bytes(2):
         guard messages.count < limits.messages else {
           ignored += 1
           continue
         }
-        messages.append(try RPC.message(source, reader.range))
+        messages.append(try RPC.message(source, reader.range, &fields))
       case .bytes(3):
         hasControl = true
         try readControl(source, reader.range, limits)
@@ -100,10 +103,19 @@ struct RPC {
     }
   }
 
-  private static func subscription(_ source: RawSpan, _ range: Range<Int>) throws(ProtobufError) -> Subscription {
+  /// Counts a field; what has more of them than anybody needs is not read on.
+  private static func count(_ fields: inout Int) throws(ProtobufError) {
+    fields += 1
+    if fields > fieldsMaximum { throw .badField(0) }
+  }
+
+  private static let fieldsMaximum = 1 << 20
+
+  private static func subscription(_ source: RawSpan, _ range: Range<Int>, _ fields: inout Int) throws(ProtobufError) -> Subscription {
     var result = Subscription()
     var reader = ProtobufReader(source, in: range)
     while let field = try reader.nextField() {
+      try RPC.count(&fields)
       switch field {
       case .number(1): result.subscribes = reader.bool
       case .bytes(2): result.topic = reader.range
@@ -113,12 +125,13 @@ struct RPC {
     return result
   }
 
-  private static func message(_ source: RawSpan, _ range: Range<Int>) throws(ProtobufError) -> Message {
+  private static func message(_ source: RawSpan, _ range: Range<Int>, _ fields: inout Int) throws(ProtobufError) -> Message {
     var result = Message(whole: range)
     var reader = ProtobufReader(source, in: range)
     var start = range.lowerBound
     var last = 0
     while let field = try reader.nextField() {
+      try RPC.count(&fields)
       defer { start = reader.offset }
       if reader.offset - start != RPC.shortestSize(field, reader) { result.isCanonical = false }
       guard case .bytes(let number) = field, number <= 6 else {
@@ -157,14 +170,16 @@ struct RPC {
   private mutating func readControl(_ source: RawSpan, _ range: Range<Int>, _ limits: Limits) throws(ProtobufError) {
     var reader = ProtobufReader(source, in: range)
     while let field = try reader.nextField() {
+      try RPC.count(&fields)
       guard case .bytes(let number) = field, number <= 5 else { continue }
       if number == 4 {
-        if prunes.count < limits.prunes { prunes.append(try RPC.prune(source, reader.range, limits)) } else { ignored += 1 }
+        if prunes.count < limits.prunes { prunes.append(try RPC.prune(source, reader.range, limits, &fields)) } else { ignored += 1 }
         continue
       }
       var have = IHave()
       var inner = ProtobufReader(source, in: reader.range)
       while let field = try inner.nextField() {
+        try RPC.count(&fields)
         switch (number, field) {
         case (1, .bytes(1)): have.topic = inner.range
         case (1, .bytes(2)):
@@ -183,10 +198,13 @@ struct RPC {
     }
   }
 
-  private static func prune(_ source: RawSpan, _ range: Range<Int>, _ limits: Limits) throws(ProtobufError) -> Prune {
+  private static func prune(
+    _ source: RawSpan, _ range: Range<Int>, _ limits: Limits, _ fields: inout Int
+  ) throws(ProtobufError) -> Prune {
     var result = Prune()
     var reader = ProtobufReader(source, in: range)
     while let field = try reader.nextField() {
+      try RPC.count(&fields)
       switch field {
       case .bytes(1): result.topic = reader.range
       case .bytes(2):
@@ -194,6 +212,7 @@ struct RPC {
         var peer = ExchangedPeer()
         var inner = ProtobufReader(source, in: reader.range)
         while let field = try inner.nextField() {
+          try RPC.count(&fields)
           switch field {
           case .bytes(1): peer.peer = inner.range
           case .bytes(2): peer.record = inner.range

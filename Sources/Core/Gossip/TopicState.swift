@@ -7,15 +7,18 @@ final class PendingValidation {
   let deadline: Instant
   /// Who sent it meanwhile, the first sender included: they need not get it, and answer for it if it is bad.
   var senders: [PeerID]
+  /// Who brought it first, on whose account it waits.
+  let bringer: GossipPeer
   var isSettled = false
 
   /// The most senders noted; far more than a mesh sends.
   static let maximumSenders = 128
 
-  init(message: GossipMessage, deadline: Instant, sender: PeerID) {
+  init(message: GossipMessage, deadline: Instant, bringer: GossipPeer) {
     self.message = message
     self.deadline = deadline
-    senders = [sender]
+    self.bringer = bringer
+    senders = [bringer.id]
   }
 }
 

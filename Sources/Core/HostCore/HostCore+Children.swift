@@ -194,6 +194,7 @@ extension GossipOffence {
     case .graftDuringBackoff: "grafts before the back-off is over"
     case .invalidMessage: "of a gossip message"
     case .brokenPromises: "gossip messages that it announced did not come"
+    case .tooManyFields: "fields of gossip"
     case .slow: "it reads gossip slowly"
     }
   }
@@ -209,6 +210,7 @@ extension Offence {
     case .invalidMessage(_, .badSignature): self = .invalidSignature
     case .invalidMessage: return nil
     case .brokenPromises: self = .late
+    case .tooManyFields: self = .rateExceeded
     case .slow: return nil
     }
   }
