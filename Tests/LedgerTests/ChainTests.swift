@@ -176,6 +176,26 @@ import Wire
     #expect(runner.store.tables[ChainTable.undo]?.count == 5, "undo records are pruned")
   }
 
+  /// Transactions that wait for the check of their signatures, which one peer may forge by the thousand: they leave room for other peers', and
+  /// all of them together for users'.
+  @Test func onePeersTransactionsLeaveRoomForOthers() throws {
+    var configuration = ChainConfiguration()
+    configuration.queuedTransactions = 8
+    configuration.queuedTransactionsOfPeer = 3
+    configuration.verificationsInFlight = 0
+    let runner = try Runner(world, configuration: configuration, now: .zero + .seconds(100))
+    var nonce: UInt64 = 0
+    func taken(_ count: Int, _ source: ItemSource) -> Int {
+      (0..<count).count { _ in
+        defer { nonce += 1 }
+        return runner.submit(world.transfer(0, 1, nonce: nonce), source) == nil
+      }
+    }
+    let peers = (1...4 as ClosedRange<UInt8>).map { NodeKey(seed: [UInt8](repeating: 100 + $0, count: 32), crypto: crypto).peerID }
+    #expect(peers.map { taken(5, .gossip($0)) } == [3, 3, 2, 0])
+    #expect(taken(10, .local) == 8)
+  }
+
   @Test func boundsOfQueuesHold() throws {
     var configuration = ChainConfiguration()
     configuration.queuedBlocks = 3

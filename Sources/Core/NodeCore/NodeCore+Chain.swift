@@ -143,6 +143,8 @@ extension NodeCore {
         switch verdict {
         case .accepted, .known: .accept
         case .invalid: .reject
+        // Not judged: seen it counts only once it is.
+        case .refused(.busy): .postpone
         case .refused: .ignore
         }
       tell(.command(.validated(id, topic, answer)), now, &outputs)
@@ -197,8 +199,6 @@ extension NodeCore {
   }
 }
 
-extension NodeCore.Waiter {
-  /// The peer that is answerable for the item.
 extension BlockVerdict {
   /// Whether the block's seal was found good, so that there is a block at its height.
   fileprivate var showsHeight: Bool {
@@ -209,9 +209,11 @@ extension BlockVerdict {
   }
 }
 
+extension NodeCore.Waiter {
+  /// The peer that is answerable for the item.
   var peer: PeerID? {
     switch self {
-    case .gossip(_, _, let peer): peer
+    case .gossip(_, _, let peer, _): peer
     case .sync(_, let peer), .fetched(let peer): peer
     case .user: nil
     }

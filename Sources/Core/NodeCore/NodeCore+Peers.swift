@@ -258,7 +258,7 @@ extension NodeCore {
       run(chain: .transactionReceived(message.data, .gossip(peer), makeToken(waiter)), now, &outputs)
     } else {
       // Its state is too old to judge transactions.
-      tell(.command(.validated(message.id, message.topic, .ignore)), now, &outputs)
+      tell(.command(.validated(message.id, message.topic, .postpone)), now, &outputs)
     }
   }
 }

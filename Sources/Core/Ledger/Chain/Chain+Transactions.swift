@@ -27,7 +27,12 @@ extension Chain {
       return nil
     }
     if let verdict = checkState(info) { return verdict }
-    guard unverified.count < configuration.queuedTransactions else { return .refused(.busy) }
+    // What users send has room of its own, and no peer takes all that there is for peers.
+    let ofSource = unverifiedBySource[source.peer, default: 0]
+    guard ofSource < (source.peer == nil ? configuration.queuedTransactions : configuration.queuedTransactionsOfPeer),
+      source.peer == nil || unverified.count - unverifiedBySource[nil, default: 0] < configuration.queuedTransactions
+    else { return .refused(.busy) }
+    unverifiedBySource[source.peer] = ofSource + 1
     verifyingIDs.insert(info.id)
     unverified.append(Verifying(info: info, source: source, token: token))
     return nil
@@ -63,10 +68,17 @@ extension Chain {
     while !unverified.isEmpty, verifications.count < configuration.verificationsInFlight {
       let batch = Array(unverified.prefix(configuration.verificationBatch))
       unverified.removeFirst(batch.count)
+      for entry in batch { countUnverified(entry, -1) }
       let work = nextWorkID()
       verifications[work] = batch
       outputs.append(.work(work, .verifyTransactions(batch.map(\.info), ledger)))
     }
+  }
+
+  /// Counts a transaction that waits for verification, or does no more.
+  mutating func countUnverified(_ entry: Verifying, _ change: Int) {
+    let count = unverifiedBySource[entry.source.peer, default: 0] + change
+    unverifiedBySource[entry.source.peer] = count == 0 ? nil : count
   }
 
   mutating func verifiedTransactions(_ id: WorkID, _ results: [Bool], _ now: Instant, _ outputs: inout [Output]) {

@@ -148,6 +148,7 @@ extension Chain {
       unsealed.insert(contentsOf: hashes, at: 0)
     } else if let batch = verifications.removeValue(forKey: id) {
       unverified.insert(contentsOf: batch, at: 0)
+      for entry in batch { countUnverified(entry, 1) }
     } else if building?.work == id {
       // The slot is still this node's: it was not sealed.
       building = nil

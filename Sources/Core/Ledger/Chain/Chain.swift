@@ -122,6 +122,8 @@ public struct Chain<L: Ledger, C: Consensus>: Sendable {
   var verified: RecentMap<Hash256, Bool>
   var invalidTransactions: RecentMap<Hash256, LedgerError>
   var unverified: [Verifying] = []
+  /// How many of them came from each peer, and from users.
+  var unverifiedBySource: [PeerID?: Int] = [:]
   var verifyingIDs: Set<Hash256> = []
   /// Further copies of transactions that are being verified; they get their verdict with the first.
   var copies: [Hash256: [ValidationToken]] = [:]

@@ -236,8 +236,10 @@ public struct ChainConfiguration: Hashable, Sendable {
   public var sealsRemembered = 4096
   /// Ids of transactions whose signature was verified to remember; 32,768 by default (about 3 MB), a few full blocks and the pool.
   public var verifiedRemembered = 32_768
-  /// Transactions that wait for verification; 4,096 by default. More are refused as busy.
+  /// Transactions of peers that wait for verification, and as many of users; 4,096 by default. More are refused as busy.
   public var queuedTransactions = 4096
+  /// Those of one peer; 1,024 by default, which take 40 ms of a core.
+  public var queuedTransactionsOfPeer = 1024
   /// Copies of one block or transaction that may wait for the first one's verdict; 64 by default. More are refused as busy.
   public var copiesWaiting = 64
   /// Copies of one block that one peer may have waiting: by gossip, in a range, asked for by hash; 4 by default. More are refused as busy.
