@@ -7,7 +7,7 @@ import Wire
 @Suite struct ShareTests {
   private func hash(_ data: [UInt8]) -> [UInt8] { crypto.sha256(data).bytes }
 
-  private func bench(_ rules: TopicConfiguration = .init(), _ change: (inout Gossip.Configuration) -> Void) -> Bench {
+  private func bench(_ rules: TopicConfiguration = .unsigned, _ change: (inout Gossip.Configuration) -> Void) -> Bench {
     var configuration = Gossip.Configuration()
     change(&configuration)
     let bench = Bench(configuration)
@@ -39,14 +39,14 @@ import Wire
 
   /// Messages that wait for the application's verdict: one peer's do not fill the room of all.
   @Test func onePeersMessagesLeaveRoomForOthers() {
-    let bench = bench(.init(validation: .application)) { $0.maximumPendingValidations = 40 }
+    let bench = bench(.init(signing: .strictNoSign, validation: .application)) { $0.maximumPendingValidations = 40 }
     let flood = bench.input(.received(peer(1), rpc { for number in 0..<100 { $0.publish(blocks, [1, UInt8(number)]) } })).toValidate
     #expect(flood.count == 10 && bench.gossip.statistics.validationDropped == 90)
     #expect(bench.input(.received(peer(2), rpc { $0.publish(blocks, [2]) })).toValidate.count == 1)
     for message in flood { bench.input(.validated(message.id, topic: blocks, .ignore)) }
     #expect(bench.input(.received(peer(1), rpc { $0.publish(blocks, [3]) })).toValidate.count == 1)
 
-    let large = self.bench(.init(validation: .application)) { $0.maximumPendingBytes = 40_000 }
+    let large = self.bench(.init(signing: .strictNoSign, validation: .application)) { $0.maximumPendingBytes = 40_000 }
     func publish(_ number: Int, _ bytes: Int) -> Int {
       large.input(.received(peer(number), rpc { $0.publish(blocks, [UInt8](repeating: UInt8(number), count: bytes)) })).toValidate.count
     }

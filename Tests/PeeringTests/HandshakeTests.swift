@@ -83,6 +83,14 @@ import Wire
     #expect(reasons(bench.accept("/ip4/20.0.0.1/tcp/1", seconds: 61).outputs) == [.handshakeTimeout])
   }
 
+  /// A peer that came in by itself is forgotten when its link ends, but not what it did to end it.
+  @Test func aViolationThatEndsTheLinkIsScored() {
+    var bench = Bench()
+    let (id, _) = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1")
+    bench.send(.closed(id, .protocolViolation("yamux")))
+    #expect(bench.machine.score(of: peer(1), now: bench.now) == 10)
+  }
+
   /// A flood of refusals drives nothing else out of the history.
   @Test func refusedStrangersDoNotEraseHistory() {
     var bench = Bench {

@@ -105,10 +105,10 @@ import Testing
     #expect(await code { _ = try await makeHost { $0.listen = [otherAddress.withoutPeerID] } } == .listenFailed)
     #expect(await code { _ = try await makeHost { $0.listen = [otherAddress] } } == .invalidAddress)
 
-    // Refused at the door, by the bare socket's end.
+    // Refused at the door, by a line in place of the handshake.
     try await other.ban(.network(IPNetwork("127.0.0.1/32")!))
     #expect(await code { try await host.connect(otherAddress) } == .refused)
-    #expect(try await host.withCore { core, _ in core.peering.reasonCounts.dialsFailed["turned-away"] } == 1)
+    #expect(try await host.withCore { core, _ in core.peering.reasonCounts.dialsFailed["turned-away-banned"] } == 1)
     await other.close()
     await host.close()
     #expect(await code { try await host.connect(otherAddress) } == .closed)

@@ -52,6 +52,56 @@ import Threads
     await close(host, foreign)
   }
 
+  /// Two links of one peer after a simultaneous dial. The peer does not know which one is kept, and begins on the other.
+  @Test("gossip that a peer begins on the link that gives way is heard")
+  func losingLink() async throws {
+    let key = NodeKey.generate()
+    var own = NodeKey.generate()
+    // With the lower name its own dial is kept.
+    while own.peerID >= key.peerID { own = NodeKey.generate() }
+    let host = try await makeHost(key: own)
+    let subscription = try await host.subscribe(Self.topic, .init(topic: .init(signing: .strictNoSign)))
+    let ends = Recorder<Reason>()
+    let dialler = try HandPeer(key: key) { _, output in
+      if case .message(_, let bytes) = output, bytes.count != 32, let reason = try? Reason(encoded: bytes.rawSpan) { ends.add(reason) }
+    }
+    let listener = try HandPeer(key: key) { _, _ in }
+    let address = try await listener.listen(begins: false)
+    let connecting = Task { try await host.connect(address) }
+    try await eventually("its dial is under way") { try await host.withCore { core, _ in core.peering.counts.dialling == 1 } }
+    try await dialler.dial(await host.address)
+    try await eventually("the peer's own link waits") { try await host.withCore { core, _ in core.peering.counts.held == 1 } }
+    try await listener.begin()
+    #expect(try await within { try await connecting.value } == key.peerID)
+    try await eventually("the other link gives way") { ends.values.first?.code == .duplicate }
+    try await dialler.act { peer in
+      let stream = peer.open(1, Self.meshsub, .lengthPrefixed(maximumBytes: 1 << 20))
+      for build: (inout ProtobufWriter) -> Void in [
+        {
+          $0.message(1) {
+            $0.bool(1, true); $0.string(2, Self.topic.name)
+          }
+        },
+        {
+          $0.message(2) {
+            $0.data(2, [7]); $0.string(4, Self.topic.name)
+          }
+        },
+      ] {
+        var writer = ProtobufWriter()
+        build(&writer)
+        peer.send(writer.bytes, on: stream)
+      }
+    }
+    let got = try await within {
+      for await message in subscription { return message.data }; return []
+    }
+    #expect(got == [7])
+    #expect(await host.topicPeers(Self.topic) == [key.peerID])
+    for peer in [dialler, listener] { await peer.close() }
+    await host.close()
+  }
+
   @Test("two hosts with 200 topics meet in each of them")
   func topics() async throws {
     let all = (0..<200).map { Topic("/eth2/4a26c58b/beacon_attestation_subnet_\($0)/ssz_snappy") }

@@ -258,7 +258,10 @@ extension PeeringMachine {
       return
     }
     ended(id, end.reason, by: end.closer, now, &outputs)
-    if case .protocolViolation = end, let peer = link.peer { report(peer, .protocolViolation, now, &outputs) }
+    guard case .protocolViolation = end, let peer = link.peer else { return }
+    // A peer that only came in may be forgotten by now.
+    takeInHand(.peer(peer), now)
+    report(peer, .protocolViolation, now, &outputs)
   }
 
   /// Another link to the peer is kept. The remote may have begun to use this one before it knew: it drains. One link of a peer does so at a
