@@ -393,6 +393,28 @@ struct Payment: Codable {
     server.stop()
   }
 
+  /// Whoever keeps a stream whose client has gone keeps that alone, and not the server with all that its routes hold.
+  @Test func closedStreamsKeepNothingAlive() throws {
+    final class Canary: Sendable {}
+    weak var left: Canary?
+    do {
+      let canary = Canary()
+      left = canary
+      var router = Router()
+      router.get("/events") { [streams] _, responder in
+        if let stream = responder.openEventStream() { withExtendedLifetime(canary) { streams.add(stream) } }
+      }
+      let server = try HTTPServer(configuration: .init(), router: router)
+      let client = try #require(RawClient(port: server.port))
+      client.write("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      #expect(client.read(through: "\r\n\r\n")?.contains("200") == true)
+      server.stop()
+    }
+    let stream = try #require(streams.take().first)
+    #expect(!stream.isOpen && !stream.send(data: "late"))
+    try waitUntil("the routes are gone") { left == nil }
+  }
+
   @Test func slowStreamIsClosed() throws {
     let server = try serve { $0.streamBufferBytes = 1_000 }
     let client = try #require(RawClient(port: server.port))

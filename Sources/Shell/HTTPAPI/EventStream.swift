@@ -7,7 +7,9 @@ import Foundation
 public final class EventStream: @unchecked Sendable {
   private let connection: OpaquePointer
   private let bufferBytes: Int
-  private let released: @Sendable (EventStream) -> Void
+  /// Tells the server that the connection is gone, once. It keeps the server and all its routes alive, so that it is let go of then: a program
+  /// may keep the stream for longer.
+  private var released: (@Sendable (EventStream) -> Void)?
   private let lock = NSLock()
   private var pending: [UInt8] = []
   private var suspended = false
@@ -74,11 +76,13 @@ public final class EventStream: @unchecked Sendable {
   }
 
   func detach() {
-    let first = lock.withLock {
-      defer { detached = true }
-      return !detached
+    let released = lock.withLock {
+      detached = true
+      pending = []
+      defer { self.released = nil }
+      return self.released
     }
-    if first { released(self) }
+    released?(self)
   }
 
   private func wake() {
