@@ -21,18 +21,25 @@ final class BarePeer: TCPSocketDelegate {
   var onEnd: (BarePeer) -> Void = { _ in }
 
   static let crypto = SystemCrypto.shared
-  private static let table = ProtocolTable([
+  private let table: ProtocolTable
+  private static let plain = ProtocolTable([
     HostProtocols.ping: .init(framing: .fixed(bytes: 32)), HostProtocols.identify: .init(framing: .lengthPrefixed(maximumBytes: 65_536)),
     ChainFacts.protocolID("blocks/1"): .init(framing: .lengthPrefixed(maximumBytes: 1_000)),
   ])
+  private static let withGossip: ProtocolTable = {
+    var table = plain
+    table["/meshsub/1.1.0"] = .init(framing: .lengthPrefixed(maximumBytes: 10 << 20))
+    return table
+  }()
 
   /// Takes a connected socket over. On the loop's thread.
-  init?(_ descriptor: Int32, to remote: SocketAddress, on loop: EventLoop) {
+  init?(_ descriptor: Int32, to remote: SocketAddress, on loop: EventLoop, speaksGossip: Bool = false) {
+    table = speaksGossip ? Self.withGossip : Self.plain
     let key = NodeKey(seed: Self.crypto.randomBytes(32), crypto: Self.crypto)
     peer = key.peerID
     self.loop = loop
     connection = Connection(
-      role: .dialer(expecting: nil), staticKey: NoiseStaticKey(key, crypto: Self.crypto), crypto: Self.crypto, protocols: Self.table,
+      role: .dialer(expecting: nil), staticKey: NoiseStaticKey(key, crypto: Self.crypto), crypto: Self.crypto, protocols: table,
       now: loop.now)
     do throws(TransportError) {
       socket = try TCPSocket(adopting: DetachedSocket(descriptor: descriptor, remote: remote), on: loop, delegate: self)
@@ -75,7 +82,7 @@ final class BarePeer: TCPSocketDelegate {
     switch output {
     case .established: isEstablished = true
     case .streamOpened(let stream, HostProtocols.identify):
-      let info = IdentifyInfo(listenAddresses: [], protocols: Self.table.names, protocolVersion: "bench/1", agent: "bench/1")
+      let info = IdentifyInfo(listenAddresses: [], protocols: table.names, protocolVersion: "bench/1", agent: "bench/1")
       send(info.encoded, on: stream)
       connection.finish(stream)
     case .message(let stream, let bytes) where !stream.isOutbound && bytes.count == 32: send(bytes, on: stream)

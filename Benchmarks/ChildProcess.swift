@@ -49,6 +49,15 @@ final class ChildProcess {
     process.waitUntilExit()
   }
 
+  /// What a process has computed in all its threads, the kernel's work for it included; without a process, this one.
+  static func processorSeconds(of process: Int32? = nil) -> Double {
+    var clock = CLOCK_PROCESS_CPUTIME_ID
+    if let process, clock_getcpuclockid(process, &clock) != 0 { return 0 }
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+  }
+
   /// Resident bytes of a process.
   static func residentBytes(of process: Int32) -> Int {
     let text = (try? String(contentsOfFile: "/proc/\(process)/statm", encoding: .utf8)) ?? ""
@@ -68,5 +77,6 @@ struct Settings {
   }
 
   subscript(_ name: String) -> String? { values[name] }
+  func seconds(_ name: String) -> Double? { values[name].flatMap { Double($0) } }
   func number(_ name: String, _ standard: Int) -> Int { values[name].flatMap { Int($0) } ?? standard }
 }

@@ -17,7 +17,7 @@ enum Attacker {
     guard let port = settings["port"].flatMap({ UInt16($0) }), let remote = SocketAddress("127.0.0.1", port: port) else { return }
     let kind = settings["kind"] ?? "idle"
     let attack = Attack(
-      remote, end: Platform.now + .seconds(settings.number("seconds", 6)), round: settings.number("round", 1),
+      remote, end: Platform.now + .seconds(settings.number("seconds", 5)), round: settings.number("round", 1),
       place: (kinds + chainKinds).firstIndex(of: kind) ?? 0)
     let facts = ChainFacts(settings)
     switch (kind, facts) {
@@ -50,6 +50,7 @@ final class Attack: @unchecked Sendable {
   private let round: Int
   private let place: Int
   private var number = 0
+  private let before = ChildProcess.processorSeconds()
   private(set) var opened = 0
   var closed = 0
   var messages = 0
@@ -61,7 +62,11 @@ final class Attack: @unchecked Sendable {
     self.place = place
   }
 
-  var report: String { "\(opened) connections, \(closed) of them ended by the node, \(messages) messages" }
+  /// What it did, and what it has computed since it began.
+  var report: String {
+    let cpu = String(format: "%.4f", ChildProcess.processorSeconds() - before)
+    return "\(opened) connections, \(closed) of them ended by the node, \(messages) messages cpu=\(cpu)"
+  }
 
   /// A connection from the next of 250 addresses, or from always the same; to the node, or to another of its ports.
   func connect(fromOneAddress: Bool = false, to target: SocketAddress? = nil) -> Int32? {
@@ -155,7 +160,7 @@ final class Attack: @unchecked Sendable {
 protocol Misbehaviour: AnyObject {
   /// A new connection.
   func begin()
-  /// A hundred times a second.
+  /// Two hundred times a second.
   func act(_ peer: BarePeer)
 }
 

@@ -79,22 +79,27 @@ final class Forger {
   }
 }
 
-/// Sends messages of a topic, as long as the link's queue has room.
+/// Sends messages to the topic of blocks, as long as the link's queue has room.
 final class GossipSender {
   private var stream: StreamID?
   private weak var peer: BarePeer?
 
+  /// Opens the stream and subscribes to the blocks.
+  func open(to peer: BarePeer) -> StreamID {
+    let stream = peer.open("/meshsub/1.1.0", .lengthPrefixed(maximumBytes: 10 << 20))
+    var writer = ProtobufWriter()
+    writer.message(1) {
+      $0.uint64(1, 1)
+      $0.string(2, ChainFacts.blockTopic)
+    }
+    peer.send(writer.bytes, on: stream)
+    return stream
+  }
+
   func publish(_ data: [UInt8], to peer: BarePeer) -> Bool {
     if self.peer !== peer {
       self.peer = peer
-      let stream = peer.open("/meshsub/1.1.0", .lengthPrefixed(maximumBytes: 10 << 20))
-      self.stream = stream
-      var writer = ProtobufWriter()
-      writer.message(1) {
-        $0.uint64(1, 1)
-        $0.string(2, ChainFacts.blockTopic)
-      }
-      peer.send(writer.bytes, on: stream)
+      stream = open(to: peer)
     }
     guard let stream, peer.connection.queuedBytes(on: stream) < 1 << 20 else { return false }
     var writer = ProtobufWriter(capacity: data.count + 128)
@@ -206,13 +211,13 @@ extension Attack {
     }
   }
 
-  /// Claims a height that nobody can have and answers nothing; comes back twice a second.
+  /// Claims a height that nobody can have, answers nothing, and comes back under another name ten times a second.
   func heights(_ facts: ChainFacts) throws {
     try proven { attack in
       var beats = 0
       return Introduced(facts, height: 1 << 61) { peer in
         beats += 1
-        guard beats % 100 == 0 else { return }
+        guard beats % 20 == 0 else { return }
         attack.messages += 1
         peer.close()
       }

@@ -45,10 +45,15 @@ final class NodeVictim: Victim {
   private let folder = FileManager.default.temporaryDirectory.appending(path: "starling-attack-\(getpid())")
   private let process: ChildProcess
   private let client: HTTPClient
+  /// How often an operator's question was not answered.
+  private var metricsRefused = 0
   let port: UInt16
   private(set) var chain: ChainFacts?
 
   init() throws {
+    var isReady = false
+    let files = folder
+    defer { if !isReady { try? FileManager.default.removeItem(at: files) } }
     let crypto = SystemCrypto.shared
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().appending(path: "starling")
@@ -85,6 +90,7 @@ final class NodeVictim: Victim {
     guard let hash = Hash256(hex: info.genesisHash) else { throw VictimFailure("the node tells no genesis") }
     let full = try fillBlock(users, hash)
     chain = ChainFacts(genesis: hash, producer: address(authority), start: start, api: UInt16(api), fullHeight: full)
+    isReady = true
   }
 
   var identifier: Int32 { process.identifier }
@@ -94,28 +100,28 @@ final class NodeVictim: Victim {
     try? FileManager.default.removeItem(at: folder)
   }
 
-  /// Submits a thousand transactions of a kibibyte until a block holds most of them; its height.
+  /// Submits a thousand transactions of a kibibyte, which go into one block: each sender's first, without which no other is valid, comes last.
+  /// The height of that block.
   private func fillBlock(_ users: [NodeKey], _ genesis: Hash256) throws -> UInt64 {
-    let crypto = SystemCrypto.shared
-    var nonce: UInt64 = 0
-    for _ in 0..<5 {
-      let first: ChainInfoResponse = try client.get("/api/v1/chain/info")
-      for _ in 0..<50 {
-        for user in users {
-          let payload = Transaction.Payload.setData(key: [UInt8(nonce & 255)], value: [UInt8](repeating: 7, count: 830))
-          let transaction = Transaction(
-            chain: genesis, nonce: nonce, fee: GenesisConfiguration.Limits().sufficientFee(for: payload), payload: payload, key: user,
-            crypto: crypto)
-          try submit(Submission(transaction: Base16.encode(transaction.encoded)))
-        }
-        nonce += 1
+    for nonce in (0..<UInt64(50)).reversed() {
+      for user in users {
+        let payload = Transaction.Payload.setData(key: [UInt8(nonce)], value: [UInt8](repeating: 7, count: 830))
+        let transaction = Transaction(
+          chain: genesis, nonce: nonce, fee: GenesisConfiguration.Limits().sufficientFee(for: payload), payload: payload, key: user,
+          crypto: SystemCrypto.shared)
+        try submit(Submission(transaction: Base16.encode(transaction.encoded)))
       }
-      Thread.sleep(forTimeInterval: 2.5)
-      let last: ChainInfoResponse = try client.get("/api/v1/chain/info")
-      for height in first.height...last.height {
+    }
+    let deadline = Date().addingTimeInterval(30)
+    var height: UInt64 = 1
+    while Date() < deadline {
+      let info: ChainInfoResponse = try client.get("/api/v1/chain/info")
+      while height <= info.height {
         let block: BlockResponse = try client.get("/api/v1/block/height/\(height)")
         if block.transactions.count >= 500 { return height }
+        height += 1
       }
+      usleep(100_000)
     }
     throw VictimFailure("no block has 500 transactions")
   }
@@ -137,8 +143,18 @@ final class NodeVictim: Victim {
   }
 
   func figures() -> AttackBenchmark.Figures {
-    let text = (try? client.request("GET", "/metrics")).map { String(decoding: $0.body, as: UTF8.self) } ?? ""
-    var words: [String] = []
+    var text = ""
+    var refusals = 0
+    while text.isEmpty, refusals < 50 {
+      if let answer = try? client.request("GET", "/metrics"), answer.status == 200 {
+        text = String(decoding: answer.body, as: UTF8.self)
+      } else {
+        refusals += 1
+        usleep(100_000)
+      }
+    }
+    metricsRefused += refusals
+    var words = ["metrics/refused=\(metricsRefused)"]
     for line in text.split(separator: "\n") where line.hasPrefix("starling_") {
       let parts = line.split(separator: " ")
       guard parts.count == 2, let value = Double(parts[1]), value < 1e15 else { continue }
