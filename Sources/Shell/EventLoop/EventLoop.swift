@@ -8,7 +8,7 @@ import Wire
 ///
 /// Everything that belongs to a loop (``TCPSocket``, ``TCPListener``, ``LoopTimer``, ...) is made and used on the loop's thread
 /// only, which is checked. ``execute(_:)``, ``perform(_:)``, ``runAndWait(_:)``, ``now`` and ``stop()`` may be called from anywhere.
-/// A loop starts once and stops once. One loop costs a thread, five file descriptors and 256 KiB for reading.
+/// A loop starts once and stops once. One loop costs a thread, six file descriptors and 256 KiB for reading.
 public final class EventLoop: @unchecked Sendable {
   /// The loop's name, also its thread's.
   public let name: String
@@ -24,13 +24,17 @@ public final class EventLoop: @unchecked Sendable {
   /// Requests that the loop waits for when it stops. Loop thread only.
   var requestCount = 0
 
-  private let wakeHandle: UnsafeMutablePointer<uv_async_t>
+  /// Watches `wakeDescriptor`. libuv's own way to wake a loop (`uv_async_t`) has the woken thread spin until the sender is through, and on a
+  /// busy machine the woken thread is what keeps the sender from running.
+  private let wakeHandle: UnsafeMutablePointer<uv_poll_t>
   private let loopThread = Atomic<UInt>(0)
   private var thread: NativeThread?
 
   private let lock = Lock()
   private let phaseChanged: Condition
   private var phase = Phase.idle
+  /// Counts wake-ups; open from the start of the loop's thread to the end of this object, so that anyone who has the loop may write to it.
+  private var wakeDescriptor: Int32 = -1
   private var stopWaiters: [CheckedContinuation<Void, Never>] = []
   private var queue: [Work] = []
   /// Capacity that the queue had in the last turn, for the next. Loop thread only.
@@ -42,12 +46,13 @@ public final class EventLoop: @unchecked Sendable {
     raw = .allocate(capacity: 1)
     raw.initialize(to: uv_loop_t())
     wakeHandle = .allocate(capacity: 1)
-    wakeHandle.initialize(to: uv_async_t())
+    wakeHandle.initialize(to: uv_poll_t())
     phaseChanged = Condition(lock)
     Platform.ignoreBrokenPipes()
   }
 
   deinit {
+    if wakeDescriptor >= 0 { close(wakeDescriptor) }
     // After an abandoned stop a thread of libuv's pool may still write to the loop.
     guard phase != .abandoned else { return }
     readBuffer.deallocate()
@@ -90,16 +95,18 @@ public final class EventLoop: @unchecked Sendable {
   /// Asks the loop to stop and returns at once: it runs the work that it already has, closes every handle (their delegates hear
   /// of it) and ends its thread. Harmless when repeated.
   public func requestStop() {
-    lock.withLock {
+    let wakes = lock.withLock {
       switch phase {
-      case .idle: phase = .stopped
+      case .idle:
+        phase = .stopped
+        return false
       case .starting, .running:
-        let wasRunning = phase == .running
-        phase = .stopRequested
-        if wasRunning { uv_async_send(wakeHandle) }
-      default: break
+        defer { phase = .stopRequested }
+        return phase == .running
+      default: return false
       }
     }
+    if wakes { sendWakeUp() }
   }
 
   /// Stops the loop and waits until its thread has ended. Harmless when repeated; never call it on the loop's own thread.
@@ -168,14 +175,21 @@ public final class EventLoop: @unchecked Sendable {
   @inline(__always)
   public func preconditionInLoop() { precondition(inLoop, "called off the event loop's thread") }
 
+  /// Adds work and wakes the loop for the first of it. Call it without a lock that the loop's thread takes: it may run before this returns.
   func enqueue(_ work: Work) -> Bool {
-    lock.withLock {
-      guard phase.acceptsWork else { return false }
+    let (isAccepted, wakes) = lock.withLock {
+      guard phase.acceptsWork else { return (false, false) }
       queue.append(work)
-      // Sent under the lock, so that the handle cannot be closed in between.
-      if queue.count == 1, phase == .running { uv_async_send(wakeHandle) }
-      return true
+      return (true, queue.count == 1 && phase == .running)
     }
+    if wakes { sendWakeUp() }
+    return isAccepted
+  }
+
+  private func sendWakeUp() {
+    var one: UInt64 = 1
+    // A full counter is a wake-up that is still to be read.
+    while write(wakeDescriptor, &one, MemoryLayout<UInt64>.size) < 0, errno == EINTR {}
   }
 
   // MARK: Thread
@@ -194,15 +208,23 @@ public final class EventLoop: @unchecked Sendable {
   }
 
   private func setUp() -> Int32 {
+    let descriptor = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
+    guard descriptor >= 0 else { return -errno }
+    lock.withLock { wakeDescriptor = descriptor }
     let status = uv_loop_init(raw)
     guard status == 0 else { return status }
-    let asyncStatus = uv_async_init(raw, wakeHandle) { handle in
-      guard let loop = EventLoop.of(handle?.pointee.loop) else { return }
-      loop.wake()
+    var pollStatus = uv_poll_init(raw, wakeHandle, descriptor)
+    if pollStatus == 0 {
+      pollStatus = uv_poll_start(wakeHandle, Int32(UV_READABLE.rawValue)) { handle, _, _ in
+        guard let loop = EventLoop.of(handle?.pointee.loop) else { return }
+        var count: UInt64 = 0
+        _ = read(loop.wakeDescriptor, &count, MemoryLayout<UInt64>.size)
+        loop.wake()
+      }
     }
-    guard asyncStatus == 0 else {
+    guard pollStatus == 0 else {
       uv_loop_close(raw)
-      return asyncStatus
+      return pollStatus
     }
     // Unretained: the thread's closure keeps the loop alive for as long as libuv runs.
     uv_loop_set_data(raw, Unmanaged.passUnretained(self).toOpaque())

@@ -43,22 +43,24 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
 
   /// Names the object that takes the messages; held weakly. Messages are dropped once it is gone.
   public func attach(_ handler: any MailboxHandler<Message>) {
-    lock.withLock {
+    let isDue = lock.withLock {
       self.handler = handler
       hasHandler = true
-      if !queue.isEmpty { _ = schedule() }
+      return !queue.isEmpty && mustSchedule()
     }
+    if isDue { _ = schedule() }
   }
 
   /// Adds a message.
   ///
   /// - Returns: `false` when the message was refused: the mailbox is full or closed, or the loop has stopped.
   public func post(_ message: Message) -> Bool {
-    lock.withLock {
-      guard !isClosed, queue.count + inFlight < capacity else { return false }
+    let isDue: Bool? = lock.withLock {
+      guard !isClosed, queue.count + inFlight < capacity else { return nil }
       queue.append(message)
-      return schedule()
+      return mustSchedule()
     }
+    return isDue.map { !$0 || schedule() } ?? false
   }
 
   /// Adds all of the messages or, when there is not room for all, none. O(n).
@@ -67,24 +69,26 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
   /// - Returns: `false` when the messages were refused.
   public func post(contentsOf messages: [Message], bytes: Int = 0) -> Bool {
     if messages.isEmpty { return true }
-    return lock.withLock {
-      guard !isClosed, messages.count <= capacity - queue.count - inFlight else { return false }
+    let isDue: Bool? = lock.withLock {
+      guard !isClosed, messages.count <= capacity - queue.count - inFlight else { return nil }
       let waitingBytes = queuedBytes + inFlightBytes
-      guard waitingBytes == 0 || bytes <= capacityBytes - waitingBytes else { return false }
+      guard waitingBytes == 0 || bytes <= capacityBytes - waitingBytes else { return nil }
       queue.append(contentsOf: messages)
       queuedBytes += bytes
-      return schedule()
+      return mustSchedule()
     }
+    return isDue.map { !$0 || schedule() } ?? false
   }
 
   /// Adds a message even when the mailbox is full, for what must not be lost: the result of something that the receiver asked for. What
   /// the receiver has under way bounds how many of these there are. Nothing happens when the mailbox is closed or the loop has stopped.
   public func postResult(_ message: Message) {
-    lock.withLock {
-      guard !isClosed else { return }
+    let isDue = lock.withLock {
+      guard !isClosed else { return false }
       queue.append(message)
-      _ = schedule()
+      return mustSchedule()
     }
+    if isDue { _ = schedule() }
   }
 
   /// How many messages wait or are in the handler's hands.
@@ -119,17 +123,22 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
   /// Whether at least half of the capacity is free; the lock is held.
   private var hasSpace: Bool { queue.count + inFlight <= capacity / 2 && queuedBytes + inFlightBytes <= capacityBytes / 2 }
 
-  /// Asks for a delivery unless one is due; the lock is held.
+  /// Whether the caller has to ask for a delivery, because none is due; the lock is held.
+  private func mustSchedule() -> Bool {
+    if isScheduled || !hasHandler { return false }
+    isScheduled = true
+    return true
+  }
+
+  /// Asks for a delivery; without the lock, which the loop's thread takes at once.
   private func schedule() -> Bool {
-    if isScheduled || !hasHandler { return true }
-    guard loop.enqueue(.receiver(self)) else {
+    if loop.enqueue(.receiver(self)) { return true }
+    lock.withLock {
       isClosed = true
       queue = []
       queuedBytes = 0
-      return false
     }
-    isScheduled = true
-    return true
+    return false
   }
 }
 

@@ -7,9 +7,9 @@ final class NativeThread: @unchecked Sendable {
   private let lock = Lock()
   private var handle: pthread_t?
 
-  /// Starts a thread that runs `body`. The kernel shows the first 15 bytes of `name`.
-  init(name: String, _ body: @escaping @Sendable () -> Void) throws(TransportError) {
-    let context = Unmanaged.passRetained(ThreadStart(name: name, body: body))
+  /// Starts a thread that runs `body`. The kernel shows the first 15 bytes of `name`, and prefers threads with less niceness.
+  init(name: String, niceness: Int32 = 0, _ body: @escaping @Sendable () -> Void) throws(TransportError) {
+    let context = Unmanaged.passRetained(ThreadStart(name: name, niceness: niceness, body: body))
     var thread = pthread_t()
     let status = pthread_create(
       &thread, nil,
@@ -17,6 +17,7 @@ final class NativeThread: @unchecked Sendable {
         guard let argument else { return nil }
         let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
         pthread_setname_np(pthread_self(), String(decoding: start.name.utf8.prefix(15), as: UTF8.self))
+        if start.niceness > 0 { cuv_set_niceness(start.niceness) }
         start.body()
         return nil
       }, context.toOpaque())
@@ -40,10 +41,12 @@ final class NativeThread: @unchecked Sendable {
 
 private final class ThreadStart {
   let name: String
+  let niceness: Int32
   let body: @Sendable () -> Void
 
-  init(name: String, body: @escaping @Sendable () -> Void) {
+  init(name: String, niceness: Int32, body: @escaping @Sendable () -> Void) {
     self.name = name
+    self.niceness = niceness
     self.body = body
   }
 }

@@ -16,8 +16,9 @@ public final class WorkerPool: @unchecked Sendable {
 
   /// Starts `threads` threads, 1 at least.
   ///
+  /// - Parameter niceness: from 0, the default, to 19: how far these threads stand behind others when processors are short.
   /// - Throws: ``TransportError`` when the system has no thread left; none runs then.
-  public init(name: String, threads count: Int, capacity: Int) throws(TransportError) {
+  public init(name: String, threads count: Int, capacity: Int, niceness: Int32 = 0) throws(TransportError) {
     precondition(count >= 1 && capacity >= 1, "a worker pool has a thread and room for a job at least")
     self.capacity = capacity
     jobAdded = Condition(lock)
@@ -25,7 +26,7 @@ public final class WorkerPool: @unchecked Sendable {
     for index in 0..<count {
       do {
         // The threads keep the pool alive until it is stopped.
-        threads.append(try NativeThread(name: "\(name)-\(index)") { self.work() })
+        threads.append(try NativeThread(name: "\(name)-\(index)", niceness: niceness) { self.work() })
       } catch {
         stop()
         throw error
@@ -37,13 +38,15 @@ public final class WorkerPool: @unchecked Sendable {
   ///
   /// - Returns: `false` when the queue is full or the pool stops, and the job will never run.
   public func submit(_ job: @escaping @Sendable () -> Void) -> Bool {
-    lock.withLock {
+    let isTaken = lock.withLock {
       guard !isStopping, count < capacity else { return false }
       ring[(head + count) % capacity] = job
       count += 1
-      jobAdded.signal()
       return true
     }
+    // Without the lock, which the thread that wakes takes at once.
+    if isTaken { jobAdded.signal() }
+    return isTaken
   }
 
   /// How many jobs wait for a thread.
