@@ -171,3 +171,9 @@ extension [Gossip.Output] {
     }
   }
 }
+
+/// Counts what happens in closures.
+final class Counter: @unchecked Sendable {
+  private(set) var count = 0
+  func add() { count += 1 }
+}

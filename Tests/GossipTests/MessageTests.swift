@@ -42,6 +42,26 @@ import Wire
     }
   }
 
+  /// What the application calls forged at a quick look is refused, and blamed, before it is hashed; short messages and copies of what was looked
+  /// at are not looked at.
+  @Test func forgedLongMessagesAreRefusedAtAQuickLook() {
+    let bench = bench(TopicConfiguration(validation: .application))
+    let looks = Counter()
+    bench.gossip.screen = Gossip.Screen(minimumBytes: 100) { topic, data in
+      looks.add()
+      return topic == blocks && data.byte(0) == 9
+    }
+    let forged = rpc { $0.publish(blocks, [UInt8](repeating: 9, count: 100)) }
+    #expect(bench.input(.received(peer(1), forged)) == [.report(peer(1), .invalidMessage(blocks, .forged))])
+    #expect(looks.count == 1)
+    let good = rpc { $0.publish(blocks, [UInt8](repeating: 1, count: 100)) }
+    #expect(bench.input(.received(peer(1), good)).contains { if case .validate = $0 { true } else { false } })
+    #expect(bench.input(.received(peer(2), good)).isEmpty && looks.count == 2)
+    let short = rpc { $0.publish(blocks, [UInt8](repeating: 9, count: 99)) }
+    #expect(bench.input(.received(peer(1), short)).contains { if case .validate = $0 { true } else { false } })
+    #expect(looks.count == 2 && bench.broken == [])
+  }
+
   @Test func freightOfUnknownFieldsIsNotForwarded() {
     var writer = ProtobufWriter()
     writer.message(2) {

@@ -37,12 +37,14 @@ public enum RejectionReason: String, Hashable, Sendable, CaseIterable {
   case disputedSignature
   /// Too many signatures of this peer were checked in vain since the last heartbeat: this one was not looked at.
   case tooManyFailedChecks
+  /// The application's quick look (``Gossip/screen``) found it forged.
+  case forged
   /// The application refused it.
   case refusedByApplication
 
   /// Whether the peer that forwarded the message is to blame. Where stacks judge a message differently, an honest forwarder of another
   /// stack must not pay for it: a single author could otherwise take all its links from it.
-  public var isForwardersFault: Bool { self == .badSignature || self == .refusedByApplication }
+  public var isForwardersFault: Bool { self == .badSignature || self == .forged || self == .refusedByApplication }
 }
 
 /// Why a peer left the mesh.

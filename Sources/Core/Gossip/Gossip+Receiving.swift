@@ -78,6 +78,7 @@ extension Gossip {
       author = name
       sequence = bytes[number].reduce(0) { $0 << 8 | UInt64($1) }
     }
+    if isForged(bytes.rawSpan.extracting(data), topic) { return reject(topic, .forged, peer, nil, into: &outputs) }
     guard let id = messageID(fields, in: bytes, topic) else { return reject(topic, .missingField, peer, nil, into: &outputs) }
 
     if topic.seen.contains(id) { return countDuplicate(id, topic, peer, into: &outputs) }
@@ -120,6 +121,12 @@ extension Gossip {
       peer.pendingBytes += message.frame.count
       outputs.append(.validate(message))
     }
+  }
+
+  /// Whether a long message shows at a quick look that it is forged; a copy of one that was looked at of late is not looked at again.
+  private func isForged(_ data: RawSpan, _ topic: TopicState) -> Bool {
+    guard let screen, data.byteCount >= screen.minimumBytes, topic.recent.id(of: data) == nil else { return false }
+    return screen.isForged(topic.topic, data)
   }
 
   private func messageID(_ fields: RPC.Message, in bytes: [UInt8], _ topic: TopicState) -> MessageID? {

@@ -69,8 +69,25 @@ public final class Gossip {
     case event(GossipEvent)
   }
 
+  /// A quick look at long messages, by which the application refuses what is certainly forged before it is hashed, kept and judged. Its
+  /// sender is to blame.
+  public struct Screen: Sendable {
+    /// Shorter messages are not looked at: judging them costs no more than the look.
+    public let minimumBytes: Int
+    /// Whether data of a topic is forged. Pure, bounded in time whatever the data, and never true for what an honest peer forwards.
+    public let isForged: @Sendable (Topic, RawSpan) -> Bool
+
+    /// Makes a screen.
+    public init(minimumBytes: Int, isForged: @escaping @Sendable (Topic, RawSpan) -> Bool) {
+      self.minimumBytes = minimumBytes
+      self.isForged = isForged
+    }
+  }
+
   /// The numbers that the router runs by.
   public let configuration: Configuration
+  /// The application's quick look at long messages; none by default.
+  public var screen: Screen?
 
   let crypto: any CryptoSuite
   let key: NodeKey?

@@ -207,7 +207,7 @@ extension Offence {
     case .malformedRPC: self = .malformedMessage
     case .oversizedRPC: self = .oversizedMessage
     case .graftDuringBackoff: self = .rateExceeded
-    case .invalidMessage(_, .badSignature): self = .invalidSignature
+    case .invalidMessage(_, .badSignature), .invalidMessage(_, .forged): self = .invalidSignature
     case .invalidMessage: return nil
     case .brokenPromises: self = .late
     case .tooManyFields: self = .rateExceeded

@@ -217,6 +217,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     }
   }
 
+  /// Blocks from this length on have their seal checked first of all, on this thread: hashing them twice would cost as much.
+  static var screenedBytes: Int { 64 << 10 }
   /// The most bytes of an answer with blocks or transactions (seed S4: 10 MB).
   public static var answerMaximumBytes: Int { 10 << 20 }
   /// The most parents that are asked for at a time, in all and of one peer: each answer may be a whole block.
@@ -258,6 +260,9 @@ public final class NodeCore<L: Ledger, C: Consensus> {
     var generator = SeededGenerator(seed: seed)
     host = HostCore(
       key: key, crypto: crypto, configuration: hostConfiguration, book: book, clock: clock, seed: generator.next(), now: now)
+    let blockTopic = protocols.blockTopic
+    let isForged = chain.forgeryTest
+    host.gossip?.screen = Gossip.Screen(minimumBytes: Self.screenedBytes) { topic, data in topic == blockTopic && isForged(data) }
     var syncConfiguration = configuration.sync
     syncConfiguration.fullAnswerBytes = max(1, configuration.blocksAnswerBytes - blockBytes)
     forks = ForkWatch(configuration: configuration.forks)

@@ -23,6 +23,15 @@ extension Chain {
   /// How many blocks below a head no branch is replaced any more.
   public var finalityDepth: UInt64 { UInt64(max(0, configuration.finalityDepth)) }
 
+  /// Tells whether an encoded block is certainly forged by what its header shows without any state: the turn, the time, the seal. It costs a
+  /// signature at most, however long the block. For any thread.
+  public var forgeryTest: @Sendable (RawSpan) -> Bool {
+    { [consensus, crypto] block in
+      guard let header = try? Block.header(of: block), (try? consensus.checkAlone(header)) != nil else { return true }
+      return consensus.judgeSeal(header, crypto: crypto) == .bad
+    }
+  }
+
   /// The pending transactions.
   public var mempool: Mempool { pool }
 
