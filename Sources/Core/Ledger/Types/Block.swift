@@ -51,6 +51,9 @@ public struct Block: Hashable, Sendable {
     var transactions: [[UInt8]] = []
     var header: BlockHeader?
     var isFull = false
+    /// What the canonical encoding has. Whatever is written in a longer form than need be makes the whole longer than that.
+    var bytes = 0
+    var isHeaderCanonical = false
     do throws(ProtobufError) {
       var reader = ProtobufReader(span)
       try reader.expect(.bytes(1))
@@ -62,16 +65,22 @@ public struct Block: Hashable, Sendable {
           break
         }
         transactions.append(reader.bytes)
+        bytes += Self.fieldBytes(reader.span.byteCount)
       }
       do throws(BlockError) { header = try BlockHeader(encoded: headerSpan) } catch { throw ProtobufError.badField(1) }
+      bytes += Self.fieldBytes(headerSpan.byteCount)
+      isHeaderCanonical = header.map { headerSpan.elementsEqual($0.encoded) } ?? false
     } catch {
       throw .malformed("not a block (\(error))")
     }
     if isFull { throw .tooManyTransactions(limit: limits.blockTransactions) }
     guard let header else { throw .malformed("no header") }
     self.init(header: header, transactions: transactions)
-    guard span.elementsEqual(encoded) else { throw .malformed("the block is not in its canonical encoding") }
+    guard isHeaderCanonical, span.byteCount == bytes else { throw .malformed("the block is not in its canonical encoding") }
   }
+
+  /// A tag, a length and so many bytes.
+  private static func fieldBytes(_ count: Int) -> Int { 1 + Varint.size(UInt64(count)) + count }
 
   /// The header of an encoded block; what stands behind it is not read. O(1).
   /// - Throws: `malformed` when there is none.
