@@ -42,11 +42,13 @@ enum Callbacks {
     return (String(authority), authority.endIndex == rest.endIndex ? "/" : String(rest[authority.endIndex...]))
   }
 
-  static let completed: MHD_RequestCompletedCallback = { context, _, slot, _ in
+  static let completed: MHD_RequestCompletedCallback = { context, connection, slot, end in
     guard let context, let slot, let held = slot.pointee else { return }
     slot.pointee = nil
     let exchange = Unmanaged<Exchange>.fromOpaque(held).takeRetainedValue()
-    Unmanaged<HTTPServer.Core>.fromOpaque(context).takeUnretainedValue().end(exchange)
+    let core = Unmanaged<HTTPServer.Core>.fromOpaque(context).takeUnretainedValue()
+    if exchange.isLong { cmicrohttpd_set_timeout(connection, core.idleSeconds) }
+    core.end(exchange, isSent: cmicrohttpd_is_sent(end) != 0)
   }
 
   static let read: MHD_ContentReaderCallback = { context, _, buffer, maximum in
@@ -58,9 +60,9 @@ enum Callbacks {
     if let context { Unmanaged<EventStream>.fromOpaque(context).release() }
   }
 
-  static let readBody: MHD_ContentReaderCallback = { context, position, buffer, maximum in
+  static let readBody: MHD_ContentReaderCallback = { context, _, buffer, maximum in
     guard let context, let buffer else { return -1 }
-    return Unmanaged<AnswerBody>.fromOpaque(context).takeUnretainedValue().read(at: Int(position), into: buffer, maximum: maximum)
+    return Unmanaged<AnswerBody>.fromOpaque(context).takeUnretainedValue().read(into: buffer, maximum: maximum)
   }
 
   static let freeBody: MHD_ContentReaderFreeCallback = { context in
@@ -107,6 +109,16 @@ extension HTTPServer.Core {
       exchange.answer(Self.tooLarge(configuration.maximumBodyBytes), stream: nil)
       return
     }
+    // Whoever asks too much is told before anything else is looked at, with what costs least, and has to connect anew.
+    let match = router.match(method: exchange.method, path: exchange.path)
+    if case .route(let route, _) = match {
+      let client = Listener.client(cmicrohttpd_client_address(exchange.connection))
+      switch clients.admit(client, cost: route.cost, mayBeLong: route.mayBeLong) {
+      case .taken(let reserved): exchange.admitted(client, expected: reserved)
+      case .tooOften: return _ = exchange.answer(Self.tooManyRequests, stream: nil)
+      case .full: return _ = exchange.answer(Self.tooManyAnswers, stream: nil)
+      }
+    }
     var headers = values(of: exchange.connection, query: false)
     if let authority = exchange.authority { headers["host"] = authority }
     var query: [String: String] = [:]
@@ -122,10 +134,9 @@ extension HTTPServer.Core {
       body: exchange.body, remoteAddress: Listener.text(cmicrohttpd_client_address(exchange.connection)))
     exchange.body = []
     exchange.origin = headers["origin"]
-    exchange.client = Listener.client(cmicrohttpd_client_address(exchange.connection))
     do throws(HTTPError) {
       if isLoopback { try checkHost(request) }
-      switch router.match(method: exchange.method, path: exchange.path) {
+      switch match {
       case .notFound: throw HTTPError(404, "not_found", "there is nothing at this path")
       case .methodNotAllowed(let allowed):
         let list = allowed.joined(separator: ", ")
@@ -136,21 +147,12 @@ extension HTTPServer.Core {
       case .route(let route, let parameters):
         try authorize(request, route)
         try checkContentType(request, route)
-        switch clients.admit(exchange.client, cost: route.cost) {
-        case nil: break
-        case .tooOften?: throw HTTPError(429, "too_many_requests", "this address asks too much at once; try again in a second")
-        case .full?: return _ = exchange.answer(Self.tooManyAnswers, stream: nil)
-        }
         request.parameters = parameters
         route.handler(request, HTTPResponder(exchange))
       }
     } catch {
       let response = HTTPResponse.failure(error)
-      switch error.status {
-      case 401: exchange.answer(response.with("WWW-Authenticate", "Bearer"), stream: nil)
-      case 429: exchange.answer(response.with("Retry-After", "1"), stream: nil)
-      default: exchange.answer(response, stream: nil)
-      }
+      exchange.answer(error.status == 401 ? response.with("WWW-Authenticate", "Bearer") : response, stream: nil)
     }
   }
 
@@ -160,11 +162,15 @@ extension HTTPServer.Core {
     if let stream {
       created = MHD_create_response_from_callback(
         .max, Self.streamBlockBytes, Callbacks.read, Unmanaged.passRetained(stream).toOpaque(), Callbacks.free)
-    } else if response.body.count > Exchange.smallBody {
-      let body = AnswerBody(
-        response.body, within: configuration.sendTimeout + .seconds(response.body.count / Self.slowestBytesPerSecond))
+    } else if response.pieces != nil || response.body.count > Exchange.smallBody {
+      let body = AnswerBody(response, within: configuration.sendTimeout) { [clients, client = exchange.client] in
+        clients.charge($0, to: client)
+      }
+      exchange.isLong = true
+      cmicrohttpd_set_timeout(exchange.connection, stallSeconds)
       created = MHD_create_response_from_callback(
-        UInt64(response.body.count), Self.bodyBlockBytes, Callbacks.readBody, Unmanaged.passRetained(body).toOpaque(), Callbacks.freeBody)
+        response.pieces == nil ? UInt64(response.body.count) : .max, Self.bodyBlockBytes, Callbacks.readBody,
+        Unmanaged.passRetained(body).toOpaque(), Callbacks.freeBody)
     } else {
       created = response.body.withUnsafeBytes {
         cmicrohttpd_response($0.baseAddress, $0.count)
@@ -239,7 +245,13 @@ extension HTTPServer.Core {
 
   /// The answer to a request whose answer finds no room.
   static let tooManyAnswers = HTTPResponse.failure(503, "busy", "too many answers are still being sent; try again later").with(
-    "Retry-After", "1")
+    "Retry-After", "1"
+  ).with("Connection", "close")
+
+  /// The answer to a client that asks too much.
+  private static let tooManyRequests = HTTPResponse.failure(
+    429, "too_many_requests", "this address asks too much at once; try again in a second"
+  ).with("Retry-After", "1").with("Connection", "close")
 
   private static func tooLarge(_ limit: Int) -> HTTPResponse {
     .failure(413, "body_too_large", "the body is longer than \(limit) bytes")
@@ -268,6 +280,4 @@ extension HTTPServer.Core {
   private var discardLimit: Int { configuration.maximumBodyBytes.multipliedReportingOverflow(by: 16).partialValue }
   private static let streamBlockBytes = 4_096
   private static let bodyBlockBytes = 32_768
-  /// Clients that read more slowly than this are given up.
-  private static let slowestBytesPerSecond = 65_536
 }

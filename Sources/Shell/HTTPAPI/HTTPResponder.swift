@@ -64,6 +64,8 @@ final class Exchange: @unchecked Sendable {
   private var stream: EventStream?
   /// Bytes of the answer that are reserved with the server.
   private var reserved = 0
+  /// Bytes that are reserved until the answer is there.
+  private var expected = 0
 
   init(server: HTTPServer.Core, connection: OpaquePointer, method: String, path: String, authority: String?) {
     self.authority = authority
@@ -77,14 +79,28 @@ final class Exchange: @unchecked Sendable {
     lock.withLock { if state == .receiving { state = .handling } }
   }
 
+  /// The request was taken: its answer is charged to `client`, and `expected` bytes are reserved for it.
+  func admitted(_ client: String, expected: Int) {
+    self.client = client
+    lock.withLock { self.expected = expected }
+  }
+
+  /// Gives up what was reserved for an answer of unknown length; the lock is held.
+  private func dropExpected() {
+    if expected > 0 { server.clients.release(expected, for: client, isRead: true) }
+    expected = 0
+  }
+
   @discardableResult func answer(_ answer: HTTPResponse, stream: EventStream?) -> Bool {
     lock.withLock {
       guard state == .handling || state == .suspended else { return false }
-      // What is as short as a refusal needs no room: their number is bounded by that of connections.
-      if answer.body.count <= Self.smallBody {
+      if expected > 0, answer.keptBytes <= Self.shortBytes { server.clients.noteShort() }
+      dropExpected()
+      // What is short needs no room: the number of such answers is bounded by that of connections.
+      if answer.keptBytes <= Self.shortBytes {
         response = answer
-      } else if server.clients.reserve(answer.body.count, for: client) {
-        reserved = answer.body.count
+      } else if server.clients.reserve(answer.keptBytes, for: client) {
+        reserved = answer.keptBytes
         response = answer
       } else {
         response = HTTPServer.Core.tooManyAnswers
@@ -129,16 +145,23 @@ final class Exchange: @unchecked Sendable {
     }
   }
 
-  /// The connection is done with this request; later answers fall on nothing.
-  func finish() {
+  /// The connection is done with this request; later answers fall on nothing. `isSent` when all of the answer has gone out.
+  func finish(isSent: Bool) {
     let (stream, reserved) = lock.withLock {
       state = .finished
       response = nil
+      dropExpected()
       return (self.stream, self.reserved)
     }
-    if reserved > 0 { server.clients.release(reserved, for: client) }
+    if reserved > 0 { server.clients.release(reserved, for: client, isRead: isSent) }
     stream?.detach()
   }
 
+  /// Whether the connection has less patience while this answer is sent. Event thread only.
+  var isLong = false
+
+  /// The longest answer that is copied at once.
   static let smallBody = 4_096
+  /// The longest answer that is not counted.
+  static let shortBytes = 65_536
 }

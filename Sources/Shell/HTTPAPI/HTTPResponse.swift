@@ -8,13 +8,21 @@ public struct HTTPResponse: Sendable {
   public var headers: [(name: String, value: String)]
   /// The body.
   public var body: [UInt8]
+  /// What follows the body, made while it is sent; the answer then goes out in chunks.
+  public var pieces: (any PiecewiseBody)?
 
   /// Makes an answer.
-  public init(status: Int = 200, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
+  public init(
+    status: Int = 200, headers: [(name: String, value: String)] = [], body: [UInt8] = [], pieces: (any PiecewiseBody)? = nil
+  ) {
     self.status = status
     self.headers = headers
     self.body = body
+    self.pieces = pieces
   }
+
+  /// Bytes that are kept until the answer is sent.
+  var keptBytes: Int { body.count + (pieces?.keptBytes ?? 0) }
 
   /// A text with a content type, such as the Prometheus page or HTML.
   public static func text(_ text: String, status: Int = 200, contentType: String = "text/plain; charset=utf-8") -> HTTPResponse {
@@ -23,12 +31,15 @@ public struct HTTPResponse: Sendable {
 
   /// A value as bare JSON with sorted keys, for routes of other systems' shapes. O(size).
   public static func json(_ value: some Encodable, status: Int = 200) -> HTTPResponse {
+    guard let body = encoded(value) else { return .failure(500, "internal", "the answer could not be encoded") }
+    return HTTPResponse(status: status, headers: [("Content-Type", "application/json")], body: body)
+  }
+
+  /// A value as JSON with sorted keys; `nil` when it cannot be had.
+  public static func encoded(_ value: some Encodable) -> [UInt8]? {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    guard let data = try? encoder.encode(value) else {
-      return .failure(500, "internal", "the answer could not be encoded")
-    }
-    return HTTPResponse(status: status, headers: [("Content-Type", "application/json")], body: Array(data))
+    return (try? encoder.encode(value)).map { Array($0) }
   }
 
   /// `{"success":true,"data":…}`.

@@ -20,13 +20,18 @@ extension HTTPServer {
     public var requestsPerSecond = 2_000.0
     /// The same at once; default 8,000.
     public var requestsAtOnce = 8_000.0
-    /// Bytes of answers that are still to be sent; default 64 MiB. Beyond that clients get a 503.
-    public var responseBytesMaximum = 64 << 20
+    /// Bytes that are kept for long answers which are still to be sent; default 32 MiB. Beyond that clients get a 503. Answers of 64 KiB at most
+    /// do not count: the connection limit bounds them.
+    public var responseBytesMaximum = 32 << 20
     /// The same of one client address; default 16 MiB.
     public var responseBytesPerAddressMaximum = 16 << 20
-    /// How long a client may take to read an answer; default 10 s, and a second more for each 64 KiB. Then its connection is closed. One that
-    /// reads nothing is closed after the idle timeout.
+    /// What a client asked for and did not read counts as if it were still to be sent, and is forgiven at so many bytes a second; default 4 MiB.
+    /// Asking and going away therefore gains nobody work of this server.
+    public var forgivenBytesPerSecond = 4.0 * 1_048_576
+    /// How long a client may take to read an answer; default 10 s, and a second more for each 64 KiB. Then its connection is closed.
     public var sendTimeout: Duration = .seconds(10)
+    /// How long a client may read nothing of a long answer; default 5 s. Then its connection is closed.
+    public var stallTimeout: Duration = .seconds(5)
     /// How long ``HTTPServer/stop()`` waits for answers under way; default 1 s.
     public var stopTimeout: Duration = .seconds(1)
     /// Memory for a connection's header fields, in bytes; default 32 KiB. Longer ones get a 431.

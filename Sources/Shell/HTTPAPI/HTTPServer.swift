@@ -90,9 +90,9 @@ extension HTTPServer {
       let started = cmicrohttpd_start(
         listener.descriptor, UInt32(clamping: max(configuration.threads, configuration.connectionLimit)),
         UInt32(clamping: configuration.connectionsPerAddressLimit),
-        UInt32(clamping: max(1, Int(configuration.idleTimeout.seconds.rounded(.up)))),
+        idleSeconds,
         max(4_096, configuration.headerBytesMaximum), UInt32(clamping: configuration.threads), Callbacks.access, Callbacks.completed,
-        context)
+        context, Self.niceness)
       guard let daemon = started else {
         close(listener.descriptor)
         throw HTTPServerError(message: "cannot start the event thread")
@@ -138,6 +138,9 @@ extension HTTPServer {
 
     // MARK: Event thread
 
+    var idleSeconds: UInt32 { UInt32(clamping: max(1, Int(configuration.idleTimeout.seconds.rounded(.up)))) }
+    var stallSeconds: UInt32 { min(idleSeconds, UInt32(clamping: max(1, Int(configuration.stallTimeout.seconds.rounded(.up))))) }
+
     var isStopping: Bool { condition.withLock { stopping } }
 
     func begin(_ exchange: Exchange) { condition.withLock { active[ObjectIdentifier(exchange)] = exchange } }
@@ -159,8 +162,8 @@ extension HTTPServer {
       firstDeadline = 0
     }
 
-    func end(_ exchange: Exchange) {
-      exchange.finish()
+    func end(_ exchange: Exchange, isSent: Bool) {
+      exchange.finish(isSent: isSent)
       condition.withLock {
         active[ObjectIdentifier(exchange)] = nil
         if stopping && active.isEmpty { condition.broadcast() }
@@ -219,6 +222,8 @@ extension HTTPServer {
       condition.unlock()
     }
 
+    /// Links and blocks come before the API.
+    private static let niceness: Int32 = 10
     private static let heartbeatInterval: Duration = .seconds(15)
     private static let flushTimeout = 0.25
   }

@@ -14,7 +14,8 @@ struct Listener {
     guard descriptor >= 0 else { throw HTTPServerError(message: "cannot make a socket: \(String(cString: strerror(errno)))") }
     var on: Int32 = 1
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
-    // Answers that a client does not read wait here, where they are counted, and not in the kernel. Accepted sockets inherit it.
+    // Answers that a client does not read wait here, where they are counted, or are not made at all, instead of filling the kernel. Accepted
+    // sockets inherit it.
     var sendBuffer = Self.sendBufferBytes
     setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &sendBuffer, socklen_t(MemoryLayout<Int32>.size))
     let fd = descriptor
@@ -80,5 +81,5 @@ struct Listener {
   }
 
   private static let backlog: Int32 = 511
-  private static let sendBufferBytes: Int32 = 256 << 10
+  private static let sendBufferBytes: Int32 = 64 << 10
 }

@@ -20,6 +20,7 @@ public struct Router: Sendable {
     let names: [String]
     let access: Access
     let cost: Double
+    let mayBeLong: Bool
     let contentTypes: [String]
     let handler: Handler
   }
@@ -47,10 +48,11 @@ public struct Router: Sendable {
   ///   - access: who may call it; the default is everybody.
   ///   - cost: what a request counts as in its client's rate (``HTTPServer/Configuration/requestsPerSecond``); default 1, for one that the node
   ///     answers from what it has at hand.
+  ///   - mayBeLong: whether the answer may have more than 64 KiB. Then the request is refused at once when there is no room for such an answer.
   ///   - contentTypes: what a body may be (default JSON); empty allows anything.
   public mutating func on(
-    _ method: String, _ pattern: String, access: Access = .open, cost: Double = 1, contentTypes: [String] = ["application/json"],
-    _ handler: @escaping Handler
+    _ method: String, _ pattern: String, access: Access = .open, cost: Double = 1, mayBeLong: Bool = false,
+    contentTypes: [String] = ["application/json"], _ handler: @escaping Handler
   ) {
     precondition(pattern.hasPrefix("/"), "the pattern \(pattern) does not start with a slash")
     var node = 0
@@ -65,13 +67,15 @@ public struct Router: Sendable {
     }
     precondition(nodes[node].routes[method] == nil, "two routes for \(method) \(pattern)")
     nodes[node].routes[method] = Route(
-      method: method, pattern: pattern, names: names, access: access, cost: cost, contentTypes: contentTypes,
-      handler: handler)
+      method: method, pattern: pattern, names: names, access: access, cost: cost, mayBeLong: mayBeLong,
+      contentTypes: contentTypes, handler: handler)
   }
 
   /// Adds a GET route.
-  public mutating func get(_ pattern: String, access: Access = .open, cost: Double = 1, _ handler: @escaping Handler) {
-    on("GET", pattern, access: access, cost: cost, handler)
+  public mutating func get(
+    _ pattern: String, access: Access = .open, cost: Double = 1, mayBeLong: Bool = false, _ handler: @escaping Handler
+  ) {
+    on("GET", pattern, access: access, cost: cost, mayBeLong: mayBeLong, handler)
   }
 
   /// Adds a POST route that takes JSON.

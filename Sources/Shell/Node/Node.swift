@@ -147,8 +147,8 @@ public final class Node: @unchecked Sendable {
       workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: Self.jobsMaximum),
       writer: try WorkerPool(name: "writer", threads: 1, capacity: 1),
       book: BookWriter(book, onFailure: { [log] in log.bookFailed($0) }, onRecovery: { [log] in log.bookRecovered() }),
-      readers: try WorkerPool(name: "reader", threads: 2, capacity: Self.readsMaximum),
-      clerks: try WorkerPool(name: "clerk", threads: 2, capacity: Self.questionsMaximum))
+      readers: try WorkerPool(name: "reader", threads: 2, capacity: Self.readsMaximum, niceness: 5),
+      clerks: try WorkerPool(name: "clerk", threads: 2, capacity: Self.questionsMaximum, niceness: 10))
     self.parts = parts
     relay.parts = parts
     relay.node = self

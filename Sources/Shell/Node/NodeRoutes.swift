@@ -12,15 +12,17 @@ enum NodeRoutes {
   static func make(for node: Node) -> Router {
     var router = Router()
     let prefix = "/api/v1"
-    func route(_ path: String, _ query: @escaping @Sendable (HTTPRequest) throws(HTTPError) -> Query) {
-      router.get(prefix + path) { request, responder in ask(node, responder) { () throws(HTTPError) in try query(request) } }
+    func route(_ path: String, mayBeLong: Bool = false, _ query: @escaping @Sendable (HTTPRequest) throws(HTTPError) -> Query) {
+      router.get(prefix + path, mayBeLong: mayBeLong) { request, responder in
+        ask(node, responder) { () throws(HTTPError) in try query(request) }
+      }
     }
     route("/node/info") { _ in .info }
     route("/node/peers") { _ in .peers }
     route("/chain/info") { _ in .chain }
-    route("/block/latest") { _ in .latestBlock }
-    route("/block/height/{height}") { request throws(HTTPError) in .blockAt(try request.number("height")) }
-    route("/block/{hash}") { request throws(HTTPError) in .block(try hash(request)) }
+    route("/block/latest", mayBeLong: true) { _ in .latestBlock }
+    route("/block/height/{height}", mayBeLong: true) { request throws(HTTPError) in .blockAt(try request.number("height")) }
+    route("/block/{hash}", mayBeLong: true) { request throws(HTTPError) in .block(try hash(request)) }
     route("/transaction/{hash}") { request throws(HTTPError) in .transaction(try hash(request)) }
     route("/account/{address}") { request throws(HTTPError) in .account(try address(request)) }
     router.get(prefix + "/node/health") { _, responder in
@@ -100,7 +102,7 @@ enum NodeRoutes {
     case .operated(let answer): OperatorRoutes.respond(responder, answer)
     case .peersNamed: failed(responder, "names are looked up by the routes that take them")
     case .chain(let chain): responder.success(ChainInfoResponse(chain))
-    case .block(let hash, let block): responder.success(BlockResponse(hash, block))
+    case .block(let hash, let block): responder.respond(BlockBody.response(hash, block))
     case .transaction(let hash, let status):
       guard let response = TransactionResponse(hash, status) else { return failed(responder, "a stored transaction cannot be read") }
       responder.success(response)
@@ -188,14 +190,11 @@ extension ChainInfoResponse {
 extension BlockResponse {
   init(_ hash: Hash256, _ block: Block) {
     let header = block.header
-    let ids = block.transactionIDs(crypto: Node.crypto)
     self.init(
       hash: hash.hex, height: header.height, parent: header.parent.hex, time: header.time.milliseconds,
       transactionRoot: header.transactionRoot.hex, stateRoot: header.stateRoot.hex, producer: header.producer.hex,
       seal: Base16.encode(header.seal),
-      transactions: zip(ids, block.transactions).enumerated().compactMap { index, item in
-        TransactionResponse(item.0, .confirmed(block: hash, height: header.height, index: index, bytes: item.1))
-      })
+      transactions: block.transactions.indices.compactMap { TransactionResponse(block, at: $0, of: hash) })
   }
 }
 

@@ -1,12 +1,20 @@
 #pragma once
+#define _GNU_SOURCE 1
 #include <microhttpd.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
 
 // Swift can call no variadic function and doesn't see the constants of the library's closed enums.
 
 static const enum MHD_Result cmicrohttpd_yes = MHD_YES;
 static const enum MHD_Result cmicrohttpd_no = MHD_NO;
+
+/// Whether all of an answer has gone out.
+static inline int cmicrohttpd_is_sent(enum MHD_RequestTerminationCode code) {
+  return code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+}
 
 /// The library's messages are about single clients and can't be limited.
 static inline void cmicrohttpd_silence(void *context, const char *format, va_list arguments) {
@@ -22,8 +30,7 @@ static inline size_t cmicrohttpd_keep_escapes(void *context, struct MHD_Connecti
   return strlen(text);
 }
 
-/// Starts event threads on a listening socket, which belongs to the daemon from then on; NULL on failure.
-static inline struct MHD_Daemon *cmicrohttpd_start(
+static inline struct MHD_Daemon *cmicrohttpd_start_here(
     int listener, unsigned int connection_limit, unsigned int per_address_limit, unsigned int timeout_seconds,
     size_t connection_memory, unsigned int threads, MHD_AccessHandlerCallback access,
     MHD_RequestCompletedCallback completed, void *context) {
@@ -41,6 +48,47 @@ static inline struct MHD_Daemon *cmicrohttpd_start(
       MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, access, context,
       MHD_OPTION_EXTERNAL_LOGGER, cmicrohttpd_silence, NULL, MHD_OPTION_NOTIFY_COMPLETED, completed, context,
       MHD_OPTION_UNESCAPE_CALLBACK, cmicrohttpd_keep_escapes, NULL, MHD_OPTION_ARRAY, items, MHD_OPTION_END);
+}
+
+struct cmicrohttpd_settings {
+  int listener;
+  unsigned int connection_limit, per_address_limit, timeout_seconds, threads;
+  size_t connection_memory;
+  MHD_AccessHandlerCallback access;
+  MHD_RequestCompletedCallback completed;
+  void *context;
+  int niceness;
+  struct MHD_Daemon *daemon;
+};
+
+static inline void *cmicrohttpd_start_aside(void *argument) {
+  struct cmicrohttpd_settings *settings = (struct cmicrohttpd_settings *)argument;
+  // Of the calling thread alone, on Linux; the threads that it starts inherit it.
+  setpriority(PRIO_PROCESS, 0, settings->niceness);
+  settings->daemon = cmicrohttpd_start_here(
+      settings->listener, settings->connection_limit, settings->per_address_limit, settings->timeout_seconds,
+      settings->connection_memory, settings->threads, settings->access, settings->completed, settings->context);
+  return NULL;
+}
+
+/// Starts event threads on a listening socket, which belongs to the daemon from then on; NULL on failure. They run behind threads that
+/// are less nice.
+static inline struct MHD_Daemon *cmicrohttpd_start(
+    int listener, unsigned int connection_limit, unsigned int per_address_limit, unsigned int timeout_seconds,
+    size_t connection_memory, unsigned int threads, MHD_AccessHandlerCallback access,
+    MHD_RequestCompletedCallback completed, void *context, int niceness) {
+  struct cmicrohttpd_settings settings = {
+      listener, connection_limit, per_address_limit, timeout_seconds, threads, connection_memory, access, completed,
+      context, niceness, NULL};
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, cmicrohttpd_start_aside, &settings) != 0) return NULL;
+  pthread_join(thread, NULL);
+  return settings.daemon;
+}
+
+/// How long a connection may be silent. On its event thread.
+static inline void cmicrohttpd_set_timeout(struct MHD_Connection *connection, unsigned int seconds) {
+  if (connection) MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
 }
 
 /// The client's socket address, or NULL when unknown.
