@@ -173,7 +173,7 @@ import Wire
     #expect(bench.input(.publish(blocks, [2])).messageReceivers == [peer(2)])
     // Below the graylist threshold nothing is heard.
     #expect(bench.input(.received(peer(1), rpc { $0.publish(blocks, [3]) })).delivered == [[3]])
-    bench.input(.score(peer(1), -7))
+    bench.input(.score(peer(1), -9))
     #expect(bench.input(.received(peer(1), rpc { $0.publish(blocks, [4]) })) == [])
     #expect(bench.gossip.statistics.graylisted == 1)
   }

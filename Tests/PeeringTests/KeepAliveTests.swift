@@ -170,6 +170,17 @@ import Wire
     }
   }
 
+  /// Who lost its link for its score has none until that is below the threshold again: what it sends then would go unheard, and fill the line.
+  @Test func aLowScoreOutlivesTheLink() {
+    var bench = Bench()
+    _ = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1")
+    #expect(bench.send(.report(peer(1), .invalidBlock)).closed.map(\.code) == [.lowScore])
+    #expect(bench.enter(1, from: "/ip4/20.0.0.1/tcp/1").outputs.closed.map(\.code) == [.lowScore])
+    // 25 points are 17.5 after six tenths of the half-life.
+    let later = bench.accept("/ip4/20.0.0.1/tcp/1", seconds: 361).id
+    #expect(bench.prove((later, address("/ip4/20.0.0.1/tcp/1")), 1).admitted == [later])
+  }
+
   @Test func decay() {
     var score = Score()
     #expect(score.add(.equivocation, at: at(0), halfLife: .seconds(600)) == 100)

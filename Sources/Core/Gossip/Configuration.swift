@@ -142,8 +142,9 @@ extension Gossip {
     public var gossip = -2.0
     /// Below: own messages are not flooded to the peer.
     public var publish = -4.0
-    /// Below: everything from the peer is ignored unread.
-    public var graylist = -6.0
+    /// Below: everything from the peer is ignored unread. With the host's scale that is no peer but one that an operator wants kept: the
+    /// others have no link, so that nobody fills this node's line with what it ignores.
+    public var graylist = -8.0
     /// From this on: the peers that it suggests are passed on.
     public var acceptExchange = 100.0
     /// When the mesh's median is below, better peers are grafted.

@@ -3,7 +3,7 @@ import Wire
 /// What a peer did wrong, with its weight in the score. Losing a link is no offence.
 ///
 /// The score is the sum of the weights, halved every ten minutes. From 9 on the peer is the first to leave a full house and the last to be
-/// dialled, at 18 it is disconnected, at 45 banned for 12 hours (defaults).
+/// dialled, at 18 it is disconnected and has no link until the score is below that again, at 45 banned for 12 hours (defaults).
 public enum Offence: String, Hashable, Sendable, CaseIterable {
   /// Asked or sent more than the rate limit allows.
   case rateExceeded

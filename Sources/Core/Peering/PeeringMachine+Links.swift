@@ -124,6 +124,10 @@ extension PeeringMachine {
   private func identityFault(_ peer: PeerID, _ ip: IPAddress?, _ now: Instant) -> Reason? {
     if let ban = bans.ban(peer: peer, ip: ip, now: now) { return Reason(.banned, ban.detail) }
     if !isAllowed(peer, ip) { return Reason(.notAllowed, "not on the list of a private network") }
+    let score = score(of: peer, now: now)
+    if score >= configuration.disconnectScore, !isTrusted(peer), known[.peer(peer)]?.role != .keep {
+      return Reason(.lowScore, "score \(Int(score)), and it is taken again below \(Int(configuration.disconnectScore))")
+    }
     return nil
   }
 
