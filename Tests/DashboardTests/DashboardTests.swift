@@ -3,20 +3,30 @@ import Testing
 
 @Suite struct DashboardTests {
   private var table: TerminalTable {
-    var table = TerminalTable([.init("node"), .init("height", alignedRight: true), .init("head", minimumWidth: 6)])
-    table.rows = [["one", "7", "deadbeefdeadbeef"], [.init("two", .bad), "1234"], ["three", "8", "ab", "surplus"]]
+    var table = TerminalTable([.init("node"), .init("height", alignedRight: true, rank: 1), .init("head", rank: 2)])
+    table.rows = [
+      ["one", "7", .init("deadbeefdeadbeef", short: "dea…eef")], [.init("two", .bad), "1234"], ["three", "8", "ab", "surplus"],
+    ]
     return table
   }
 
   @Test func layout() {
     #expect(
       table.lines(width: 80) == ["node   height  head", "one         7  deadbeefdeadbeef", "two      1234  ", "three       8  ab"])
-    #expect(table.lines(width: 22) == ["node   height  head", "one         7  deadbe…", "two      1234  ", "three       8  ab"])
-    #expect(table.lines(width: 18) == ["node  hei…  head", "one      7  deadb…", "two   1234  ", "thr…     8  ab"])
-    #expect(table.lines(width: 10) == ["node  hei…", "one      7", "two   1234", "thr…     8"])
+    // First short forms, then whole columns by their rank; what is shown is never cut.
+    #expect(table.lines(width: 22) == ["node   height  head", "one         7  dea…eef", "two      1234  ", "three       8  ab"])
+    #expect(table.lines(width: 21) == ["node   height", "one         7", "two      1234", "three       8"])
+    #expect(table.lines(width: 12) == ["node", "one", "two", "three"])
     #expect(table.lines(width: 2) == ["n…", "o…", "t…", "t…"])
     #expect(table.lines(width: 0).allSatisfy { $0.count <= 1 })
     #expect(TerminalTable([]).lines(width: 10) == [""])
+  }
+
+  @Test func theHighestRankGoesFirst() {
+    var table = TerminalTable([.init("a"), .init("b", rank: 1), .init("c", rank: 3), .init("d", rank: 2)])
+    table.rows = [["11111", "22222", "33333", "44444"]]
+    let shown = [26, 25, 18, 11].map { table.lines(width: $0)[0].split(separator: " ").joined() }
+    #expect(shown == ["abcd", "abd", "ab", "a"])
   }
 
   @Test func coloursOnlyWhenAsked() {

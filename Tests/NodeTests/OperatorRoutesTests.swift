@@ -79,7 +79,7 @@ import Testing
 
       let row = try #require(try first.peers().first)
       #expect(row.direction == "outbound" && row.role == "stored" && row.reason == "request" && row.netgroup == "127.0.0.0/16", "\(row)")
-      #expect(row.trusted == false && row.score == 0 && row.connectedSeconds != nil && row.height == 0)
+      #expect(row.trusted == false && row.score == 0 && row.connectedSeconds != nil && row.height == 0 && row.heightSeconds != nil)
       #expect(try second.peers().first?.reason == "accepted")
 
       // The beginning of its name is enough where nobody else is known.
@@ -94,7 +94,7 @@ import Testing
       #expect(story.steps.contains { $0.kind == "dialling" && $0.reason == "request" && $0.address?.hasPrefix("/ip4/127.0.0.1") == true })
       #expect(
         story.steps.map(\.time) == story.steps.map(\.time).sorted() && story.present.count + story.steps.count == story.sentences.count)
-      #expect(story.present.contains { $0.contains("First heard of") && $0.contains("this node") }, "\(story.present)")
+      #expect(story.present.contains { $0.contains("First heard of") }, "\(story.present)")
 
       #expect(first.refusal { try first.post("/peers", AddPeerRequest(address: "nonsense")) } == "400 bad_address")
       #expect(first.refusal { try first.post("/peers", AddPeerRequest(address: "/ip4/127.0.0.1/udp/1")) } == "400 bad_address")

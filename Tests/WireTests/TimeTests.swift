@@ -30,6 +30,11 @@ import Wire
     #expect(Duration.microseconds(1500).milliseconds == 1.5)
   }
 
+  @Test func durationsInWords() {
+    let words = [Duration.zero, .milliseconds(999), .seconds(1), .milliseconds(1_460), .seconds(10), .seconds(3_600)].map(\.words)
+    #expect(words == ["0 ms", "999 ms", "1 s", "1.5 s", "10 s", "3600 s"])
+  }
+
   @Test func wallTimesAreHeldInsideTheirRange() {
     let last = WallTime(milliseconds: .max)
     let first = WallTime(milliseconds: .min)

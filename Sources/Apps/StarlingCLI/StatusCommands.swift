@@ -1,6 +1,7 @@
 import Foundation
 import HTTPAPI
 import Node
+import Wire
 
 /// `starling status`
 enum StatusCommand {
@@ -29,7 +30,12 @@ enum StatusCommand {
         ("Node", ["\(node.peerID) (\(node.nodeType), Starling \(node.version))"]),
         ("Network", ["\(node.network), chain \(node.chainID)"]),
         ("Head", ["\(node.height) \(node.head)"]),
-        ("Block time", ["\(Double(status.chain.blockTimeMilliseconds) / 1_000) s, \(status.chain.authorities.count) authorities"]),
+        (
+          "Block time",
+          [
+            "\(Duration.milliseconds(Int64(status.chain.blockTimeMilliseconds)).words), \(status.chain.authorities.count) \(status.chain.authorities.count == 1 ? "authority" : "authorities")"
+          ]
+        ),
         ("Peers", ["\(node.peers)"]),
         ("Mempool", ["\(node.mempool)"]),
         ("Up", [HumanTime.text(node.uptimeSeconds)]),
@@ -64,13 +70,26 @@ enum HealthCommand {
 }
 
 enum HumanTime {
-  /// Seconds as `42 s`, `3 min 20 s`, `2 h 5 min` or `4 d 3 h`.
-  static func text(_ seconds: UInt64) -> String {
+  /// Seconds with one unit, for tables: `85 s`, `12 min`, `5 h` or `3 d`.
+  static func short(_ seconds: UInt64) -> String {
     switch seconds {
+    case ..<120: "\(seconds) s"
+    case ..<7_200: "\(seconds / 60) min"
+    case ..<172_800: "\(seconds / 3_600) h"
+    default: "\(seconds / 86_400) d"
+    }
+  }
+
+  /// Seconds as `42 s`, `3 min 20 s`, `2 h` or `4 d 3 h`.
+  static func text(_ seconds: UInt64) -> String {
+    func both(_ large: UInt64, _ unit: String, _ small: UInt64, _ smallUnit: String) -> String {
+      "\(large) \(unit)" + (small == 0 ? "" : " \(small) \(smallUnit)")
+    }
+    return switch seconds {
     case ..<60: "\(seconds) s"
-    case ..<3_600: "\(seconds / 60) min \(seconds % 60) s"
-    case ..<86_400: "\(seconds / 3_600) h \(seconds / 60 % 60) min"
-    default: "\(seconds / 86_400) d \(seconds / 3_600 % 24) h"
+    case ..<3_600: both(seconds / 60, "min", seconds % 60, "s")
+    case ..<86_400: both(seconds / 3_600, "h", seconds / 60 % 60, "min")
+    default: both(seconds / 86_400, "d", seconds / 3_600 % 24, "h")
     }
   }
 }

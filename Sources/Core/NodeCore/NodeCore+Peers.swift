@@ -18,6 +18,7 @@ extension NodeCore {
       poolTurns.joined(peer)
     case .peerGone(let peer, _):
       statuses[peer] = nil
+      heightsTold[peer] = nil
       poolTurns.left(peer)
       serving.left(peer)
       peerClocks.left(peer)
@@ -93,6 +94,7 @@ extension NodeCore {
   /// A peer is of this network: introduce it, or note its new height.
   private func accepted(_ peer: PeerID, _ theirs: Status, _ now: Instant, _ outputs: inout [Output]) {
     statuses[peer] = theirs
+    heightsTold[peer] = now
     compareProducer(peer, theirs, now, &outputs)
     if host.isActive(peer) {
       run(sync: .peerHeight(peer, theirs.height), now, &outputs)
@@ -266,7 +268,9 @@ extension NodeCore {
 extension NodeCore {
   /// A peer has passed on a block with a good seal: it has the chain up to there, or claims so, which is a reason to ask.
   func passedOn(_ peer: PeerID, blockAt height: UInt64, _ now: Instant, _ outputs: inout [Output]) {
-    guard let known = statuses[peer]?.height, height > known else { return }
+    guard let known = statuses[peer]?.height, height >= known else { return }
+    heightsTold[peer] = now
+    guard height > known else { return }
     statuses[peer]?.height = height
     run(sync: .peerHeight(peer, height), now, &outputs)
   }

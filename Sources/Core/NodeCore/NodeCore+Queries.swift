@@ -99,7 +99,8 @@ extension NodeCore {
   public func peers(_ now: Instant) -> [PeerStatus] {
     host.peering.links(now: now).map { link in
       PeerStatus(
-        link: link, height: link.peer.flatMap { statuses[$0]?.height }, nodeType: link.peer.flatMap { statuses[$0]?.nodeType },
+        link: link, height: link.peer.flatMap { statuses[$0]?.height }, heightAge: link.peer.flatMap { heightsTold[$0] }.map { now - $0 },
+        nodeType: link.peer.flatMap { statuses[$0]?.nodeType },
         agent: link.peer.flatMap { host.identity(of: $0)?.agent }, age: now - link.since)
     }
   }

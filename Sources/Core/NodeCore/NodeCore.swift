@@ -141,6 +141,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
 
   /// What peers' statuses said, for introduced peers and those being introduced.
   var statuses: [PeerID: Status] = [:]
+  /// When those peers told the height in their status, or passed on a block of it.
+  var heightsTold: [PeerID: Instant] = [:]
   var purposes: [RequestID: Purpose] = [:]
   var waiters: [ValidationToken: Waiter] = [:]
   /// Parents that were asked for, and of whom.

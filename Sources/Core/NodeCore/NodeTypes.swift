@@ -204,6 +204,8 @@ public struct PeerStatus: Sendable {
   public let link: PeerInfo
   /// What the peer claims, by its status or its blocks.
   public let height: UInt64?
+  /// How long ago it told that height.
+  public let heightAge: Duration?
   /// The peer's kind of node.
   public let nodeType: String?
   /// The peer's software.
@@ -238,7 +240,7 @@ public struct NodeStatistics: Sendable {
   public var chain: ChainStatistics
   /// The durable height.
   public var height: UInt64
-  /// The highest height that a peer has shown a block of, or the own.
+  /// The highest height of which a peer has shown a block, or this node's own.
   public var target: UInt64
   /// Time since the newest block's own time; zero where that is ahead of this node's clock.
   public var headAge: Duration
@@ -278,7 +280,7 @@ public struct NodeStatistics: Sendable {
   public var streamRefusals: [ResetCode: UInt64]
   /// What spoke against HTTP peers, and against what they told, by kind.
   public var webFaults: [WebFault.Code: UInt64]
-  /// Connections that could not be taken for a want of this machine's.
+  /// Connections that were not accepted because this machine lacked descriptors, memory or time.
   public var connectionsNotAccepted: UInt64
   /// Bytes of peers' requests that wait for this node's answers.
   public var requestBytes: Int

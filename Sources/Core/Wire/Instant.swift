@@ -57,6 +57,14 @@ extension Duration {
 
   /// The duration in milliseconds.
   @inlinable public var milliseconds: Double { Double(nanoseconds) / 1e6 }
+
+  /// The duration for people: `340 ms`, `1.5 s`, `10 s`; rounded to a millisecond, or to a tenth of a second.
+  public var words: String {
+    let milliseconds = Int64(milliseconds.rounded())
+    if milliseconds < 1_000 { return "\(milliseconds) ms" }
+    let tenths = (milliseconds + 50) / 100
+    return tenths.isMultiple(of: 10) ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
+  }
 }
 
 /// A time of day as people count it: milliseconds since 1970-01-01 00:00 UTC.

@@ -1,4 +1,5 @@
 import Glibc
+import Wire
 
 /// Shows a table again and again: in place on a terminal, line by line into a file or pipe.
 ///
@@ -27,7 +28,7 @@ public final class LiveTable {
     /// Asks the system about a file descriptor; `NO_COLOR` and `TERM=dumb` are honoured.
     public static func of(_ descriptor: Int32) -> Terminal {
       let dumb = getenv("TERM").map { String(cString: $0) == "dumb" } ?? true
-      guard isatty(descriptor) == 1, !dumb else { return Terminal(isInteractive: false, colours: false, width: 200, height: .max) }
+      guard isatty(descriptor) == 1, !dumb else { return Terminal(isInteractive: false, colours: false, width: .max, height: .max) }
       var size = winsize()
       let known = ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 && size.ws_row > 0
       let plain = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
@@ -63,8 +64,8 @@ public final class LiveTable {
   /// Shows one frame; lines that don't fit the height are left out, with a note how many.
   ///
   /// - Parameters:
-  ///   - title: lines above the table.
-  ///   - footer: lines below it.
+  ///   - title: lines above the table, broken between words where they are too long.
+  ///   - footer: lines below it, broken in the same way.
   public func show(title: [String] = [], _ table: TerminalTable, footer: [String] = []) {
     guard !finished else { return }
     let terminal = terminal()
@@ -73,8 +74,8 @@ public final class LiveTable {
       write((title + body + footer).map { Self.trimmed($0) + "\n" }.joined())
       return
     }
-    let above = title.map { Self.cut($0, terminal.width) }
-    let below = footer.map { Self.cut($0, terminal.width) }
+    let above = title.flatMap { Self.wrapped($0, terminal.width) }
+    let below = footer.flatMap { Self.wrapped($0, terminal.width) }
     var shown = body
     // The last line stays free: a line feed there would scroll the frame away.
     let room = max(2, terminal.height - 1 - above.count - below.count)
@@ -94,6 +95,8 @@ public final class LiveTable {
     finished = true
     if started { write(Self.showCursor) }
   }
+
+  private static func wrapped(_ line: String, _ width: Int) -> [String] { line.wrapped(to: width).map { cut($0, width) } }
 
   private static func cut(_ line: String, _ width: Int) -> String { trimmed(DisplayWidth.fit(line, to: width)) }
 

@@ -132,6 +132,8 @@ public struct PeersResponse: Codable, Hashable, Sendable {
     public var state: String
     /// The height that it last told.
     public var height: UInt64?
+    /// How long ago it told that height, by its status or by a block that it passed on.
+    public var heightSeconds: UInt64?
     /// The round trip in milliseconds.
     public var rttMilliseconds: Double?
     /// How long the link has been up.
@@ -154,7 +156,7 @@ public struct PeersResponse: Codable, Hashable, Sendable {
     /// Makes the answer's row.
     public init(
       peerID: String? = nil, address: String, direction: String? = nil, state: String, height: UInt64? = nil,
-      rttMilliseconds: Double? = nil,
+      heightSeconds: UInt64? = nil, rttMilliseconds: Double? = nil,
       connectedSeconds: UInt64? = nil, score: Double? = nil, role: String? = nil, trusted: Bool? = nil, netgroup: String? = nil,
       reason: String? = nil, agent: String? = nil, lastSeen: Int64? = nil
     ) {
@@ -163,6 +165,7 @@ public struct PeersResponse: Codable, Hashable, Sendable {
       self.direction = direction
       self.state = state
       self.height = height
+      self.heightSeconds = heightSeconds
       self.rttMilliseconds = rttMilliseconds
       self.connectedSeconds = connectedSeconds
       self.score = score
@@ -177,6 +180,7 @@ public struct PeersResponse: Codable, Hashable, Sendable {
     enum CodingKeys: String, CodingKey {
       case address, direction, state, height, score, role, trusted, netgroup, reason, agent
       case peerID = "peer_id"
+      case heightSeconds = "height_seconds"
       case rttMilliseconds = "rtt_ms"
       case connectedSeconds = "connected_seconds"
       case lastSeen = "last_seen"

@@ -111,16 +111,16 @@ enum NodeRoutes {
         AccountResponse(address: address.hex, balance: account.balance.units, nonce: account.nonce, nextNonce: next))
     case .submitted(let hash): responder.success(SubmittedResponse(transactionHash: hash.hex))
     case .statistics: failed(responder, "figures are served by /metrics")
-    case .notFound: responder.failure(HTTPError(404, "not_found", "there is no such thing on this node"))
+    case .notFound: responder.failure(HTTPError(404, "not_found", "this node does not have it"))
     case .notStored(let error):
       responder.failure(
         HTTPError(
           507, "not_stored",
-          "done, but not stored, so that it ends with this run of the node: \(error.message); the node keeps trying to store it"))
+          "in force, but not stored yet: \(error.message); the node keeps trying, and a restart before that loses it"))
     case .notDurable(let error, let isPending):
       let what =
         isPending
-        ? "the transaction is pending, and not stored: the node keeps trying, and forgets it when it stops before"
+        ? "the transaction is pending, but not stored yet: the node keeps trying, and a restart before that loses it"
         : "the transaction was not taken"
       responder.failure(HTTPError(507, "not_stored", "\(what): \(error.message)"))
     case .unavailable(let why): responder.failure(HTTPError(503, "unavailable", why))
@@ -172,7 +172,8 @@ extension PeersResponse.Peer {
   init(_ peer: PeerStatus) {
     self.init(
       peerID: peer.link.peer?.description, address: peer.link.address.description, direction: peer.link.direction.rawValue,
-      state: peer.link.state.rawValue, height: peer.height, rttMilliseconds: peer.link.roundTrip?.milliseconds,
+      state: peer.link.state.rawValue, height: peer.height, heightSeconds: peer.heightAge.map { UInt64(max(0, $0.seconds)) },
+      rttMilliseconds: peer.link.roundTrip?.milliseconds,
       connectedSeconds: UInt64(max(0, peer.age.seconds)), score: peer.link.score, role: peer.link.role.rawValue,
       trusted: peer.link.isTrusted, netgroup: peer.link.group?.description, reason: peer.link.cause.rawValue, agent: peer.agent)
   }

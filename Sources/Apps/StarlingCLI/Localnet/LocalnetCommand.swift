@@ -24,7 +24,7 @@ enum LocalnetCommand {
       do {
         try show.play()
       } catch let failure as Failure where !isCheck {
-        session.say("This is not as it should be: \(failure)")
+        session.say("A check failed: \(failure)")
       }
       if isCheck { return try show.prove(json: json) }
       try show.stayUp()
@@ -35,7 +35,7 @@ enum LocalnetCommand {
       show.stopStream()
       let end = session.stopNetwork()
       network.removeDirectory()
-      session.screen.print([end.holds ? "All processes have ended, all ports are free." : "Not ended cleanly: \(end.detail)"])
+      session.screen.print([end.holds ? "All processes have ended, all ports are free." : "Some of it did not end cleanly: \(end.detail)"])
       return isCheck || !end.holds ? ExitStatus.failure : ExitStatus.success
     } catch let failure as Failure {
       NetworkOptions.report(failure, session)
@@ -108,7 +108,7 @@ private final class Show {
     let nodes = firstNodes
     let blockTime = network.options.blockTime
     session.say(
-      "\(nodes.count) processes start; 1 to 3 are authorities, a block every \(blockTime.seconds) s.")
+      "\(nodes.count) processes start; 1 to 3 are authorities, a block every \(blockTime.words).")
     session.say("All but node 1 know one address only: node 1's.")
     session.say("Keys, data and logs are in \(network.directory), seed \(network.options.seed).")
     try session.startNetwork(nodes)
@@ -133,7 +133,7 @@ private final class Show {
     try network.start(victim)
     session.say("Node \(victim.number) starts again with what is on its disk.")
     let back = try session.waitUntilLevel(victim)
-    session.say("Node \(victim.number) is level again: height \(back.height), \(Self.seconds(back.time)) after its start.")
+    session.say("Node \(victim.number) has caught up: height \(back.height), \(Self.seconds(back.time)) after its start.")
     findings.append(
       Finding(
         name: "killed node caught up", holds: true,
@@ -161,15 +161,18 @@ private final class Show {
   func stayUp() throws {
     let program = NetworkOptions.program
     let api = network.nodes[1].api.url
-    let apis = network.nodes.map { "\($0.number) \($0.api.url)" }
-    session.screen.notes = [
-      "", "APIs: " + apis.prefix(3).joined(separator: "  "), "      " + apis.dropFirst(3).joined(separator: "  "),
-      "Try, in another terminal:",
-      "  \(program) peers --api \(api)",
-      "  \(program) send --key \(network.walletFile) \\",
-      "      --set colour=blue --wait --api \(api)",
-      "  \(program) identify \(network.nodes[0].address)", "Ctrl-C ends everything.",
-    ]
+    let nodes = network.nodes.map { "\($0.number) \($0.api.url)" }
+    let apis = stride(from: 0, to: nodes.count, by: 2).map { nodes[$0..<min($0 + 2, nodes.count)].joined(separator: "  ") }
+    session.screen.notes =
+      [
+        ""
+      ] + apis.enumerated().map { ($0.offset == 0 ? "APIs: " : "      ") + $0.element } + [
+        "Try, in another terminal:",
+        "  \(program) peers --api \(api)",
+        "  \(program) send --key \(network.walletFile) \\",
+        "      --set colour=blue --wait --api \(api)",
+        "  \(program) identify \(network.nodes[0].address)", "Ctrl-C ends everything.",
+      ]
     if !LiveTable.Terminal.of(STDOUT_FILENO).isInteractive { session.screen.print(session.screen.notes) }
     session.say("Everything is up; the stream goes on.")
     while true { try session.pause(.seconds(60)) }

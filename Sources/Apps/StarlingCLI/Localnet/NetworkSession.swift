@@ -46,7 +46,7 @@ final class NetworkSession {
   func wait(_ limit: Duration, for what: String, until condition: () -> Bool) throws {
     let end = min(Platform.now + limit, deadline ?? .distantFuture)
     while !condition() {
-      guard Platform.now < end else { throw Failure("waited in vain for \(what)") }
+      guard Platform.now < end else { throw Failure("gave up waiting for \(what)") }
       try tick(.milliseconds(50))
     }
   }
@@ -73,8 +73,8 @@ final class NetworkSession {
   /// The nodes as they are.
   func makeTable() -> TerminalTable {
     var table = TerminalTable([
-      .init("NODE"), .init("ROLE"), .init("PID", alignedRight: true), .init("HEIGHT", alignedRight: true), .init("HEAD", minimumWidth: 8),
-      .init("PEERS", alignedRight: true), .init("MEMPOOL", alignedRight: true), .init("STATE"),
+      .init("NODE"), .init("ROLE", rank: 2), .init("PID", alignedRight: true, rank: 3), .init("HEIGHT", alignedRight: true),
+      .init("HEAD", rank: 4), .init("PEERS", alignedRight: true, rank: 1), .init("MEMPOOL", alignedRight: true, rank: 1), .init("STATE"),
     ])
     for node in network.nodes {
       let info = node.phase == .running ? watch.info(node) : nil

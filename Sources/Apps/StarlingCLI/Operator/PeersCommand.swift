@@ -2,6 +2,7 @@ import Dashboard
 import EventLoop
 import Foundation
 import HTTPAPI
+import Identity
 import Node
 import Wire
 
@@ -18,7 +19,7 @@ enum PeersCommand {
     if terminal.isInteractive && !call.isOn("once") { return try live(api) }
     let peers = try api.peers().peers
     guard !peers.isEmpty else {
-      Output.line("No peers. 'starling health' tells more.")
+      Output.line("No peers. 'starling health' says why.")
       return ExitStatus.success
     }
     Output.table(table(peers).lines(width: terminal.width, colours: terminal.colours))
@@ -31,10 +32,10 @@ enum PeersCommand {
       Output.json(answer)
       return ExitStatus.success
     }
-    if answer.dials.isEmpty { Output.line("Nobody is dialled: no peer is configured, and none waits after a failure.") }
+    if answer.dials.isEmpty { Output.line("This node dials no peer: none is configured, and none waits to be tried again.") }
     for dial in answer.dials {
-      Output.line("\(dial.peerID ?? "nobody known") (\(dial.role)) at \(dial.addresses.joined(separator: ", "))")
-      let next = dial.nextSeconds.map { "next try in \(HumanTime.text(UInt64($0.rounded(.up))))" }
+      Output.line("\(dial.peerID ?? "peer not known") (\(dial.role)) at \(dial.addresses.joined(separator: ", "))")
+      let next = dial.nextSeconds.map { $0 < 1 ? "retrying now" : "next try in \(HumanTime.text(UInt64($0.rounded(.up))))" }
       Output.line("  " + [dial.state, dial.detail, next].compactMap(\.self).joined(separator: "; "))
       if let last = dial.last { Output.line("  \(HumanTime.text(UInt64(last.secondsAgo))) ago at \(last.address): \(last.words)") }
     }
@@ -75,22 +76,39 @@ enum PeersCommand {
 
   static func table(_ peers: [PeersResponse.Peer]) -> TerminalTable {
     var table = TerminalTable([
-      .init("PEER", minimumWidth: 13), .init("DIRECTION"), .init("ROLE"), .init("STATE"), .init("SCORE", alignedRight: true),
-      .init("RTT", alignedRight: true), .init("HEIGHT", alignedRight: true), .init("NETGROUP"), .init("AGE", alignedRight: true),
-      .init("WHY"), .init("ADDRESS", minimumWidth: 12), .init("AGENT"),
+      .init("PEER"), .init("DIR", rank: 1), .init("STATE", rank: 2), .init("HEIGHT", alignedRight: true, rank: 3),
+      .init("TOLD", alignedRight: true, rank: 8), .init("RTT", alignedRight: true, rank: 4), .init("SCORE", alignedRight: true, rank: 5),
+      .init("AGE", alignedRight: true, rank: 6), .init("ROLE", rank: 7), .init("WHY", rank: 9), .init("ADDRESS", rank: 10),
+      .init("NETGROUP", rank: 11), .init("AGENT", rank: 12),
     ])
-    for peer in peers {
-      let role = [peer.role, peer.trusted == true ? "trusted" : nil].compactMap(\.self).joined(separator: ", ")
-      table.rows.append([
-        .init(peer.peerID ?? "?"), .init(peer.direction ?? ""), .init(role, peer.trusted == true ? .strong : .plain),
-        .init(peer.state, peer.state == "active" ? .good : .warning),
-        .init(peer.score.map { "\(Int($0.rounded()))" } ?? "", (peer.score ?? 0) >= 1 ? .bad : .plain),
-        .init(peer.rttMilliseconds.map { String(format: "%.1f ms", $0) } ?? ""), .init(peer.height.map { "\($0)" } ?? ""),
-        .init(peer.netgroup ?? ""), .init(peer.connectedSeconds.map(HumanTime.text) ?? ""), .init(peer.reason ?? ""),
-        .init(peer.address), .init(peer.agent ?? "", .faint),
-      ])
-    }
+    table.rows = peers.map(row)
     return table
+  }
+
+  private static func row(_ peer: PeersResponse.Peer) -> [TerminalTable.Cell] {
+    let isTrusted = peer.trusted == true
+    let role = [peer.role, isTrusted ? "trusted" : nil].compactMap(\.self).joined(separator: ", ")
+    let score = peer.score.map { Int($0.rounded()) }
+    let short: String? = if let text = peer.peerID, let id = try? PeerID(text: text) { id.short } else { nil }
+    var row: [TerminalTable.Cell] = [.init(peer.peerID ?? "?", short: short)]
+    row.append(.init(direction(peer)))
+    row.append(.init(peer.state, peer.state == "active" ? .good : .warning))
+    row.append(.init(peer.height.map { "\($0)" } ?? ""))
+    row.append(.init(peer.heightSeconds.map(HumanTime.short) ?? ""))
+    row.append(.init(peer.rttMilliseconds.map { String(format: $0 < 100 ? "%.1f ms" : "%.0f ms", $0) } ?? ""))
+    row.append(.init(score.map { "\($0)" } ?? "", score ?? 0 >= 1 ? .bad : .plain))
+    row.append(.init(peer.connectedSeconds.map(HumanTime.short) ?? ""))
+    row.append(.init(role, isTrusted ? .strong : .plain))
+    row.append(contentsOf: [.init(peer.reason ?? ""), .init(peer.address), .init(peer.netgroup ?? ""), .init(peer.agent ?? "", .faint)])
+    return row
+  }
+
+  private static func direction(_ peer: PeersResponse.Peer) -> String {
+    switch peer.direction {
+    case "inbound": "in"
+    case "outbound": "out"
+    case let other: other ?? ""
+    }
   }
 }
 
