@@ -46,9 +46,9 @@ import Testing
   }
 
   @Test func faults() {
-    #expect(fault() == "starling: which command? one of run, peers\nTry 'starling --help'.")
+    #expect(fault() == "starling: a command is missing: one of run, peers\nTry 'starling --help'.")
     #expect(fault("rum") == "starling: unknown command 'rum'; did you mean run?\nTry 'starling --help'.")
-    #expect(fault("--x").hasPrefix("starling: options stand behind the command"))
+    #expect(fault("--x").hasPrefix("starling: options come after the command"))
     #expect(fault("peers", "list", "--jsn").hasPrefix("starling peers list: unknown option '--jsn'; did you mean --json?"))
     #expect(fault("peers", "list", "-j").hasPrefix("starling peers list: unknown option '-j'"))
     #expect(fault("peers", "list", "x").hasPrefix("starling peers list: unexpected argument 'x'"))
@@ -60,6 +60,19 @@ import Testing
     #expect(fault("run", "--no-network").hasPrefix("starling run: unknown option '--no-network'"))
     #expect(fault("run", "--=").hasPrefix("starling run: unknown option '--'"))
     #expect(fault("help", "no").hasPrefix("starling: there is no command 'no'"))
+  }
+
+  @Test func longLinesBreakBetweenWords() {
+    #expect("one two three".wrapped(to: 13) == ["one two three"])
+    #expect("one two three".wrapped(to: 8) == ["one two", "three"])
+    #expect("  one two three".wrapped(to: 9) == ["  one two", "  three"])
+    // A second column keeps its place.
+    #expect("a   one two three".wrapped(to: 11) == ["a   one two", "    three"])
+    #expect("a             one two".wrapped(to: 18) == ["a one two"])
+    // A word that is too long is not broken: it may be an address to copy.
+    #expect("see 0123456789 now".wrapped(to: 6) == ["see", "0123456789", "now"])
+    #expect("".wrapped(to: 1) == [""])
+    #expect("     ".wrapped(to: 2) == [""])
   }
 
   @Test func help() throws {
@@ -87,5 +100,7 @@ import Testing
     #expect(page.contains("Links at most. [50]"))
     #expect(page.contains("--node-type authority|full"))
     #expect(parser.help(for: ["nothing"]) == parser.help())
+    // Every terminal shows it without breaking words.
+    #expect(page.split(separator: "\n").allSatisfy { $0.count <= 80 })
   }
 }

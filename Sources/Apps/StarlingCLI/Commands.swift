@@ -33,12 +33,12 @@ enum Commands {
     ] + NodeConfiguration.commandOptions,
     details: """
       Settings come from files, then environment variables STARLING_…, then flags; a later one wins. STARLING_CONFIG names a file too.
-      White space round a value means nothing, and an empty variable is as good as none. Variables of Kubernetes' service links
-      (…_SERVICE_HOST, …_PORT=tcp://…) are passed over.
+      White space around a value is ignored, and an empty variable counts as absent. Variables of Kubernetes' service links \
+      (…_SERVICE_HOST, …_PORT=tcp://…) are ignored.
       Prints one line on standard output when the node is ready; the log goes to standard error.
-      The node never waits for whoever reads the log: lines that find no room are dropped and counted, and the log says how many are missing.
+      The node never waits for the reader of the log: lines that find no room are dropped and counted, and the log says how many are missing.
       The first SIGINT or SIGTERM says goodbye to all peers and frees the ports; a second one ends the process at once.
-      SIGHUP has the settings read again: the log's level and added peers and seeds are taken over, and the log says what waits for a restart.
+      SIGHUP makes the node read its settings again: the log's level and added peers and seeds take effect, and the log says what needs a restart.
       A SIGHUP or SIGINT that is ignored when the node starts, as under nohup, stays ignored.
 
       Exit codes: 0 stopped, 1 could not start, 64 wrong command line, 78 wrong configuration.
@@ -66,7 +66,8 @@ enum Commands {
     details: """
       Example:
         starling keygen --out authority.key
-        starling genesis --chain-id demo --authority ADDRESS --balance ADDRESS=1000000 --out genesis.json
+        starling genesis --chain-id demo --authority ADDRESS \\
+          --balance ADDRESS=1000000 --out genesis.json
       """)
 
   private static let send = Command(
@@ -77,16 +78,16 @@ enum Commands {
       CommandOption("amount", value: "N", help: "How much to transfer."),
       CommandOption("set", value: "KEY=VALUE", help: "Store a value in the sender's own data."),
       CommandOption("delete", value: "KEY", help: "Remove a key of the sender's own data."),
-      CommandOption("fee", value: "N", help: "What the producer of the block gets. [as much as the chain asks at most]"),
+      CommandOption("fee", value: "N", help: "What the producer of the block gets. [the most that the chain asks for]"),
       CommandOption("nonce", value: "N", help: "The sender's counter. [the next one, as the node says]"), api,
       CommandOption("wait", help: "Wait until the node has caught up and the transaction is in a block, a minute at most for each."), json,
     ], details: "Give one of --to, --set and --delete. Exit codes: 0 accepted (with --wait: in a block), 1 refused or not reachable.")
 
   private static let status = Command(
-    "status", "Show what a node is and how it does.", options: [api, json],
+    "status", "Show what a node is and how it is doing.", options: [api, json],
     details: "Exit codes: 0 healthy, 1 not reachable, 2 not healthy.")
   private static let health = Command(
-    "health", "Tell in one word and one sentence how a node does.", options: [api, json],
+    "health", "Say in one word and one sentence how a node is doing.", options: [api, json],
     details: "Exit codes: 0 healthy, 1 not reachable, 2 not healthy.")
 
   private static let peerAddress = CommandArgument(
@@ -94,7 +95,7 @@ enum Commands {
   private static let timeout = CommandOption("timeout", value: "TIME", help: "How long everything may take. [10s]")
   private static let ping = Command(
     "ping", "Measure round trips to any libp2p peer.",
-    options: [CommandOption("count", value: "N", help: "How many. [3]"), timeout, json], arguments: [peerAddress])
+    options: [CommandOption("count", value: "N", help: "How many pings. [3]"), timeout, json], arguments: [peerAddress])
   private static let identify = Command(
     "identify", "Show what any libp2p peer says of itself.", options: [timeout, json], arguments: [peerAddress])
 
@@ -113,12 +114,12 @@ enum Commands {
       CommandOption("json", help: "With --check: print the summary as JSON; sentences go to standard error."),
     ],
     details: """
-      All nodes but the first know only its address. They find each other, produce blocks and take a stream of signed transactions over
-      HTTP. One node is killed with SIGKILL and started again, and one more joins late: both catch up. Stays up until Ctrl-C, which ends
+      All nodes but the first know only its address. They find each other, produce blocks and take a stream of signed transactions over \
+      HTTP. One node is killed with SIGKILL and started again, and one more joins late: both catch up. Stays up until Ctrl-C, which ends \
       all processes and frees their ports.
 
-      --check verifies: one head hash at one height everywhere, every accepted transaction in the chain exactly once on every node, no
-      peer listed twice, at least two peers for each, both latecomers level, all ports free at the end.
+      --check verifies: one head hash at one height everywhere, every accepted transaction in the chain exactly once on every node, no \
+      peer listed twice, at least two peers for each, both latecomers caught up, all ports free at the end.
 
       Exit codes: 0 stopped, or everything held; 1 something did not.
       """)
@@ -126,15 +127,15 @@ enum Commands {
   private static let torture = Command(
     "torture", "Kill nodes of a local network with SIGKILL under load, again and again, and verify every store.",
     options: [
-      CommandOption("kills", value: "N", help: "How many times. [20]"),
+      CommandOption("kills", value: "N", help: "How many kills. [20]"),
       CommandOption("nodes", value: "N", help: "Nodes, 3 to 20; the first three are authorities. [4]"),
       CommandOption("block-time", value: "TIME", help: "The time between blocks. [500ms]"),
       CommandOption("rate", value: "N", help: "Transactions per second. [50]"), seed, keep,
       CommandOption("json", help: "Print the summary as JSON; sentences go to standard error."),
     ],
     details: """
-      After each kill the store that the node left is opened by this process: it must reach the height that the node had shown, its
-      blocks must be linked down to the first, and every transaction that the node had accepted must be in it. Then the node starts
+      After each kill the store that the node left is opened by this process: it must reach the height that the node had shown, its \
+      blocks must be linked down to the first, and every transaction that the node had accepted must be in it. Then the node starts \
       again. In the end the whole network is verified as by 'localnet --check'.
 
       Exit codes: 0 nothing was lost, 1 something was.

@@ -1,3 +1,4 @@
+import Dashboard
 import Foundation
 import HTTPAPI
 import Node
@@ -104,6 +105,8 @@ enum Program {
         isUsage ? .usage : error.status == ExitStatus.configuration ? .configuration : .failed, error.status)
     } catch let error as ConfigurationError {
       return failed("starling: the configuration is wrong\n" + error.description, .configuration, ExitStatus.configuration)
+    } catch let error as HTTPClientError where error.code == .notReachable {
+      return failed("starling: \(error); is the node running, and is --api its address?", .failed, ExitStatus.failure)
     } catch {
       return failed("starling: \(error)", .failed, ExitStatus.failure)
     }
@@ -136,12 +139,14 @@ enum Program {
 ///
 /// A peer chooses its agent's name, its reasons and more: whatever could steer a terminal is escaped here, whoever wrote it.
 enum Output {
-  /// Writes a line on standard output; what would end it earlier is escaped.
-  static func line(_ text: String) { write(text.printable() + "\n", to: STDOUT_FILENO) }
+  /// Writes a line on standard output; what would end it earlier is escaped. A terminal gets it broken between words.
+  static func line(_ text: String) { write(wrapped(text.printable(), STDOUT_FILENO) + "\n", to: STDOUT_FILENO) }
   /// Writes a text of several lines on standard output.
-  static func text(_ text: String) { write(lines(text), to: STDOUT_FILENO) }
+  static func text(_ text: String) { write(lines(text, STDOUT_FILENO), to: STDOUT_FILENO) }
   /// Writes one or more lines on standard error.
-  static func error(_ text: String) { write(lines(text.hasSuffix("\n") ? text : text + "\n"), to: STDERR_FILENO) }
+  static func error(_ text: String) {
+    write(lines(text.hasSuffix("\n") ? text : text + "\n", STDERR_FILENO), to: STDERR_FILENO)
+  }
   /// Writes lines as they are, with their colours: a table's, whose cells are clean.
   static func table(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: STDOUT_FILENO) }
 
@@ -170,7 +175,14 @@ enum Output {
     }
   }
 
-  private static func lines(_ text: String) -> String { text.printable { $0 == "\n" ? "\n" : String($0).printable() } }
+  private static func lines(_ text: String, _ descriptor: Int32) -> String {
+    text.split(separator: "\n", omittingEmptySubsequences: false).map { wrapped(String($0).printable(), descriptor) }.joined(
+      separator: "\n")
+  }
+
+  private static func wrapped(_ line: String, _ descriptor: Int32) -> String {
+    line.wrapped(to: LiveTable.Terminal.of(descriptor).width).joined(separator: "\n")
+  }
 
   /// The system's code of the first write to standard output that has failed.
   static var fault: Int32? { lock.withLock { firstFault } }

@@ -9,19 +9,21 @@ enum SimCommand {
     options: [
       CommandOption("scenario", value: "NAME|FILE", help: "What happens: one of the built-in names, or a file. [calm]"),
       CommandOption("nodes", value: "N", help: "How many nodes; the scenario's own number by default."),
-      CommandOption("seed", value: "N", help: "What everything is drawn from. [the file's, or 1]"),
+      CommandOption("seed", value: "N", help: "The number from which everything random is drawn. [the file's, or 1]"),
       CommandOption("seeds", value: "A..B", help: "Many seeds, one run each, on all cores."),
       CommandOption("for", value: "TIME", help: "How long, in virtual time, such as 90s or 10m; the scenario's own by default."),
       CommandOption("report", value: "FILE.html", help: "Write a page with charts of one run; it needs no other file."),
-      CommandOption("trace", help: "Print every event; equal from run to run."),
+      CommandOption("trace", help: "Print every event; the same in every run."),
       CommandOption("show", help: "Print the scenario as a file that runs the same."),
       CommandOption("list", help: "List the scenarios."),
       CommandOption("json", help: "Print the report's figures as JSON, one line for each seed; series only with one seed."),
     ],
     details: """
-      A run checks at every step that no two nodes keep two links, that slots and tables stay within their bounds, that nothing durable is lost,
-      that no bad block is applied and no honest node is banned; and at the end that all honest nodes are connected, have one head, and that every
-      accepted transaction is in it once. Exit code 1 when one of these was broken; the seed, the last steps and a command that replays it are printed.
+      A run checks at every step that no two nodes keep two links, that slots and tables stay within their bounds, that nothing durable is lost, \
+      that no bad block is applied and no honest node is banned; and at the end that all honest nodes are connected, have one head, and that every \
+      accepted transaction is in it once. When one of these is broken, the seed, the last steps and a command that replays it are printed.
+
+      Exit codes: 0 everything held, 1 something was broken.
 
       Examples:
         starling sim --scenario partition --seed 7

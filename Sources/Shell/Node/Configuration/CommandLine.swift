@@ -113,7 +113,7 @@ public struct CommandLineParser: Sendable {
     var rest = words[...]
     while !command.subcommands.isEmpty {
       guard let word = rest.first else {
-        throw error(path, "which command? one of " + command.subcommands.map(\.name).joined(separator: ", "))
+        throw error(path, "a command is missing: one of " + command.subcommands.map(\.name).joined(separator: ", "))
       }
       if word == "--help" || word == "-h" || (word == "help" && path.isEmpty && rest.count == 1) {
         return ParsedCommand(path: path, options: [], arguments: [], wantsHelp: true)
@@ -125,7 +125,7 @@ public struct CommandLineParser: Sendable {
       }
       guard let next = command.subcommands.first(where: { $0.name == word }) else {
         let near = suggestion(for: word, among: command.subcommands.map(\.name)).map { "; did you mean \($0)?" } ?? ""
-        throw error(path, word.hasPrefix("-") ? "options stand behind the command" : "unknown command '\(word)'" + near)
+        throw error(path, word.hasPrefix("-") ? "options come after the command" : "unknown command '\(word)'" + near)
       }
       command = next
       path.append(word)
@@ -202,8 +202,12 @@ public struct CommandLineParser: Sendable {
     let options = command.options.map { ("--\($0.name)" + ($0.value.map { " \($0)" } ?? "") + ($0.repeats ? " …" : ""), $0.help) }
     page += Self.section("Options", options + [("--help", "Show this help.")])
     if !command.details.isEmpty { page += "\n" + command.details + "\n" }
-    return page
+    return page.split(separator: "\n", omittingEmptySubsequences: false).flatMap { String($0).wrapped(to: Self.width) }
+      .joined(separator: "\n")
   }
+
+  /// What every terminal has.
+  private static let width = 80
 
   private static func section(_ title: String, _ rows: [(String, String)]) -> String {
     guard !rows.isEmpty else { return "" }

@@ -12,11 +12,11 @@ extension NodeConfiguration {
     .legacyPort("p2p_port", "The port to listen on; the same as a listen entry with this TCP port."),
     .legacyBind("p2p_bind_addr", "The address to listen on, together with p2p_port."),
     .list(
-      "bootstrap_peers", \.bootstrapPeers, "ADDRESS", "Peers that are dialled first and again for ever.", flag: "bootstrap",
+      "bootstrap_peers", \.bootstrapPeers, "ADDRESS", "Peers to dial first, and to keep dialling for ever.", flag: "bootstrap",
       check: Checks.peer),
-    .list("seed_peers", \.seedPeers, "ADDRESS", "Peers that are asked when no stored peer connects.", flag: "seed", check: Checks.peer),
+    .list("seed_peers", \.seedPeers, "ADDRESS", "Peers to dial when no stored peer connects.", flag: "seed", check: Checks.peer),
     .list(
-      "dns_seeds", \.dnsSeeds, "NAME", "Names under which the DNS has seeds: host, host:port or /dnsaddr/host.", flag: "dns-seed",
+      "dns_seeds", \.dnsSeeds, "NAME", "DNS names that list seeds: host, host:port or /dnsaddr/host.", flag: "dns-seed",
       check: Checks.dnsSeed),
     .text(
       "dns_server", \.dnsServer, "IP[:PORT]", "The name server to ask, IPv4 (default: those of the system).", check: Checks.nameServer),
@@ -34,9 +34,10 @@ extension NodeConfiguration {
     .text("gateway", \.gateway, "IP", "The gateway's IPv4 address (default: the system's default gateway).", check: Checks.gateway),
     .boolean("dial_back", \.dialBack, "Tell public addresses to others only when peers have dialled them back."),
     .integer(
-      "dial_back_peers", \.dialBackPeers, 1...16, "Peers, each of another network, that have to reach an address before it is told."),
-    .integer("observed_peers", \.observedPeers, 1...64, "Peers, each of another network, that have to agree on this node's address."),
-    .list("announce", \.announce, "MULTIADDR", "Addresses to tell others as they are.", check: Checks.remote),
+      "dial_back_peers", \.dialBackPeers, 1...16,
+      "How many peers, each of another network, must reach an address before others are told of it."),
+    .integer("observed_peers", \.observedPeers, 1...64, "How many peers, each of another network, must agree on this node's address."),
+    .list("announce", \.announce, "MULTIADDR", "Addresses to tell others without a check.", check: Checks.remote),
     .list("peers", \.peers, "ADDRESS", "Peers to dial at once.", flag: "peer", check: Checks.peer),
     .integer("max_peers", \.maxPeers, 1...10_000, "Links at most."),
     .integer("min_outbound", \.minOutbound, 0...10_000, "Outbound links that the node seeks.", aliases: ["min_outbound_connections"]),
@@ -44,15 +45,15 @@ extension NodeConfiguration {
     .integer("max_per_ip", \.maxPerIP, 1...10_000, "Links at most with one IP address, or one /64 of public IPv6."),
     .integer(
       "requests_per_second", \.requestsPerSecond, 1...1_000_000,
-      "Requests that a peer may send, and is sent, a second; twice as many at once."),
-    .integer("link_memory_mib", \.linkMemoryMiB, 16...1_048_576, "Mebibytes that links may keep for peers, in all."),
+      "Requests a second that a peer may send, and that this node sends it; twice as many in a burst."),
+    .integer("link_memory_mib", \.linkMemoryMiB, 16...1_048_576, "Memory in MiB for what all links keep for peers."),
     .text(
       "asn_map", \.asnMapFile, "FILE",
-      "Lines such as 192.0.2.0/24 AS64500: addresses of one autonomous system count as one network, not each /16 for itself."),
+      "A file of lines such as 192.0.2.0/24 AS64500: all addresses of an autonomous system count as one network, instead of each /16."),
     .boolean("allow_private", \.allowPrivate, "Use addresses of private networks."),
-    .boolean("allow_loopback", \.allowLoopback, "Use loopback addresses, and free them of max_per_ip."),
-    .choice("identity", \.identity, "What makes two links lead to one peer: its key, or its IP address."),
-    .integer("default_port", \.defaultPort, 1...65_535, "With identity ip, the port of a node that has not said otherwise."),
+    .boolean("allow_loopback", \.allowLoopback, "Use loopback addresses, and exempt them from max_per_ip."),
+    .choice("identity", \.identity, "What tells peers apart: their keys, or their IP addresses."),
+    .integer("default_port", \.defaultPort, 1...65_535, "With identity ip: where a peer is taken to listen until it says otherwise."),
     .text("swarm_key", \.swarmKeyFile, "FILE", "The key file of a private network, as go-libp2p and IPFS have it (swarm.key)."),
     .list(
       "allowed_peers", \.allowedPeers, "PEERID", "Peers of a private network; others are refused.", flag: "allowed-peer",
@@ -60,25 +61,25 @@ extension NodeConfiguration {
     .list(
       "allowed_networks", \.allowedNetworks, "CIDR", "Networks whose peers are admitted to a private network.", flag: "allowed-network",
       check: Checks.network),
-    .boolean("kademlia", \.kademlia, "Find peers and services by Kademlia, and help others to."),
+    .boolean("kademlia", \.kademlia, "Find peers and services through Kademlia, and help others find them."),
     .choice(
       "kademlia_mode", \.kademliaMode,
-      "Answer look-ups always, never, or as long as a public address is confirmed or announced, or private ones are used."),
+      "Whether to answer look-ups; auto: while a public address is confirmed or announced, or private addresses are used."),
     .duration(
       "connection_timeout", \.connectionTimeout, maximumSeconds: 300, "How long a dial may take.", aliases: ["connection_timeout_seconds"]),
     .duration(
       "reconnection_interval", \.reconnectionInterval, maximumSeconds: 86_400,
-      "The longest wait before a configured peer is dialled again, and without any link also seeds and stored peers.",
+      "The longest wait before a configured peer is dialled again; for a node without any link also before seeds and stored peers are.",
       aliases: ["reconnection_interval_seconds"]),
     .integer(
       "max_failed_dials", \.maxFailedDials, 1...200,
-      "Failed dials in a row after which a stored peer is not stored any more. Refusals and this node's own outages do not count."),
+      "Failed dials in a row after which a stored peer is no longer stored. Refusals and this node's own outages do not count."),
     .duration(
       "passive_wait", \.passiveWait, maximumSeconds: 3_600,
-      "How long a peer whose turn it is to dial, because its PeerID (or IP) is lower, is waited for."),
+      "How long to wait for a peer to dial this node, when it is its turn because its PeerID (or IP) is lower."),
     .duration(
       "keep_alive", \.keepAliveInterval, maximumSeconds: 3_600, "The time between pings on a link.", aliases: ["keep_alive_seconds"]),
-    .integer("keep_alive_missed", \.keepAliveMissed, 1...100, "Pongs missed in a row that end a link."),
+    .integer("keep_alive_missed", \.keepAliveMissed, 1...100, "Missed pongs in a row after which a link is closed."),
 
     .boolean("http", \.httpEnabled, "Serve the HTTP API."),
     .text("http_bind", \.httpBind, "IP", "The HTTP API's address.", check: Checks.address),
@@ -87,15 +88,17 @@ extension NodeConfiguration {
       "http_allowed_origins", \.httpAllowedOrigins, "ORIGIN", "Origins that browsers may call the API from.", flag: "http-allow-origin"),
     .integer(
       "http_requests_per_second", \.httpRequestsPerSecond, 1...1_000_000,
-      "What one client address may ask the API for a second, four times as much at once; each 4 KiB of an answer count too."),
-    .list("http_allowed_hosts", \.httpAllowedHosts, "HOST", "Host names for the API besides localhost.", flag: "http-allow-host"),
+      "Requests a second that one client address may make, four times as many in a burst; each 4 KiB of an answer counts as one more."),
+    .list(
+      "http_allowed_hosts", \.httpAllowedHosts, "HOST", "Host names under which the API answers, besides localhost.",
+      flag: "http-allow-host"),
     .text(
       "admin_token", \.adminToken, "TOKEN",
       "The bearer token for admin calls (default: the one in admin.token in the data folder, made at the first start).",
       secret: true, check: Checks.token),
 
     .choice("log_level", \.logLevel, "The least severe level that is logged."),
-    .choice("log_format", \.logFormat, "The log lines' form."),
+    .choice("log_format", \.logFormat, "The form of log lines."),
     .integer("store_map_gib", \.storeMapGiB, 1...16_384, "The largest size of the store, in GiB of address space."),
   ]
 
