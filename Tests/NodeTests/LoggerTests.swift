@@ -1,6 +1,8 @@
 import Foundation
+import Identity
 import Node
 import Testing
+import Wire
 
 final class Lines: @unchecked Sendable {
   private let lock = NSLock()
@@ -33,6 +35,18 @@ final class Lines: @unchecked Sendable {
         2024-01-06T16:00:00.250Z INFO peers Received peer list from peer peer=node1.example.com:7071 peer_count=12 share=0.5 new=true
 
         """)
+  }
+
+  /// People see short names; programs can join the lines of one peer.
+  @Test func namesAreShortForPeopleAndWholeForPrograms() throws {
+    let name = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5"
+    let peer = try PeerID(text: name)
+    let repeated: UInt64 = 0xabab_abab_abab_abab
+    let hash = Hash256(words: (repeated, repeated, repeated, repeated))
+    func write(_ logger: Logger) { logger.info("peers", "gone", ["peer": .init(peer), "hash": .init(hash)]) }
+    #expect(logged(.text, write).hasSuffix(" gone peer=12D3…SUKPH5 hash=abababab\n"))
+    let json = try #require(try JSONSerialization.jsonObject(with: Data(logged(.json, write).utf8)) as? [String: Any])
+    #expect(json["peer"] as? String == name && json["hash"] as? String == String(repeating: "ab", count: 32))
   }
 
   @Test func remoteTextsForgeNothing() throws {

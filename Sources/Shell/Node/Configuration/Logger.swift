@@ -1,4 +1,5 @@
 import Foundation
+import Identity
 import Synchronization
 import Wire
 
@@ -45,6 +46,8 @@ public enum LogValue: Hashable, Sendable, ExpressibleByStringLiteral, Expressibl
   case number(Double)
   /// True or false.
   case boolean(Bool)
+  /// A long name, such as a PeerID or a hash: people see the short form, programs all of it, so that they can join what they read.
+  case name(String, short: String)
 
   /// Makes a text.
   public init(stringLiteral value: String) { self = .text(value) }
@@ -56,6 +59,10 @@ public enum LogValue: Hashable, Sendable, ExpressibleByStringLiteral, Expressibl
   public init(booleanLiteral value: Bool) { self = .boolean(value) }
   /// Makes a text of anything that describes itself.
   public init(_ value: some CustomStringConvertible) { self = .text(value.description) }
+  /// Makes a name.
+  public init(_ peer: PeerID) { self = .name(peer.description, short: peer.short) }
+  /// Makes a name.
+  public init(_ hash: Hash256) { self = .name(hash.hex, short: hash.short) }
   /// Makes a whole number, held inside 64 bits.
   public init(_ value: some BinaryInteger) { self = .integer(Int64(clamping: value)) }
 }
@@ -147,6 +154,7 @@ public final class Logger: Sendable {
           !text.isEmpty && text.utf8.count <= Self.textMaximum
           && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && !Self.quoting.contains($0) }
         line += bare ? text : "\"\(Self.escape(text, json: false))\""
+      case .name(_, let short): line += short
       case .integer(let number): line += "\(number)"
       case .number(let number): line += "\(number)"
       case .boolean(let flag): line += "\(flag)"
@@ -163,7 +171,7 @@ public final class Logger: Sendable {
       let name = ["time", "level", "component", "message"].contains(key) ? key + "_" : key
       line += ",\"\(Self.escape(name, json: true))\":"
       switch value {
-      case .text(let text): line += "\"\(Self.escape(text, json: true))\""
+      case .text(let text), .name(let text, _): line += "\"\(Self.escape(text, json: true))\""
       case .integer(let number): line += "\(number)"
       case .number(let number): line += number.isFinite ? "\(number)" : "\"\(number)\""
       case .boolean(let flag): line += "\(flag)"
