@@ -86,7 +86,7 @@ private func item(_ text: String) -> PeerAddress {
       #expect(outputs == [.lookUp(id(UInt64(depth)), texts("_dnsaddr.\(depth - 1)"))])
       outputs = deep.handle(.answered(id(UInt64(depth)), .texts(["dnsaddr=/dnsaddr/\(depth)"])), now: at(0))
     }
-    #expect(outputs == [.failed(dnsaddr("/dnsaddr/0"), "records lead on over 4 names")])
+    #expect(outputs == [.failed(dnsaddr("/dnsaddr/0"), "its records point on through more than 4 names")])
     var many = NameFinder(now: at(0))
     _ = many.handle(.added(dnsaddr("/dnsaddr/x"), .seed), now: at(0))
     let flood = many.handle(.answered(id(1), .texts((1...200).map { "dnsaddr=/ip4/192.0.2.\($0)/tcp/1" })), now: at(0))
@@ -106,7 +106,7 @@ private func item(_ text: String) -> PeerAddress {
     #expect(finder.nextDeadline == nil)
     #expect(finder.handle(.links(active: 7, stored: 3, isShort: true), now: at(50)).isEmpty)
     #expect(finder.handle(.timerFired, now: at(110)) == [.lookUp(id(1), .addresses("s"))])
-    #expect(finder.handle(.answered(id(1), .addresses([])), now: at(111)) == [.failed(name, "no address")])
+    #expect(finder.handle(.answered(id(1), .addresses([])), now: at(111)) == [.failed(name, "it has no address")])
     #expect(finder.handle(.links(active: 0, stored: 0, isShort: true), now: at(112)).isEmpty, "the pause holds")
     #expect(finder.handle(.timerFired, now: at(121)) == [.lookUp(id(2), .addresses("s"))])
   }

@@ -85,7 +85,7 @@ import Wire
       (world.transfer(0, 2, nonce: 5).encoded, .nonceGap(nonce: 5, expected: 1)),
       (world.transfer(0, 2, 2_000_000, nonce: 1).encoded, .insufficientBalance(balance: 999_989, cost: 2_000_001)),
       (world.transfer(0, 2, nonce: 1, chain: .zero).encoded, .wrongChain),
-      ([1, 2, 3], .malformed("not a transaction (badTag)")),
+      ([1, 2, 3], .malformed("not a transaction (a field begins with a number or type that is not allowed)")),
       (world.data(0, .setData(key: [], value: []), nonce: 1).encoded, .badKey(bytes: 0, limit: 256)),
     ]
     for (bytes, error) in table {
@@ -113,7 +113,10 @@ import Wire
       ("flipped signature", flipped, .invalid(.badSignature)),
       ("another's signature", stolen.encoded, .invalid(.badSignature)),
       ("another chain", world.transfer(0, 1, nonce: 0, chain: .zero).encoded, .invalid(.wrongChain)),
-      ("trailing byte", good.encoded + [0], .invalid(.malformed("not a transaction (badTag)"))),
+      (
+        "trailing byte", good.encoded + [0],
+        .invalid(.malformed("not a transaction (a field begins with a number or type that is not allowed)"))
+      ),
       ("too large", huge.encoded, .invalid(.tooLarge(bytes: huge.encoded.count, limit: 8192))),
       (
         "long key", world.data(0, .setData(key: [UInt8](repeating: 1, count: 257), value: []), nonce: 0).encoded,

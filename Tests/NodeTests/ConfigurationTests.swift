@@ -175,7 +175,7 @@ import Testing
     #expect(yaml.count == 1 && yaml[0].hasPrefix(":"))
     #expect(!(yaml.first ?? "").hasPrefix(":0"))
     #expect(faults("network = \"\u{0}\"").count == 1)
-    #expect(faults("x", "n.ini") == [": name the file .toml, .yaml or .json"])
+    #expect(faults("x", "n.ini") == [": the file's name must end in .toml, .yaml or .json"])
     for path in ["/nonexistent/n.toml", "/"] {
       #expect(throws: ConfigurationError.self) { try NodeConfiguration.load(files: [path]) }
     }

@@ -56,7 +56,7 @@ import Testing
     #expect(
       faults("{\(base),\"balances\":{\"0\":1,\"ff\":18446744073709551615,\"FF\":1}}") == [
         "g.json: balances.0: must be an address in hexadecimal digits", "g.json: balances.ff: is there twice",
-        "g.json: balances: add up to more than 64 bits hold",
+        "g.json: balances: add up to more than 18446744073709551615",
       ])
     let twice = #"{"chain_id":"c","genesis_time_ms":1,"authorities":["\#(key)","\#(key.uppercased())","00"]}"#
     #expect(faults(twice) == ["g.json: authorities.1: is there twice", "g.json: authorities.2: must be 64 hexadecimal digits"])

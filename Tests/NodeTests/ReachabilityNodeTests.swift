@@ -43,7 +43,7 @@ import Testing
   /// The node came upon the address in a way, and told it only when both helpers had dialled it.
   private static func checkConfirmed(_ address: String, suspectedBy way: String, _ flock: Flock, _ gateway: Script) throws {
     let log = flock.log("node")
-    let suspected = try #require(log.range(of: "\(address) may lead here (\(way))"))
+    let suspected = try #require(log.range(of: "\(address) may be an address of this node (\(way))"))
     let confirmed = try #require(log.range(of: "others reach this node at \(address)"))
     #expect(suspected.lowerBound < confirmed.lowerBound)
     #expect(gateway.printed.components(separatedBy: "CONNECT").count >= 3, "each helper has dialled it")
@@ -116,7 +116,7 @@ import Testing
       try waitUntil("both helpers are linked") { try node.activePeers() == Set(helpers.map(\.peerID)) }
       if votes > helpers.count {
         try waitUntil("both have said what they see") { flock.log("node").components(separatedBy: " identified ").count > helpers.count }
-        #expect(!flock.log("node").contains("may lead here") && !gateway.printed.contains("CONNECT"))
+        #expect(!flock.log("node").contains("may be an address of this node") && !gateway.printed.contains("CONNECT"))
         return
       }
       try waitUntil("both helpers know the address") { try helpers.allSatisfy { try Self.knows($0, address, of: node) } }

@@ -27,7 +27,7 @@ enum GenesisCommand {
     for text in call.all("balance") {
       let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
       guard parts.count == 2, Address(hex: parts[0]) != nil, let amount = UInt64(parts[1]) else {
-        throw Failure.usage(call, "--balance: '\(text)' is not an address, '=' and a whole number")
+        throw Failure.usage(call, "--balance: '\(text)' must be ADDRESS=AMOUNT: 64 hexadecimal digits, '=' and a whole number")
       }
       guard balances.updateValue(amount, forKey: parts[0].lowercased()) == nil else {
         throw Failure.usage(call, "--balance: \(parts[0]) is given twice")

@@ -31,7 +31,9 @@ enum KeygenCommand {
     if call.isOn("json") {
       Output.json(made)
     } else {
-      Output.rows([("Key", "\(file) (readable by you alone; it cannot be had back)"), ("PeerID", made.peerID), ("Address", made.address)])
+      Output.rows([
+        ("Key", "\(file) (only you can read it; keep a copy, it cannot be recovered)"), ("PeerID", made.peerID), ("Address", made.address),
+      ])
     }
     return ExitStatus.success
   }

@@ -59,12 +59,22 @@ enum Parse {
     return .milliseconds(Int64(milliseconds.rounded()))
   }
 
+  /// A duration as options take it, in the largest unit that gives a whole number: `500ms`, `5s`, `3650d`.
+  static func text(_ duration: Duration) -> String {
+    let milliseconds = Int64(duration.milliseconds)
+    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] as [(String, Int64)]
+    where milliseconds > 0 && milliseconds.isMultiple(of: size) {
+      return "\(milliseconds / size)\(unit)"
+    }
+    return "\(milliseconds)ms"
+  }
+
   static func duration(_ call: ParsedCommand, _ option: String, default: Duration, in range: ClosedRange<Duration>) throws -> Duration {
     guard let text = call[option] else { return `default` }
     guard let value = duration(text), range.contains(value) else {
       throw Failure.usage(
         call,
-        "--\(option): '\(text)' is not a time from \(range.lowerBound.milliseconds) ms to \(range.upperBound.seconds) s, such as 500ms or 5s"
+        "--\(option): must be between \(self.text(range.lowerBound)) and \(self.text(range.upperBound)), not '\(text)'"
       )
     }
     return value
@@ -73,14 +83,14 @@ enum Parse {
   static func integer(_ call: ParsedCommand, _ option: String, default: Int, in range: ClosedRange<Int>) throws -> Int {
     guard let text = call[option] else { return `default` }
     guard let value = Int(text), range.contains(value) else {
-      throw Failure.usage(call, "--\(option): '\(text)' is not a whole number from \(range.lowerBound) to \(range.upperBound)")
+      throw Failure.usage(call, "--\(option): must be a whole number from \(range.lowerBound) to \(range.upperBound), not '\(text)'")
     }
     return value
   }
 
   static func unsigned(_ call: ParsedCommand, _ option: String) throws -> UInt64? {
     guard let text = call[option] else { return nil }
-    guard let value = UInt64(text) else { throw Failure.usage(call, "--\(option): '\(text)' is not a whole number") }
+    guard let value = UInt64(text) else { throw Failure.usage(call, "--\(option): must be a whole number, not '\(text)'") }
     return value
   }
 }

@@ -28,7 +28,7 @@ enum PingCommand {
       for (index, time) in times.rttMilliseconds.enumerated() { Output.line("\(index + 1): \(String(format: "%.3f", time)) ms") }
       let all = times.rttMilliseconds
       let average = all.reduce(0, +) / Double(max(1, all.count))
-      Output.line(String(format: "least %.3f ms, average %.3f ms, most %.3f ms", all.min() ?? 0, average, all.max() ?? 0))
+      Output.line(String(format: "fastest %.3f ms, average %.3f ms, slowest %.3f ms", all.min() ?? 0, average, all.max() ?? 0))
     }
     return ExitStatus.success
   }
@@ -103,8 +103,11 @@ enum PeerSession {
       finished.signal()
     }
     guard finished.wait(timeout: .now() + timeout.seconds) == .success, let result = outcome.value else {
-      throw Failure("\(address) did not answer within \(timeout.seconds) s")
+      throw Failure(
+        "\(address) did not answer within \(timeout.words); check that a libp2p peer listens there, or give more time with --timeout")
     }
-    do { return try result.get() } catch let error as HostError { throw Failure("\(error)") }
+    do { return try result.get() } catch let error as HostError {
+      throw Failure(error.message.isEmpty ? "\(error.code)" : error.message)
+    }
   }
 }

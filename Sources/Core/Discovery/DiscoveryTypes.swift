@@ -76,12 +76,12 @@ public enum DiscoveryEvent: Hashable, Sendable, CustomStringConvertible {
   /// The event in words.
   public var description: String {
     switch self {
-    case .nameResolved(let name, let count): "\(name) leads to \(count) addresses"
+    case .nameResolved(let name, let count): "\(name) leads to \(count) \(count == 1 ? "address" : "addresses")"
     case .nameFailed(let name, let why): "\(name) leads nowhere: \(why)"
     case .webPeerActive(let address): "\(address) answers"
-    case .webPeerInactive(let address, let why): "\(address) answers no more: \(why)"
+    case .webPeerInactive(let address, let why): "\(address) no longer answers: \(why)"
     case .webPeerRefused(let address, let why): "\(address) is not added: \(why)"
-    case .addressSuspected(let address, let source): "\(address) may lead here (\(source.rawValue))"
+    case .addressSuspected(let address, let source): "\(address) may be an address of this node (\(source.rawValue))"
     case .addressConfirmed(let address): "others reach this node at \(address)"
     case .addressWithdrawn(let address): "others no longer reach this node at \(address)"
     case .portMapped(let address): "the gateway maps \(address) to this node"

@@ -15,7 +15,7 @@ extension HostCore {
       switch output {
       case .dial(let connection, let address, let expecting, let timeout):
         outputs.append(.dial(connection, address, expecting: expecting, timeout: timeout))
-      case .cancelDial(let connection): outputs.append(.close(connection, Reason(.unspecified, "the dial is not needed any more")))
+      case .cancelDial(let connection): outputs.append(.close(connection, Reason(.unspecified, "the dial is no longer needed")))
       case .yieldDial(let connection): outputs.append(.yield(connection))
       case .admit(let connection): admit(connection, now, &outputs)
       case .close(let connection, let reason): close(connection, reason, now, &outputs)

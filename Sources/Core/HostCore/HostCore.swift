@@ -35,7 +35,7 @@ public final class HostCore {
   public let memory: MemoryScope
   /// Streams, requests and messages of peers that were refused, by what the peer was told. What else was refused is in ``peering``.
   public internal(set) var streamRefusals: [ResetCode: UInt64] = [:]
-  /// Connections that could not be taken for a want of this machine's.
+  /// Connections that were not accepted because this machine lacked descriptors, memory or time.
   public private(set) var connectionsNotAccepted: UInt64 = 0
   var links: [ConnectionID: Link] = [:]
   /// What peers may ask, and be asked.

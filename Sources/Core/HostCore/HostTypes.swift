@@ -85,7 +85,7 @@ extension HostCore {
     case listening([Multiaddr])
     /// The transport has a new connection, and nothing was done with it yet: the answer is the output `accept` or `close`.
     case accepted(ConnectionID, remote: Multiaddr)
-    /// Connections could not be taken, for a want of this machine's; how many, or 1 when nobody knows.
+    /// Connections were not accepted because this machine lacked descriptors, memory or time; how many, or 1 when nobody knows.
     case notAccepted(Int, Reason)
     /// The wall clock was read again.
     case clock(WallClock)

@@ -78,7 +78,7 @@ extension AddressFault: CustomStringConvertible {
     case .relayed: "links through relays are not supported"
     case .portZero: "nobody listens on port 0"
     case .unspecified: "no machine has the unspecified address"
-    case .multicast: "it is the address of a group"
+    case .multicast: "it is a multicast address"
     case .anotherPeer(let peer): "it names the peer \(peer), which is not this one"
     case .name: "an IP address is needed, not a name"
     }

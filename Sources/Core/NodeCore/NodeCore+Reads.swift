@@ -131,7 +131,7 @@ extension Answer {
     case .transaction(let id, let status): self = .transaction(id, status)
     case .names(let peers): self = .peersNamed(peers)
     case .failed(let error): self = .failed(error.description)
-    case nil: self = .unavailable("the node is too busy")
+    case nil: self = .unavailable("the node is busy; try again later")
     case .answer, .missing, .fetched, .notFound: self = .notFound
     }
   }

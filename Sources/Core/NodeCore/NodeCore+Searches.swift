@@ -73,7 +73,7 @@ extension NodeCore {
       case .providers(let found): .found(findings(found, isComplete: true))
       case .failure(.notFound): .found(findings([], isComplete: true))
       case .failure(let failure): .unavailable(failure.description)
-      case .peers, .value, .stored: .failed("the search ended with something else")
+      case .peers, .value, .stored: .failed("the search ended in an unexpected way; this is a fault of the program")
       }
     outputs.append(.answer(query, answer))
   }

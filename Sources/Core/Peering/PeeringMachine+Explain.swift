@@ -65,7 +65,7 @@ extension PeeringMachine {
         "Linked (\(link.direction.rawValue), \(link.state.rawValue)) at \(link.address) for \(PeeringMachine.text(now - link.provenAt)), because \(link.cause.words)."
       )
     }
-    if let held = heldOfPeer[peer] { lines.append("A second link (\(held)) waits for the decision which one is kept.") }
+    if let held = heldOfPeer[peer] { lines.append("A second link (\(held)) waits until it is decided which one is kept.") }
     if let entry = known[.peer(peer)] {
       lines.append(contentsOf: explain(entry, .peer(peer), now))
     } else if book.contains(.peer(peer)) {
@@ -92,7 +92,8 @@ extension PeeringMachine {
     let places = addresses.isEmpty ? "without an address" : "at \(addresses.map(\.description).joined(separator: ", "))"
     lines.append("Known as \(role), \(places).")
     if let first = book.ids(of: target).map({ book.records[$0] }).min(by: { $0.since < $1.since }), let since = first.since.instant {
-      lines.append("First heard of \(PeeringMachine.text(now - since)) ago; network group of whoever told: \(first.source).")
+      let source = first.source.isNetwork ? ", from the network \(first.source)" : ""
+      lines.append("First heard of \(PeeringMachine.text(now - since)) ago\(source).")
     }
     let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
     if score >= 1 {
@@ -123,7 +124,7 @@ extension PeeringMachine {
     }
     if entry.role == .keep, bar == nil, entry.notBefore <= now { lines.append("Dialled as soon as a slot is free.") }
     if entry.role != .keep && slots.lasting >= outboundWanted {
-      lines.append("Not dialled: \(slots.lasting) outbound links, the wanted \(outboundWanted) are reached.")
+      lines.append("Not dialled: this node has \(slots.lasting.counted("outbound link")) and wants \(outboundWanted).")
     }
     return lines
   }
@@ -156,7 +157,7 @@ extension PeeringEvent {
     case .peerKnown(_, let source): "heard of through \(source.words)"
     case .dialling(_, _, let address, let cause): "dialled \(address) because \(cause.words)"
     case .dialFailed(_, _, let address, let failure, let wait):
-      "dial of \(address) failed: \(failure); next in \(PeeringMachine.text(wait))"
+      "dial of \(address) failed: \(failure); \(wait < .milliseconds(1) ? "retrying now" : "next try in \(PeeringMachine.text(wait))")"
     case .dialCancelled(_, _, let address, let reason): "dial of \(address) given up: \(reason)"
     case .dialRefused(_, let address, let reason): "not dialled at \(address): \(reason)"
     case .proven(let id, _, let direction): "proved its identity on \(id) (\(direction.rawValue))"

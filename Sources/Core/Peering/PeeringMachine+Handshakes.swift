@@ -12,7 +12,7 @@ extension PeeringMachine {
     // The biggest crowd's oldest; of the same age the first one.
     let chosen = slow.max { (share($0.ip), $1.since, $1.id) < (share($1.ip), $0.since, $0.id) }
     guard let chosen, share(chosen.ip) > share(ip) else { return false }
-    close(chosen.id, Reason(.busy, "the handshake took long and others wait"), now, &outputs)
+    close(chosen.id, Reason(.busy, "the handshake took long and others are waiting"), now, &outputs)
     return true
   }
 }

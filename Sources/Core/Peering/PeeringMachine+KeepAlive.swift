@@ -16,7 +16,7 @@ extension PeeringMachine {
       let isLineUp = links.values.contains { $0.state == .active && $0.missed == 0 && $0.provenAt > silence }
       let isOwnFault = activeCount >= configuration.ownFaultLinksMinimum && silent * 2 > activeCount && !isLineUp
       if !isOwnFault || link.missed >= configuration.missedPongsOwnFaultMaximum {
-        close(link.id, Reason(.keepAliveTimeout, "\(link.missed) pings unanswered"), now, &outputs)
+        close(link.id, Reason(.keepAliveTimeout, "\(link.missed.counted("ping")) unanswered"), now, &outputs)
         return
       }
       isOwnFaultSuspected = true
@@ -25,7 +25,7 @@ extension PeeringMachine {
       if !isLineProbed && link.direction == .outbound {
         // One that can be dialled is given up to find out: should its peer answer, the line works and the others are dead.
         isLineProbed = true
-        close(link.id, Reason(.keepAliveTimeout, "\(link.missed) pings unanswered; it is dialled anew"), now, &outputs)
+        close(link.id, Reason(.keepAliveTimeout, "\(link.missed.counted("ping")) unanswered; it is dialled anew"), now, &outputs)
         return
       }
     }

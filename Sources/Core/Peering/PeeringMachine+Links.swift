@@ -28,17 +28,17 @@ extension PeeringMachine {
     if let ban = bans.ban(peer: nil, ip: ip, now: now) { return Reason(.banned, ban.detail) }
     if let ip, let fault = crowdFault(ip, besides: []) { return fault }
     if let ip, !(configuration.exemptsLoopback && ip.isLoopback) {
-      if misdeeds.available(ip.home, now: now) < 1 { return Reason(.lowScore, "peers at that address did wrong") }
+      if misdeeds.available(ip.home, now: now) < 1 { return Reason(.lowScore, "peers at that address misbehaved") }
       if slots.unprovenByHome[ip.home] ?? 0 >= configuration.handshakesPerIPMaximum {
-        return Reason(.busy, "\(configuration.handshakesPerIPMaximum) handshakes under way with that address")
+        return Reason(.busy, "\(configuration.handshakesPerIPMaximum.counted("handshake")) under way with that address")
       }
       if ip.isRoutable, slots.unprovenBySubnet[AddressFacts.subnet(of: ip)] ?? 0 >= configuration.handshakesPerSubnetMaximum {
-        return Reason(.busy, "\(configuration.handshakesPerSubnetMaximum) handshakes under way with that network")
+        return Reason(.busy, "\(configuration.handshakesPerSubnetMaximum.counted("handshake")) under way with that network")
       }
     }
-    if accepts.available(now: now) < 1 { return Reason(.busy, "over \(configuration.acceptsPerSecond) new links a second") }
+    if accepts.available(now: now) < 1 { return Reason(.busy, "over \(Int(configuration.acceptsPerSecond).counted("new link")) a second") }
     if slots.unproven >= configuration.handshakesMaximum && !crowdOutHandshake(for: ip, now, &outputs) {
-      return Reason(.busy, "\(slots.unproven) handshakes under way")
+      return Reason(.busy, "\(slots.unproven.counted("handshake")) under way")
     }
     let reserve = slotsForDials(besides: ip)
     // One eviction makes one slot: what is missing for dials is not made up for.
@@ -59,10 +59,10 @@ extension PeeringMachine {
       (count ?? 0) - attempts.count { links[$0]?.ip.map(isMeant) ?? false }
     }
     if others(slots.byHome[home], { $0.home == home }) >= configuration.perIPMaximum {
-      return Reason(.tooManyFromIP, "\(configuration.perIPMaximum) links per IP address")
+      return Reason(.tooManyFromIP, "\(configuration.perIPMaximum.counted("link")) per IP address")
     }
     if ip.isRoutable, others(slots.bySubnet[subnet], { AddressFacts.subnet(of: $0) == subnet }) >= configuration.perSubnetMaximum {
-      return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum) links per network")
+      return Reason(.tooManyFromSubnet, "\(configuration.perSubnetMaximum.counted("link")) per network")
     }
     return nil
   }

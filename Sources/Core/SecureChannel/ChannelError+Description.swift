@@ -7,7 +7,7 @@ extension ChannelError: CustomStringConvertible {
     case .turnedAway(let text, _): "closed before the handshake: \(text)"
     case .handshakeTimeout: "the handshake took too long"
     case .negotiationFailed(let text): "no protocol in common: \(text)"
-    case .negotiationTimeout(let time): "no protocol agreed within \(time.seconds) s"
+    case .negotiationTimeout(let time): "no protocol agreed within \(time.words)"
     case .protocolViolation(let text): "protocol violation: \(text)"
     case .wrongPeer(let expected, let actual): "expected \(expected) and found \(actual)"
     case .notInNetwork(let text): "not of this private network: \(text)"

@@ -141,3 +141,15 @@ extension RangeSync {
     batches.removeAll()
   }
 }
+
+extension RangeSync.FetchFailure: CustomStringConvertible {
+  /// What happened, in words.
+  public var description: String {
+    switch self {
+    case .late: "no answer in time"
+    case .declined: "it does not have them, or declined"
+    case .malformed: "the answer is not what was asked for"
+    case .linkLost: "the link was lost"
+    }
+  }
+}

@@ -1,5 +1,5 @@
 /// Why bytes are not a protobuf message of the expected shape.
-public enum ProtobufError: Error, Hashable, Sendable {
+public enum ProtobufError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The message ends inside a field.
   case truncated
   /// A number has more than ten bytes.
@@ -10,6 +10,18 @@ public enum ProtobufError: Error, Hashable, Sendable {
   case notText
   /// A required field is absent, or a value is outside its range. The payload names the field.
   case badField(Int)
+
+  /// What is wrong, in words.
+  public var description: String {
+    switch self {
+    case .truncated: "it ends inside a field"
+    case .overflow: "a number has more than ten bytes"
+    case .badTag: "a field begins with a number or type that is not allowed"
+    case .notText: "a string is not UTF-8"
+    case .badField(0): "its length is wrong"
+    case .badField(let number): "field \(number) is missing or out of range"
+    }
+  }
 }
 
 /// Reads a protobuf message in place, field by field, without a copy.

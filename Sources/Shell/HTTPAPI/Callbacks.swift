@@ -142,7 +142,7 @@ extension HTTPServer.Core {
         let list = allowed.joined(separator: ", ")
         let response =
           exchange.method == "OPTIONS"
-          ? HTTPResponse(status: 204) : .failure(405, "method_not_allowed", "this path answers \(list)")
+          ? HTTPResponse(status: 204) : .failure(405, "method_not_allowed", "this path takes \(list)")
         exchange.answer(response.with("Allow", list), stream: nil)
       case .route(let route, let parameters):
         try authorize(request, route)
@@ -250,7 +250,7 @@ extension HTTPServer.Core {
 
   /// The answer to a client that asks too much.
   private static let tooManyRequests = HTTPResponse.failure(
-    429, "too_many_requests", "this address asks too much at once; try again in a second"
+    429, "too_many_requests", "this address sends too many requests; try again in a second"
   ).with("Retry-After", "1").with("Connection", "close")
 
   private static func tooLarge(_ limit: Int) -> HTTPResponse {

@@ -97,7 +97,8 @@ public struct HTTPClient: Sendable {
       throw HTTPClientError(.refused, bad.error.message, status: answer.status, reason: bad.error.code)
     }
     throw HTTPClientError(
-      .badAnswer, "\(url) answered with status \(answer.status) and nothing that a Starling node says", status: answer.status)
+      .badAnswer, "\(url) answered with status \(answer.status), but not as a Starling node does; is it the node's API?",
+      status: answer.status)
   }
 }
 
@@ -214,7 +215,7 @@ private final class Connection {
     guard errno == EAGAIN || errno == EINTR else {
       throw HTTPClientError(.interrupted, "the connection to \(url) broke: \(String(cString: strerror(errno)).lowercased())")
     }
-    guard Self.wait(descriptor, events, until: deadline) else { throw HTTPClientError(.timedOut, "\(url) does not answer in time") }
+    guard Self.wait(descriptor, events, until: deadline) else { throw HTTPClientError(.timedOut, "\(url) did not answer in time") }
   }
 
   private static func wait(_ descriptor: Int32, _ events: Int16, until deadline: ContinuousClock.Instant) -> Bool {

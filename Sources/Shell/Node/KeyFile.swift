@@ -41,7 +41,7 @@ public enum KeyFile {
     // Its last part may be no text (`/bin/`), so that only an editor's mark at its beginning is dropped.
     if bytes.starts(with: [0xef, 0xbb, 0xbf]) { bytes.removeFirst(3) }
     do throws(NetworkKey.FileError) { return try NetworkKey(file: bytes) } catch {
-      throw Failure(description: "the network's key file \(path) is no such file (--swarm-key): \(error)")
+      throw Failure(description: "\(path) is not the key file of a private network (--swarm-key): \(error)")
     }
   }
 

@@ -101,7 +101,7 @@ public final class Node: @unchecked Sendable {
       try FileManager.default.createDirectory(atPath: configuration.dataDirectory, withIntermediateDirectories: true)
     } catch {
       throw StartError(
-        description: "the data folder \(configuration.dataDirectory) cannot be made (--data-dir): \(error.localizedDescription)")
+        description: "the data folder \(configuration.dataDirectory) cannot be created (--data-dir): \(error.localizedDescription)")
     }
     let crypto = Self.crypto
     let key = try KeyFile.readOrCreate(configuration.resolvedNodeKeyFile, crypto: crypto)
@@ -264,8 +264,8 @@ public final class Node: @unchecked Sendable {
       if case .operate(let command) = query, command.lasts { lasting.insert(id) }
       return (id, core)
     }
-    guard let (id, core) = taken else { return completion(.unavailable("the node is too busy or stopping")) }
-    if !core.post(.query(id, query)) { answered(id, .unavailable("the node is too busy or stopping")) }
+    guard let (id, core) = taken else { return completion(.unavailable("the node is busy or stopping; try again later")) }
+    if !core.post(.query(id, query)) { answered(id, .unavailable("the node is busy or stopping; try again later")) }
   }
 
   /// Whoever asked is told; only then there is room for another question.
@@ -322,7 +322,7 @@ public final class Node: @unchecked Sendable {
         if case .operated(let result) = answer, !result.isRefusal, lock.withLock({ lasting.contains(id) }) {
           done.append((id, answer))
         } else if !parts.clerks.submit({ self.answered(id, answer) }) {
-          answered(id, .unavailable("the node is too busy or stopping"))
+          answered(id, .unavailable("the node is busy or stopping; try again later"))
         }
       case .event(let event):
         if case .host(.peering(.dialling)) = event { dials += 1 }

@@ -48,13 +48,13 @@ final class NodeMetrics: Sendable {
     }
     reasons("starling_dials_refused_total", "Dials that were not begun.") { Self.labels($0.dialsRefused) }
     reasons("starling_dials_failed_total", "Dials that failed.") { Array($0.dialsFailed) }
-    reasons("starling_addresses_refused_total", "Addresses that were told and not taken.") {
+    reasons("starling_addresses_refused_total", "Addresses that peers told and this node did not take.") {
       $0.addressesRefused.map { ($0.rawValue, $1) }
     }
     reasons("starling_offences_total", "Offences of peers.") { $0.offences.map { ($0.rawValue, $1) } }
     reasons("starling_bans_total", "Bans.") { [("operator", $0.bansByOperator), ("score", $0.bansByScore)] }
     gauge("starling_chain_height", "Height of the durable chain.") { Double($0.height) }
-    gauge("starling_chain_target_height", "The highest height that a peer has shown a block of, or the own.") { Double($0.target) }
+    gauge("starling_chain_target_height", "The highest height of which a peer has shown a block, or this node's own.") { Double($0.target) }
     gauge("starling_chain_head_age_seconds", "Time since the newest block's own time.") { $0.headAge.seconds }
     counter("starling_chain_blocks_applied_total", "Blocks applied since the start.") { Double($0.blocksApplied) }
     counter("starling_chain_reorganisations_total", "Reorganisations since the start.") { Double($0.reorganisations) }
@@ -79,17 +79,21 @@ final class NodeMetrics: Sendable {
       return refusals.map { ($0.description, Double($1)) }.sorted { $0.0 < $1.0 }
     }
     registry.observe(
-      "starling_http_peers_refused_total", kind: .counter, help: "HTTP peers that were not added or lost, and what they told in vain.",
+      "starling_http_peers_refused_total", kind: .counter,
+      help: "HTTP peers that were refused or lost, and answers of theirs that were of no use.",
       label: "reason"
     ) { [latest] in
       (latest.statistics?.webFaults ?? [:]).map { ($0.rawValue, Double($1)) }.sorted { $0.0 < $1.0 }
     }
-    counter("starling_connections_not_accepted_total", "Connections that could not be taken for a want of this machine's.") {
+    counter(
+      "starling_connections_not_accepted_total",
+      "Connections that were not accepted because this machine lacked descriptors, memory or time."
+    ) {
       Double($0.connectionsNotAccepted)
     }
     gauge("starling_memory_requests_bytes", "Bytes of peers' requests that wait for this node's answers.") { Double($0.requestBytes) }
     registry.observe("starling_memory_links_bytes", help: "Bytes that links keep for peers.") { Double(memory().used) }
-    registry.observe("starling_memory_links_limit_bytes", help: "What links may keep for peers.") { Double(memory().limit) }
+    registry.observe("starling_memory_links_limit_bytes", help: "The most bytes that links may keep for peers.") { Double(memory().limit) }
     registry.observe("starling_memory_links_refusals_total", kind: .counter, help: "How often a link or stream found no room.") {
       Double(memory().refusals)
     }

@@ -86,17 +86,21 @@ enum OperatorRoutes {
       return node.ask(query(peer)) { NodeRoutes.respond(responder, $0) }
     }
     guard !text.isEmpty, text.utf8.count <= 128 else {
-      responder.failure(HTTPError(400, "bad_peer_id", "a PeerID, or the beginning of one, is needed"))
+      responder.failure(HTTPError(400, "bad_peer_id", "name a peer by its PeerID, or the beginning of one"))
       return
     }
     node.ask(.peersNamed(text)) { answer in
       guard case .peersNamed(let peers) = answer else { return NodeRoutes.respond(responder, answer) }
       switch peers.count {
-      case 0: responder.failure(HTTPError(404, "unknown_peer", "no peer at hand has a name that begins with '\(text)'"))
+      case 0:
+        responder.failure(
+          HTTPError(
+            404, "unknown_peer", "no peer that is linked or was seen lately has a PeerID that begins with '\(text)'; give the whole PeerID")
+        )
       case 1: node.ask(query(peers[0])) { NodeRoutes.respond(responder, $0) }
       default:
         let names = peers.map(\.description).joined(separator: ", ")
-        responder.failure(HTTPError(409, "ambiguous_peer", "'\(text)' may mean several peers: \(names)"))
+        responder.failure(HTTPError(409, "ambiguous_peer", "'\(text)' matches several peers: \(names)"))
       }
     }
   }
@@ -121,7 +125,7 @@ enum OperatorRoutes {
   ) throws(HTTPError) -> Wanted {
     guard text.contains(where: { ".:/".contains($0) }) else { return .peer(text) { make(.peer($0)) } }
     guard let network = IPNetwork(text) else {
-      throw HTTPError(400, "bad_subject", "a PeerID, an IP address, or a network such as 203.0.113.0/24 is needed")
+      throw HTTPError(400, "bad_subject", "name a peer by its PeerID, an IP address, or a network such as 203.0.113.0/24")
     }
     return .ready(make(.network(network)))
   }

@@ -23,7 +23,7 @@ public struct StoppedNode {
   public init(dataDirectory: String) throws {
     let path = NodeConfiguration.bookFile(in: dataDirectory)
     guard FileManager.default.fileExists(atPath: path) else {
-      throw Failure(description: "\(dataDirectory) holds no node's peer book")
+      throw Failure(description: "\(dataDirectory) does not hold the peer book of a node; name a node's data folder")
     }
     let rows = try BookFile.rows(try JournalStore(path: path))
     // Only a machine of the same name would pass its own rows over, and a node writes none of itself.

@@ -59,6 +59,6 @@ enum WebPeerRoutes {
   }
 
   private static func unavailable(_ responder: HTTPResponder) {
-    responder.failure(HTTPError(503, "unavailable", "the node is too busy or stopping"))
+    responder.failure(HTTPError(503, "unavailable", "the node is busy or stopping; try again later"))
   }
 }

@@ -179,17 +179,17 @@ final class Environment: Sendable {
       switch code {
       case MDB_MAP_FULL: "the store is full; raise store_map_gib"
       case ENOSPC, EDQUOT: "the disk is full; free some space"
-      case EFBIG: "a file may not grow any more; raise the limit (ulimit -f)"
+      case EFBIG: "a file has reached the largest size that is allowed; raise the limit (ulimit -f)"
       case MDB_CORRUPTED, MDB_PAGE_NOTFOUND, MDB_INVALID:
         "the data is damaged; restore a copy, or remove its folder store and sync again"
-      case MDB_PANIC: "an earlier write failed in the middle; restart the node"
+      case MDB_PANIC: "an earlier write failed halfway; restart the node"
       case MDB_VERSION_MISMATCH: "the data was written by another version of LMDB"
-      case MDB_READERS_FULL: "too many reads at the same moment"
+      case MDB_READERS_FULL: "too many reads at the same time"
       case MDB_DBS_FULL: "too many tables"
       case MDB_MAP_RESIZED: "another process enlarged the store; restart the node"
       case MDB_TXN_FULL: "one batch changes too much"
       case EACCES, EPERM, EROFS: "no permission to write"
-      case EIO: "the disk took a write in part only: it is full, or it fails"
+      case EIO: "the disk wrote only a part: it is full, or it is failing"
       case ENOMEM: "no address space for the map; lower store_map_gib"
       default: String(cString: mdb_strerror(code))
       }

@@ -273,7 +273,7 @@ final class JournalFile {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw error("reading") }
     guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= maximum else {
-      throw StoreError("\(path) is no file of at most \(maximum >> 20) MiB", .damaged)
+      throw StoreError("\(path) is not a file, or is larger than \(maximum >> 20) MiB", .damaged)
     }
     var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
     var count = 0

@@ -392,7 +392,7 @@ final class ShardLink: TCPSocketDelegate {
 
   /// Gives up a dial that is not needed any more. Once the remote is proven it may count on the link: what is to become of it, the core says.
   func yield(_ now: Instant) {
-    if !isEstablished { close(Reason(.unspecified, "the dial is not needed any more"), now) }
+    if !isEstablished { close(Reason(.unspecified, "the dial is no longer needed"), now) }
   }
 
   func close(_ reason: Reason, _ now: Instant) {

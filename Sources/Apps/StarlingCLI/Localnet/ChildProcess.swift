@@ -13,7 +13,7 @@ final class ChildProcess {
   /// Starts the program with arguments; its output goes to the end of a file.
   init(_ arguments: [String], output: String) throws {
     var ends: [Int32] = [0, 0]
-    guard pipe(&ends) == 0 else { throw Failure("no pipe: \(Self.problem(errno))") }
+    guard pipe(&ends) == 0 else { throw Failure("a pipe could not be made: \(Self.problem(errno))") }
     // No other child may hold this one's lifeline open.
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     let log = open(output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)

@@ -191,7 +191,7 @@ final class LocalNetwork {
     let path = URL(fileURLWithPath: wanted).path
     if let content = try? files.contentsOfDirectory(atPath: path), !content.isEmpty { throw Failure("--keep: \(path) is not empty") }
     do { try files.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
-      throw Failure("--keep: \(path) cannot be made")
+      throw Failure("--keep: the folder \(path) could not be created")
     }
     return path
   }
@@ -207,7 +207,9 @@ enum FreePorts {
       let port = UInt16(20_000 + (start + offset) % 12_000)
       if isFree(port) { ports.append(port) }
     }
-    guard ports.count == count else { throw Failure("there are not \(count) free ports between 20000 and 32000") }
+    guard ports.count == count else {
+      throw Failure("found fewer than \(count) free ports between 20000 and 32000; stop other programs that listen there")
+    }
     return ports
   }
 

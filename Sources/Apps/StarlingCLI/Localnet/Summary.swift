@@ -24,7 +24,7 @@ struct Summary: Encodable {
   /// Prints it for people, or as JSON on standard output.
   func show(_ screen: Screen, json: Bool) {
     if json { return Output.json(self) }
-    var table = TerminalTable([.init("RESULT"), .init("CHECK", minimumWidth: 20), .init("FIGURES")])
+    var table = TerminalTable([.init("RESULT"), .init("CHECK"), .init("FIGURES")])
     for finding in findings {
       table.rows.append([finding.holds ? .init("ok", .good) : .init("FAILED", .bad), .init(finding.name), .init(finding.detail)])
     }
@@ -37,7 +37,9 @@ struct Summary: Encodable {
       "at most \(residentMaximumBytes >> 20) MiB a node, \(String(format: "%.1f", seconds)) s, seed \(seed)",
     ]
     for finding in findings where !finding.holds { lines.append("FAILED: \(finding.name): \(finding.detail)") }
-    for (reason, count) in refusals.sorted(by: { $0.key < $1.key }) { lines.append("refused \(count) times: \(reason)") }
+    for (reason, count) in refusals.sorted(by: { $0.key < $1.key }) {
+      lines.append("refused \(count == 1 ? "once" : "\(count) times"): \(reason)")
+    }
     screen.print(lines + [holds ? "Everything held." : "FAILED"])
   }
 }

@@ -51,7 +51,7 @@ private final class Torture {
 
   func begin(rate: Int) throws -> TransactionStream {
     session.say(
-      "\(network.nodes.count) nodes start, with a block every \(network.options.blockTime.seconds) s. Seed \(network.options.seed)")
+      "\(network.nodes.count) nodes start, with a block every \(network.options.blockTime.words). Seed \(network.options.seed)")
     try session.startNetwork(network.nodes)
     let stream = try TransactionStream(network, nodes: network.nodes, perSecond: rate, seed: random.next())
     session.acceptedCount = { stream.current.accepted.count }

@@ -2,6 +2,7 @@ import EventLoop
 import Foundation
 import HTTPAPI
 import Node
+import Wire
 
 /// `starling book …`
 enum BookCommand {
@@ -20,11 +21,11 @@ enum BookCommand {
       return ExitStatus.success
     }
     func table(_ table: BookResponse.Table) -> String {
-      "\(table.places) places taken, in \(table.filledBuckets) of \(table.buckets) buckets"
+      "\(table.places.counted("place")) taken, in \(table.filledBuckets) of \(table.buckets) buckets"
     }
     Output.rows([
       ("Peers", ["\(book.peers), \(book.addresses) addresses of \(book.groups) network groups"]),
-      ("Tried", [table(book.tried) + (book.waiting == 0 ? "" : "; \(book.waiting) wait for a test of the holder")]),
+      ("Tried", [table(book.tried) + (book.waiting == 0 ? "" : "; \(book.waiting) waiting while the peers in their places are tested")]),
       ("New", [table(book.new)]), ("Anchors", book.anchors.isEmpty ? ["none"] : book.anchors),
       ("Groups", book.largestGroups.map { "\($0.name): \($0.addresses)" }),
     ])
@@ -82,7 +83,8 @@ enum BookCommand {
       Output.json(total)
     } else {
       Output.line(
-        "\(total.added ?? 0) addresses are new, \(total.known ?? 0) were known, \(total.refused ?? 0) are of no use here or find no place.")
+        "New addresses: \(total.added ?? 0). Known already: \(total.known ?? 0). Refused, because this node cannot use them or has no room: \(total.refused ?? 0)."
+      )
     }
     return ExitStatus.success
   }

@@ -14,7 +14,7 @@ enum PeerCommand {
       return show(call, try api.addPeer(text, keep: keep)) { answer in
         switch answer.result {
         case "linked": "Linked already (\(answer.connection ?? "?"))."
-        case "dialling": "Dialling (\(answer.connection ?? "?")); 'starling explain' tells how it ends."
+        case "dialling": "Dialling (\(answer.connection ?? "?")); 'starling explain' says how it ends."
         default: "Not dialled yet: \(answer.reason ?? "?")."
         }
       } after: {
@@ -23,8 +23,10 @@ enum PeerCommand {
     case "drop":
       return show(call, try NodeAPI.admin(call).dropPeer(text)) { answer in
         let ended = answer.links == 0 ? "There was no link." : "Links and dials ended: \(answer.links ?? 0)."
-        let kept = answer.wasMustKeep == true ? " It is no must-keep peer any more; a configured one is again after the next start." : ""
-        return ended + kept + " The node does not dial it by itself for 15 min; 'starling peer ban' keeps it out."
+        let kept =
+          answer.wasMustKeep == true
+          ? " It is no longer a must-keep peer; if the configuration names it, it is one again after the next start." : ""
+        return ended + kept + " The node does not dial it on its own for 15 min; 'starling peer ban' keeps it out."
       }
     case "ban":
       var seconds: Int?
@@ -38,14 +40,14 @@ enum PeerCommand {
       return show(call, try NodeAPI.admin(call).ban(text, seconds: seconds, reason: reason)) { answer in
         let time = seconds.map { "for \(HumanTime.text(UInt64($0)))" } ?? "until it is lifted"
         return "Banned \(time); links and dials ended: \(answer.links ?? 0)."
-          + (answer.endedTrust == true ? " It is not trusted any more." : "")
+          + (answer.endedTrust == true ? " It is no longer trusted." : "")
       }
     case "unban": return show(call, try NodeAPI.admin(call).unban(text)) { _ in "The ban is lifted." }
     case "trust":
       return show(call, try NodeAPI.admin(call).trust(text)) { answer in
         "Trusted from now on, restarts included." + (answer.liftedBan == true ? " Its ban is lifted." : "")
       }
-    default: return show(call, try NodeAPI.admin(call).distrust(text)) { _ in "Not trusted any more." }
+    default: return show(call, try NodeAPI.admin(call).distrust(text)) { _ in "It is no longer trusted." }
     }
   }
 
@@ -69,7 +71,9 @@ enum PeerCommand {
     }
     for peer in rules.trusted { Output.line("Trusted  \(peer)") }
     for address in rules.mustKeep { Output.line("Kept     \(address)") }
-    if rules.bans.isEmpty && rules.trusted.isEmpty && rules.mustKeep.isEmpty { Output.line("Nothing is set.") }
+    if rules.bans.isEmpty && rules.trusted.isEmpty && rules.mustKeep.isEmpty {
+      Output.line("There are no bans, no trusted peers, and no must-keep peers that were added.")
+    }
     return ExitStatus.success
   }
 }
@@ -87,8 +91,8 @@ enum FindCommand {
         Output.line("\(peer.peerID)\(peer.isLinked ? " (linked)" : "")")
         for address in peer.addresses { Output.line("  " + address) }
       }
-      if findings.peers.isEmpty { Output.line("Nobody who answered knows any.") }
-      if !findings.isComplete { Output.line("The time was over before the search was; a later one may find more.") }
+      if findings.peers.isEmpty { Output.line("No peer that answered knows one.") }
+      if !findings.isComplete { Output.line("The search ran out of time; another one may find more.") }
     }
     return findings.peers.isEmpty ? ExitStatus.failure : ExitStatus.success
   }

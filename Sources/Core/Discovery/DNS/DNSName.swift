@@ -91,7 +91,7 @@ public struct DNSName: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Why bytes are not a DNS message.
-public enum DNSError: Error, Hashable, Sendable {
+public enum DNSError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The message ends within a part of it.
   case truncated
   /// A name that is too long, or whose pointers lead forwards.
@@ -100,4 +100,14 @@ public enum DNSError: Error, Hashable, Sendable {
   case badRecord
   /// More questions or records than ``DNSMessage/recordsMaximum``.
   case tooMany
+
+  /// What is wrong, in words.
+  public var description: String {
+    switch self {
+    case .truncated: "it ends inside a part of it"
+    case .badName: "a name is too long or badly written"
+    case .badRecord: "a record is badly written"
+    case .tooMany: "it has too many records"
+    }
+  }
 }

@@ -205,7 +205,8 @@ public struct NameFinder: Sendable {
     guard var round = entries[index].round, round.seen.insert(question).inserted else { return }
     guard depth <= configuration.depthMaximum, round.lookUps < configuration.lookUpsMaximum else {
       entries[index].round?.faults.append(
-        depth > configuration.depthMaximum ? "records lead on over \(configuration.depthMaximum) names" : "too many look-ups")
+        depth > configuration.depthMaximum
+          ? "its records point on through more than \(configuration.depthMaximum) names" : "too many look-ups")
       return
     }
     let id = NameQueryID(rawValue: nextLookUp)
@@ -238,9 +239,11 @@ public struct NameFinder: Sendable {
           unusable += 1
         }
       }
-      if unusable > 0 { entries[index].round?.faults.append("\(unusable) records that this node cannot dial") }
+      if unusable > 0 {
+        entries[index].round?.faults.append("\(unusable == 1 ? "a record" : "\(unusable) records") that this node cannot dial")
+      }
     case (_, .failure(let why)): entries[index].round?.faults.append(why)
-    default: entries[index].round?.faults.append("an answer of another kind")
+    default: entries[index].round?.faults.append("the name server answered something else than was asked")
     }
     if entries[index].round?.pending.isEmpty == true { finish(index, now, &outputs) }
   }
@@ -255,7 +258,7 @@ public struct NameFinder: Sendable {
     entries[index].round = nil
     let entry = entries[index]
     if round.found.isEmpty {
-      outputs.append(.failed(entry.name, round.faults.first ?? "no address"))
+      outputs.append(.failed(entry.name, round.faults.first ?? "it has no address"))
     } else {
       outputs.append(.resolved(entry.name, addresses: round.found.count))
       outputs.append(.found(round.found, entry.role))

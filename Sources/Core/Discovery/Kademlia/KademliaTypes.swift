@@ -95,9 +95,9 @@ extension Kademlia {
     public var description: String {
       switch self {
       case .noServers: "no Kademlia server is known"
-      case .notFound: "nobody knows it"
+      case .notFound: "no peer that answered knows it"
       case .notStored: "no server took the entry"
-      case .timedOut: "the time was over"
+      case .timedOut: "it ran out of time"
       case .invalid(let why): why
       case .limit: "too many look-ups at a time, or too many own entries"
       case .cancelled: "given up"

@@ -182,7 +182,8 @@ struct RoutingTable: Sendable {
     }
     for (index, entry) in waiting {
       precondition(
-        buckets[index].count == bucketSize && bucketOf[entry.peer] == nil, "somebody waits for a place in bucket \(index) in vain")
+        buckets[index].count == bucketSize && bucketOf[entry.peer] == nil,
+        "a peer waits for a place in bucket \(index), which it could have")
     }
     precondition(total == bucketOf.count, "\(total) entries, \(bucketOf.count) indexed")
     precondition(counted == groups && groups.values.allSatisfy { $0 <= groupMaximum }, "groups are miscounted or too big")

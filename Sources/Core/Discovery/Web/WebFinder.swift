@@ -189,7 +189,7 @@ public struct WebFinder: Sendable {
       }
       guard makeRoom(for: address) else {
         entries[address] = nil
-        return refuse(address, WebFault(.full, "\(configuration.peersMaximum) are known already"), &outputs)
+        return refuse(address, WebFault(.full, "\(configuration.peersMaximum) HTTP peers are known already"), &outputs)
       }
       if entries[address]?.isActive == false { outputs.append(.active(address)) }
       entries[address]?.isKnown = true

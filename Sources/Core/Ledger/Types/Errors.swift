@@ -121,7 +121,7 @@ public enum BlockError: Error, Hashable, Sendable, CustomStringConvertible {
     case .wrongVersion(let version): "unknown block version \(version)"
     case .wrongChain: "block of another chain"
     case .wrongHeight(let height, let expected): "height \(height) instead of \(expected)"
-    case .unknownProducer(let producer): "producer \(producer.short) is no authority"
+    case .unknownProducer(let producer): "producer \(producer.short) is not an authority"
     case .wrongTurn(let slot, let producer, let expected): "slot \(slot) is \(expected.short)'s, not \(producer.short)'s"
     case .slotNotAfterParent(let slot, let parent): "slot \(slot) does not lie behind the parent's slot \(parent)"
     case .slotTooEarly(let slot, let height): "slot \(slot) does not fit height \(height)"

@@ -133,7 +133,7 @@ public struct GenesisConfiguration: Hashable, Sendable {
     if consensus == .proofOfWork, CompactTarget(bits: workTarget) == nil { throw .badGenesis("work target is out of range") }
     var supply = Amount.zero
     for amount in balances.values.sorted() {
-      guard let sum = supply.adding(amount) else { throw .badGenesis("balances add up to more than 64 bits hold") }
+      guard let sum = supply.adding(amount) else { throw .badGenesis("balances add up to more than 18446744073709551615") }
       supply = sum
     }
     let sizes = [limits.transactionBytes, limits.blockBytes, limits.blockTransactions, limits.keyBytes, limits.valueBytes]

@@ -35,6 +35,9 @@ public struct NetworkGroup: Hashable, Comparable, Sendable, CustomStringConverti
     }
   }
 
+  /// Whether it is a network: neither this node's own nor a group of one.
+  var isNetwork: Bool { (1...3).contains(number >> 56) }
+
   /// A stable order without meaning.
   public static func < (left: NetworkGroup, right: NetworkGroup) -> Bool { left.number < right.number }
 }

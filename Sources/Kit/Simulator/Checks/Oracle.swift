@@ -17,7 +17,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
   case blame
   /// No honest node is scored for what it sent by another honest node.
   case content
-  /// No honest node's own block is refused for a want of room.
+  /// No honest node's own block is refused for lack of room.
   case ownBlocks
   /// No honest authority seals two blocks for one slot.
   case oneSeal
@@ -46,7 +46,7 @@ public enum Property: String, Hashable, Sendable, CaseIterable {
     case .validity: "Only blocks that keep all rules are applied, and equal blocks give equal state."
     case .blame: "No honest node is banned or cut off for an offence by another honest node."
     case .content: "No honest node is scored for what it sent by another honest node."
-    case .ownBlocks: "No honest node's own block is refused for a want of room."
+    case .ownBlocks: "No honest node's own block is refused for lack of room."
     case .oneSeal: "No honest authority seals two blocks for one slot, whatever its clock does."
     case .memory: "Nothing that belongs to an ended link or stream stays behind."
     case .progress: "No timer is due again and again at one moment."

@@ -35,7 +35,7 @@ struct ConfigurationFile {
     case "toml": entries = try Self.toml(text, path)
     case "yaml", "yml", "json": entries = try Self.yaml(text, path)
     default:
-      throw ConfigurationError(.file(path: path, line: 0, column: 0), "", "name the file .toml, .yaml or .json")
+      throw ConfigurationError(.file(path: path, line: 0, column: 0), "", "the file's name must end in .toml, .yaml or .json")
     }
   }
 

@@ -183,7 +183,7 @@ public struct GenesisFile: Codable, Hashable, Sendable {
       if !accounts.insert(address.lowercased()).inserted { problems.append(("balances.\(address.prefix(80))", "is there twice")) }
       let (sum, overflow) = total.addingReportingOverflow(amount)
       if overflow {
-        problems.append(("balances", "add up to more than 64 bits hold"))
+        problems.append(("balances", "add up to more than 18446744073709551615"))
         break
       }
       total = sum
