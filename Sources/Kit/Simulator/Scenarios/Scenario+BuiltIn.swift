@@ -121,7 +121,7 @@ extension Scenario {
     """,
     """
     name = flood
-    about = Users send a hundred times the load to one node, more than the pool takes of an account.
+    about = Users send a hundred times the load to one node, more than the pool takes from one account.
     duration = 180s
     settle = 90s
     transactions = 1
@@ -130,7 +130,7 @@ extension Scenario {
     """,
     """
     name = eclipse
-    about = A third of the network dials everybody, names only nobody, and passes nothing on.
+    about = A third of the network dials everybody, names only peers that do not exist, and passes nothing on.
     nodes = 30
     duration = 240s
     settle = 60s
