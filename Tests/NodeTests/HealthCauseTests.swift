@@ -143,7 +143,7 @@ import Testing
       defer { flock.stop() }
       try flock.start("node")
       flock.stop("node")
-      #expect(!flock.log("node").contains("others can read") && !flock.log("node").contains("beyond this machine"))
+      #expect(!flock.log("node").contains("others can read") && !flock.log("node").contains("other machines can reach the HTTP API"))
       chmod(flock.folder + "/node/node.key", 0o644)
       try flock.start("node") {
         $0.httpEnabled = true
@@ -152,7 +152,7 @@ import Testing
       }
       let log = flock.log("node")
       #expect(log.contains("WARN") && log.contains("others can read the node's key, and act in this node's name; give the file mode 0600"))
-      #expect(log.contains("the HTTP API is served beyond this machine") && log.contains("http_bind=0.0.0.0"))
+      #expect(log.contains("other machines can reach the HTTP API") && log.contains("http_bind=0.0.0.0"))
     }
   }
 

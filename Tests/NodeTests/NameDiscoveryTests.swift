@@ -32,7 +32,7 @@ import Testing
         """)
       try waitUntil("linked") { try joiner.isLinked(exactlyTo: wanted) || joiner.activePeers().count > 1 }
       #expect(flock.dials("joiner").prefix(1) == [try wanted.information().addresses[0].description])
-      #expect(flock.log("joiner").contains("looked a name up name=/dnsaddr/start.test/p2p/\(wanted.peerID) addresses=1"))
+      #expect(flock.log("joiner").contains("looked up a name name=/dnsaddr/start.test/p2p/\(wanted.peerID) addresses=1"))
       #expect(server.printed.components(separatedBy: "QUERY _dnsaddr.next.test TXT").count == 3, "truncated, then over TCP")
       server.stop()
     }
@@ -53,7 +53,7 @@ import Testing
       var joiner = try flock.start("joiner", "n.toml", text)
       try waitUntil("linked") { try joiner.isLinked(exactlyTo: hub) }
       try waitUntil("the other name's failure is told") {
-        flock.log("joiner").contains("a name leads nowhere name=none.test:9000 why=\"there is no such name\"")
+        flock.log("joiner").contains("a DNS name gave no address name=none.test:9000 why=\"there is no such name\"")
       }
       try waitUntil("stored") { try joiner.counts().stored == 1 }
       flock.stop("joiner")

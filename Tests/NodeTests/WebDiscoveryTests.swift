@@ -54,7 +54,7 @@ import Testing
       try waitUntil("what was told is verified and dialled") {
         guard case .webPeers(let peers) = try node.askAndWait(.webPeers) else { return false }
         return Set(peers.filter(\.isActive).map(\.address.description)) == [firstURL, secondURL]
-          && flock.log("node").contains("a URL is not added")
+          && flock.log("node").contains("an HTTP peer was not added")
       }
       try waitUntil("the libp2p address is dialled") { try node.isLinked(exactlyTo: friend) }
       #expect(try node.counts().dials[.heard].succeeded == 1, "heard of, never more")

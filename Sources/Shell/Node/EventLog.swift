@@ -24,7 +24,8 @@ struct EventLog: Sendable {
 
   func variablesIgnored(_ names: [String]) {
     guard !names.isEmpty else { return }
-    logger.info("node", "variables of Kubernetes' service links are no settings", ["ignored": .text(names.joined(separator: " "))])
+    logger.info(
+      "node", "ignored variables of Kubernetes' service links, which are not settings", ["ignored": .text(names.joined(separator: " "))])
   }
 
   func reloaded(_ changes: Reload) {
@@ -52,7 +53,7 @@ struct EventLog: Sendable {
   }
   func bookWasDamaged(_ damage: JournalStore.Damage, keptAs path: String?) {
     logger.warning(
-      "store", "damaged rows of the peer book are passed over: what they told last is forgotten, and the others are there",
+      "store", "damaged rows of the peer book were skipped, and their last changes are lost; all other rows are kept",
       ["places": .init(damage.places), "bytes": .init(damage.bytes), "kept_as": .text(path ?? "nothing, the file stays as it is")])
   }
   func bookWasTorn(_ bytes: Int) {
@@ -69,7 +70,7 @@ struct EventLog: Sendable {
   }
   func apiIsExposed(_ address: String) {
     logger.warning(
-      "node", "the HTTP API is served beyond this machine: all who reach it may read, and tokens travel in plain text; put TLS before it",
+      "node", "other machines can reach the HTTP API: anyone who does may read, and tokens travel in plain text; put TLS in front of it",
       ["http_bind": .text(address)])
   }
   func tokenIsExposed(_ path: String) {
@@ -83,30 +84,30 @@ struct EventLog: Sendable {
     case .newHead(let head, let depth):
       logger.info(
         "chain", depth > 0 ? "new head after a reorganisation" : "new head",
-        ["height": .init(head.height), "hash": .text(head.hash.short), "reorg": .init(depth)])
+        ["height": .init(head.height), "hash": .init(head.hash), "reorg": .init(depth)])
     case .sync(let state):
       let isNews = standing.note(state, Platform.now)
       logger.log(isNews ? .info : .debug, "sync", "state", ["state": .text(state.words)])
     case .mismatch(let peer, let mismatch):
-      logger.warning("peers", "refused a peer of another network", ["peer": .text(peer.short), "why": .text(mismatch.description)])
+      logger.warning("peers", "refused a peer of another network", ["peer": .init(peer), "why": .text(mismatch.description)])
     case .refusedBy(let peer, let reason):
-      logger.warning("peers", "a peer refused this node", ["peer": .text(peer.short), "why": .text(reason.quoted)])
+      logger.warning("peers", "a peer refused this node", ["peer": .init(peer), "why": .text(reason.quoted)])
     case .blockAccepted(let hash, let peer):
-      logger.debug("chain", "accepted a block", ["hash": .text(hash.short), "from": .text(peer?.short ?? "this node")])
+      logger.debug("chain", "accepted a block", ["hash": .init(hash), "from": .init(peer, else: "this node")])
     case .transactionAccepted(let id, let peer):
-      logger.debug("chain", "accepted a transaction", ["id": .text(id.short), "from": .text(peer?.short ?? "this node")])
+      logger.debug("chain", "accepted a transaction", ["id": .init(id), "from": .init(peer, else: "this node")])
     case .fetchFailed(let peer, let failure):
-      logger.info("sync", "a peer did not deliver blocks", ["peer": .text(peer.short), "why": .text("\(failure)")])
+      logger.info("sync", "a peer did not deliver blocks", ["peer": .init(peer), "why": .text(failure.description)])
     case .claimNotShown(let peer, let height, let failure):
       logger.info(
         "sync", "a peer has not shown the height that it claims",
-        ["peer": .text(peer.short), "claims": .init(height), "why": .text("\(failure)")])
+        ["peer": .init(peer), "claims": .init(height), "why": .text(failure.description)])
     case .forked(let own, let fork):
       logger.error(
         "chain", "forked: peers follow another valid chain, and neither side can follow the other any more; decide which to keep",
         [
-          "height": .init(own.height), "hash": .text(own.hash.short), "their_height": .init(fork.head.height),
-          "their_hash": .text(fork.head.hash.short), "differs_at": .init(fork.base.height), "peers": .init(fork.peers),
+          "height": .init(own.height), "hash": .init(own.hash), "their_height": .init(fork.head.height),
+          "their_hash": .init(fork.head.hash), "differs_at": .init(fork.base.height), "peers": .init(fork.peers),
         ])
     case .forkEnded: logger.warning("chain", "no longer forked: no peer shows another chain")
     case .stoodStill(let duration, let why):
@@ -123,11 +124,11 @@ struct EventLog: Sendable {
     case .clock(let comparison, true):
       logger.warning(
         "clock", "this node's clock differs from its peers'; set it by NTP",
-        ["what": .text(comparison.words), "ahead_s": .number(comparison.ahead.seconds), "peers": .init(comparison.clocks)])
+        ["what": .text(comparison.words), "ahead_s": .seconds(comparison.ahead), "peers": .init(comparison.clocks)])
     case .clock(let comparison, false):
-      logger.info("clock", "this node's clock agrees with its peers'", ["ahead_s": .number(comparison.ahead.seconds)])
+      logger.info("clock", "this node's clock agrees with its peers'", ["ahead_s": .seconds(comparison.ahead)])
     case .invalidBlock(let peer, let error):
-      logger.warning("chain", "a peer sent an invalid block", ["peer": .text(peer.short), "why": .text(error.description)])
+      logger.warning("chain", "a peer sent an invalid block", ["peer": .init(peer), "why": .text(error.description)])
     }
   }
 
@@ -136,7 +137,7 @@ struct EventLog: Sendable {
     case .listening(let addresses):
       logger.info("net", "listening", ["addresses": .text(addresses.map(\.description).joined(separator: " "))])
     case .identified(let peer, let info):
-      logger.debug("peers", "identified", ["peer": .text(peer.short), "agent": .text(info.agent)])
+      logger.debug("peers", "identified", ["peer": .init(peer), "agent": .text(info.agent)])
     case .peering(let event): write(event)
     case .discovery(let event): write(event)
     case .notAccepted(let count, let reason):
@@ -145,10 +146,10 @@ struct EventLog: Sendable {
       if let wait {
         logger.info(
           "gossip", "the stream to a peer ended and is opened again",
-          ["peer": .text(peer.short), "why": .text(why), "in_s": .init(Int(wait.seconds))])
+          ["peer": .init(peer), "why": .text(why), "in_s": .init(Int(wait.seconds))])
       } else {
         logger.warning(
-          "gossip", "nothing is sent to a peer any more: it refuses the stream", ["peer": .text(peer.short), "why": .text(why)])
+          "gossip", "nothing is sent to a peer any more: it refuses the stream", ["peer": .init(peer), "why": .text(why)])
       }
     default: break
     }
@@ -157,33 +158,33 @@ struct EventLog: Sendable {
   private func write(_ event: DiscoveryEvent) {
     switch event {
     case .nameResolved(let name, let count):
-      logger.info("discovery", "looked a name up", ["name": .text(name.description), "addresses": .init(count)])
+      logger.info("discovery", "looked up a name", ["name": .text(name.description), "addresses": .init(count)])
     case .webPeerActive(let address): logger.info("discovery", "an HTTP peer answers", ["url": .text(address.description)])
     case .webPeerInactive(let address, let why):
-      logger.info("discovery", "an HTTP peer answers no more", ["url": .text(address.description), "why": .text(why.description)])
+      logger.info("discovery", "an HTTP peer no longer answers", ["url": .text(address.description), "why": .text(why.description)])
     case .webPeerRefused(let address, let why):
-      logger.debug("discovery", "a URL is not added", ["url": .text(address.description), "why": .text(why.description)])
+      logger.debug("discovery", "an HTTP peer was not added", ["url": .text(address.description), "why": .text(why.description)])
     case .addressConfirmed, .addressSuspected, .portMapped: logger.info("discovery", event.description)
     case .addressWithdrawn, .portMappingFailed: logger.warning("discovery", event.description)
     case .peerListReceived(let peer, let count):
-      logger.info("peers", "Received peer list from peer", ["peer": .text(peer.short), "peer_count": .init(count)])
+      logger.info("peers", "Received peer list from peer", ["peer": .init(peer), "peer_count": .init(count)])
     case .localFailed(let why): logger.warning("discovery", "the local network cannot be searched", ["why": .text(why)])
     case .nameFailed(let name, let why):
-      logger.warning("discovery", "a name leads nowhere", ["name": .text(name.description), "why": .text(why)])
+      logger.warning("discovery", "a DNS name gave no address", ["name": .text(name.description), "why": .text(why)])
     }
   }
 
   private func write(_ event: PeeringEvent) {
     switch event {
     case .peerActive(_, let peer, .outbound):
-      logger.info("peers", "Successfully established outbound connection", ["peer": .text(peer.short)])
-    case .peerActive(_, let peer, .inbound): logger.info("peers", "Accepted inbound connection", ["peer": .text(peer.short)])
+      logger.info("peers", "Successfully established outbound connection", ["peer": .init(peer)])
+    case .peerActive(_, let peer, .inbound): logger.info("peers", "Accepted inbound connection", ["peer": .init(peer)])
     case .linkClosed(_, let peer, let reason, let closer):
       // Of two links to a peer one goes; that is no news.
       logger.log(
         reason.code == .duplicate ? .debug : .info, "peers", "gone",
         [
-          "peer": .text(peer.short), "by": .text(closer.rawValue),
+          "peer": .init(peer), "by": .text(closer.rawValue),
           "why": .text(closer == .remote ? reason.quoted : reason.description),
         ])
     case .refused(_, let address, let reason):
@@ -194,20 +195,24 @@ struct EventLog: Sendable {
       logger.info(
         "peers", "dial failed",
         [
-          "peer": .text(peer?.short ?? "?"), "address": .text(address.description), "why": .text(failure.description),
+          "peer": .init(peer, else: "?"), "address": .text(address.description), "why": .text(failure.description),
           "retry_s": .init(Int(retry.seconds.rounded(.up))),
         ])
     case .banned(let subject, let duration, let why):
       logger.warning(
         "peers", "banned",
-        ["who": .text(event.peer?.short ?? subject.description), "for_s": .init(Int(duration?.seconds ?? 0)), "why": .text(why)])
+        [
+          "who": .init(event.peer, else: subject.description), "for_s": duration.map { .init(Int($0.seconds)) } ?? "until lifted",
+          "why": .text(why),
+        ])
     case .offence(let peer, let offence, let score, let detail):
       logger.info(
         "peers", "offence",
-        ["peer": .text(peer.short), "what": .text(offence.rawValue), "for": .text(detail), "score": .number((score * 10).rounded() / 10)])
+        ["peer": .init(peer), "what": .text(offence.rawValue), "for": .text(detail), "score": .number((score * 10).rounded() / 10)])
     case .ownFault(let silent, let all):
       logger.warning(
-        "peers", "most peers are silent or late: taken for this node's own network", ["silent": .init(silent), "of": .init(all)])
+        "peers", "most peers are silent or late: the fault is probably in this node's own network",
+        ["silent": .init(silent), "of": .init(all)])
     case .anotherAnswered(let peer, let address, let other):
       logger.warning(
         "peers", "another peer answers at a configured address; check the PeerID in the configuration, or who listens there",
@@ -215,7 +220,7 @@ struct EventLog: Sendable {
     case .dialRefused(let peer, let address, let reason):
       logger.log(
         reason.code == .selfConnection ? .info : .warning, "peers", "not dialled",
-        ["peer": .text(peer?.short ?? "?"), "address": .text(address.description), "why": .text(reason.description)])
+        ["peer": .init(peer, else: "?"), "address": .text(address.description), "why": .text(reason.description)])
     case .identityShared(let peer, let address, let evidence):
       logger.warning(
         "peers", "two machines use one key; give each a key of its own",
@@ -226,18 +231,18 @@ struct EventLog: Sendable {
     case .dialling(_, let peer, let address, let cause):
       logger.debug(
         "peers", "dialling",
-        ["peer": .text(peer?.short ?? "?"), "address": .text(address.description), "why": .text(cause.rawValue)])
+        ["peer": .init(peer, else: "?"), "address": .text(address.description), "why": .text(cause.rawValue)])
     case .unbanned(let subject):
-      logger.info("peers", "a ban ended", ["who": .text(event.peer?.short ?? subject.description)])
+      logger.info("peers", "a ban ended", ["who": .init(event.peer, else: subject.description)])
     case .trusted(let peer, let isTrusted):
-      logger.warning("peers", isTrusted ? "trusted by an operator" : "no longer trusted", ["peer": .text(peer.short)])
+      logger.warning("peers", isTrusted ? "trusted by an operator" : "no longer trusted", ["peer": .init(peer)])
     case .mustKeep(let peer, let address, let isKept):
       logger.warning(
         "peers", isKept ? "kept by an operator" : "no longer kept",
-        ["peer": .text(peer?.short ?? "?"), "address": .text(address?.description ?? "")])
+        ["peer": .init(peer, else: "?"), "address": .text(address?.description ?? "")])
     case .seedsAsked(let cause): logger.info("peers", "asking seeds", ["why": .text(cause.rawValue)])
-    case .selfConnection(let address): logger.info("peers", "reached myself", ["address": .text(address.description)])
-    default: logger.debug("peers", "\(event)")
+    case .selfConnection(let address): logger.info("peers", "this node reached itself", ["address": .text(address.description)])
+    default: logger.debug("peers", event.sentence, ["peer": .init(event.peer, else: "none")])
     }
   }
 
@@ -246,12 +251,14 @@ struct EventLog: Sendable {
     case .blockProduced(let hash, let height, let slot, let transactions):
       logger.info(
         "chain", "produced a block",
-        ["height": .init(height), "slot": .init(slot), "hash": .text(hash.short), "transactions": .init(transactions)])
+        ["height": .init(height), "slot": .init(slot), "hash": .init(hash), "transactions": .init(transactions)])
     case .reorganised(let depth, let from, let to):
-      logger.warning("chain", "reorganised", ["depth": .init(depth), "from": .text(from.short), "to": .text(to.short)])
+      logger.warning("chain", "reorganised", ["depth": .init(depth), "from": .init(from), "to": .init(to)])
     case .doubleSeal: logger.warning("chain", "an authority sealed two blocks for one slot")
     case .storeFailed(let error, let retry):
-      logger.error("store", "a batch was not written", ["error": .text(error.description), "retry_s": .init(Int(retry.seconds))])
+      logger.error(
+        "store", "a batch was not written to the store; it is tried again",
+        ["error": .text(error.description), "retry_s": .init(Int(retry.seconds))])
     case .workRefused(let retry):
       logger.warning("chain", "the threads that verify and write are behind", ["retry_ms": .init(Int(retry.milliseconds))])
     case .productionChanged(let status):
@@ -266,20 +273,28 @@ struct EventLog: Sendable {
     case .ownBlockReplaced(let hash, let height, let slot):
       logger.warning(
         "chain", "a block of this node was replaced by another branch",
-        ["height": .init(height), "slot": .init(slot), "hash": .text(hash.short)])
+        ["height": .init(height), "slot": .init(slot), "hash": .init(hash)])
     case .blockAhead(let producer, let slot, let ahead, let peer):
       let (isWritten, others) = early.note("\(producer.short)", Platform.now)
-      if let others { logger.warning("chain", "blocks from the future refused more", ["count": .init(others.count)]) }
+      if let others { logger.warning("chain", "refused more blocks from the future", ["count": .init(others.count)]) }
       if isWritten {
         logger.warning(
           "chain", "a block from the future is refused; its producer's clock is ahead, or this node's behind",
           [
-            "producer": .text(producer.hex), "slot": .init(slot), "ahead_s": .number(ahead.seconds), "from": .text(peer?.short ?? "a user"),
+            "producer": .text(producer.hex), "slot": .init(slot), "ahead_s": .seconds(ahead), "from": .init(peer, else: "a user"),
           ])
       }
-    case .ownBlockRefused(let error): logger.error("chain", "an own block was refused", ["why": .text(error.description)])
-    case .ownBlockLost(let verdict): logger.error("chain", "an own block was not taken", ["why": .text(verdict.description)])
-    case .blockApplied, .sideBlockKept, .transactionsDropped, .sealedElsewhere: logger.debug("chain", "\(event)")
+    case .ownBlockRefused(let error): logger.error("chain", "this node's own block was refused", ["why": .text(error.description)])
+    case .ownBlockLost(let verdict): logger.error("chain", "this node's own block was not taken", ["why": .text(verdict.description)])
+    case .blockApplied(let hash, let height, let transactions):
+      logger.debug("chain", "applied a block", ["height": .init(height), "hash": .init(hash), "transactions": .init(transactions)])
+    case .sideBlockKept(let hash, let height):
+      logger.debug("chain", "kept a block beside the chain", ["height": .init(height), "hash": .init(hash)])
+    case .transactionsDropped(let count, let reason):
+      logger.debug("chain", "dropped pending transactions", ["count": .init(count), "why": .text(reason.rawValue)])
+    case .sealedElsewhere(let slot, let peer):
+      logger.debug(
+        "chain", "saw a block of this node's producer that this node did not make", ["slot": .init(slot), "from": .init(peer)])
     }
   }
 }

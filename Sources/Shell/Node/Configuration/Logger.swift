@@ -63,6 +63,10 @@ public enum LogValue: Hashable, Sendable, ExpressibleByStringLiteral, Expressibl
   public init(_ peer: PeerID) { self = .name(peer.description, short: peer.short) }
   /// Makes a name.
   public init(_ hash: Hash256) { self = .name(hash.hex, short: hash.short) }
+  /// Makes a number of seconds with a tenth.
+  static func seconds(_ duration: Duration) -> LogValue { .number((duration.seconds * 10).rounded() / 10) }
+  /// Makes a name of a peer that may not be known.
+  public init(_ peer: PeerID?, else text: String) { self = peer.map { .init($0) } ?? .text(text) }
   /// Makes a whole number, held inside 64 bits.
   public init(_ value: some BinaryInteger) { self = .integer(Int64(clamping: value)) }
 }
