@@ -44,7 +44,7 @@ import Testing
       try waitUntil("the two are linked") { try link(walled, with: open) != nil && link(open, with: walled) != nil }
       let kept = try #require(try link(walled, with: open))
       #expect(kept.direction == .outbound && kept.cause == .heard)
-      let heard = try #require(flock.time("walled") { $0.contains("peerKnown") && $0.contains(open.peerID.description) })
+      let heard = try #require(flock.time("walled") { $0.contains("heard of through") && $0.contains(open.peerID.short) })
       let dialled = try #require(flock.time("walled") { $0.contains(" dialling ") && $0.contains("why=heard") })
       #expect(dialled.timeIntervalSince(heard) >= 2.9, "it is the other one's turn for four seconds, counted in whole ones")
       var (pings, trip) = (0, kept.roundTrip)
@@ -77,7 +77,7 @@ import Testing
       #expect(try node.counts().stored == 2, "a lost link is no reason")
       try waitUntil("two dials have failed") { try node.counts().stored == 1 }
       let log = flock.log("node").split(separator: "\n")
-      let place = try #require(log.firstIndex { $0.contains("bookRowRemoved") && $0.contains(goner.description) })
+      let place = try #require(log.firstIndex { $0.contains("row removed from the book") && $0.contains(goner.short) })
       #expect(log[..<place].count { $0.contains("dial failed") && $0.contains(goner.short) } == 2)
       guard case .story(let story) = try node.askAndWait(.explain(goner)) else { throw Missing("no story") }
       #expect(story.sentences.contains { $0.hasPrefix("Known as") }, "it is still known: \(story.sentences)")

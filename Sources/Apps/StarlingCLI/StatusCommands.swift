@@ -13,9 +13,11 @@ enum StatusCommand {
 
   private static func words(_ clock: NodeInfoResponse.Clock) -> String {
     let size = abs(clock.aheadSeconds)
+    let others = clock.peers == 1 ? "its only peer" : "the median of \(clock.peers) peers"
+    if size < 0.1 { return "agrees with \(others)" }
     let seconds = size < 100 ? "\((size * 10).rounded() / 10) s" : "\(Int(size)) s"
     return
-      "\(seconds) \(clock.aheadSeconds < 0 ? "behind" : "ahead of") \(clock.peers == 1 ? "its only peer" : "the median of \(clock.peers) peers")"
+      "\(seconds) \(clock.aheadSeconds < 0 ? "behind" : "ahead of") \(others)"
   }
 
   static func run(_ call: ParsedCommand) throws -> Int32 {

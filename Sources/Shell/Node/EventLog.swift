@@ -242,7 +242,7 @@ struct EventLog: Sendable {
         ["peer": .init(peer, else: "?"), "address": .text(address?.description ?? "")])
     case .seedsAsked(let cause): logger.info("peers", "asking seeds", ["why": .text(cause.rawValue)])
     case .selfConnection(let address): logger.info("peers", "this node reached itself", ["address": .text(address.description)])
-    default: logger.debug("peers", event.sentence, ["peer": .init(event.peer, else: "none")])
+    default: logger.debug("peers", event.sentence, event.peer.map { ["peer": .init($0)] } ?? [:])
     }
   }
 

@@ -58,7 +58,7 @@ extension ProductionStatus {
     let size = milliseconds.magnitude
     let words =
       switch size {
-      case ..<10_000: "\(size) ms"
+      case ..<10_000: Duration.milliseconds(Int64(size)).words
       case ..<120_000: "\(size / 1_000) s"
       case ..<7_200_000: "\(size / 60_000) min"
       default: "\(size / 3_600_000) h"
