@@ -153,7 +153,7 @@ private func within<Value: Sendable>(_ limit: Duration, _ body: @escaping @Senda
     group.addTask(operation: body)
     group.addTask {
       try await Task.sleep(for: limit)
-      throw HostError(.timedOut, "no answer within \(limit)")
+      throw HostError(.timedOut, "no answer within \(limit.words)")
     }
     defer { group.cancelAll() }
     guard let value = try await group.next() else { throw CancellationError() }
