@@ -126,6 +126,9 @@ let package = Package(
     tests("Healing", ["Wire", "Identity", "Healing"]),
     tests("NodeCore", ["Wire", "Identity", "SecureChannel", "NodeCore", "Simulator", "Crypto", "Store"]),
     tests("Simulator", ["Wire", "Identity", "SecureChannel", "Peering", "Ledger", "HostCore", "NodeCore", "Simulator", "Store"]),
+    .executableTarget(
+      name: "SimulationChecks", dependencies: ["Wire", "Identity", "Simulator", "Threads"], path: "Tests/SimulationChecks",
+      swiftSettings: shell),
     tests("Crypto", ["Wire", "Identity", "Crypto"]),
     tests("EventLoop", ["Wire", "Threads", "EventLoop"]),
     tests("Store", ["Wire", "Store", "Conformance", "StoreTorture"]),

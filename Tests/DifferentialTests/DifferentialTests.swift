@@ -3,6 +3,7 @@ import Foundation
 import Identity
 import Ledger
 import Sync
+import TestKit
 import Testing
 import Wire
 
@@ -22,7 +23,7 @@ import Wire
 ///
 /// The known differences, each on purpose: a tag of more than five bytes is read, as go does; the ledger's messages have one form only;
 /// and a row for taking blocks back has no field that this version does not know.
-@Suite("The same bytes, read by Python's protobuf") struct DifferentialTests {
+@Suite("The same bytes, read by Python's protobuf", .ownThread) struct DifferentialTests {
   /// A kind of message, and how it is read.
   struct Kind: CustomTestStringConvertible, Sendable {
     /// What a decoder may refuse that protobuf reads.

@@ -1,10 +1,11 @@
 import Identity
+import TestKit
 import Testing
 import Wire
 
 @testable import Discovery
 
-@Suite struct KademliaMessageTests {
+@Suite(.ownThread) struct KademliaMessageTests {
   /// As py-libp2p's protobuf library writes them.
   @Test func vectors() throws {
     let find = try #require(Base16.decode("080412040002070942110a030001051208040102030406000518014a050a03000106"))

@@ -1,11 +1,12 @@
 import Crypto
 import Identity
+import TestKit
 import Testing
 import Wire
 
 @testable import Discovery
 
-@Suite struct KademliaSwarmTests {
+@Suite(.ownThread) struct KademliaSwarmTests {
   /// A network in which each newcomer knows one earlier node; settled for five minutes.
   private func network(_ size: UInt64, seed: UInt64, _ change: (inout Kademlia.Configuration) -> Void = { _ in }) -> KademliaWorld {
     let world = KademliaWorld(seed: seed)

@@ -1,12 +1,13 @@
 import Crypto
 import Identity
+import TestKit
 import Testing
 import Wire
 
 @testable import Discovery
 
 /// A service whose key strangers flood with throwaway names.
-@Suite struct ProviderFloodTests {
+@Suite(.ownThread) struct ProviderFloodTests {
   private static let multihash: [UInt8] = [0x12, 0x20] + [UInt8](repeating: 7, count: 32)
 
   /// 400 names of one network, each with sixteen addresses of 1 KB: a request of 46 bytes is answered in 16 KiB, with the honest provider in

@@ -1,10 +1,11 @@
 import Identity
+import TestKit
 import Testing
 import Wire
 
 @testable import Gossip
 
-@Suite struct SwarmTests {
+@Suite(.ownThread) struct SwarmTests {
   func data(_ number: Int, bytes: Int = 64) -> [UInt8] { [UInt8(number)] + [UInt8](repeating: 7, count: bytes - 1) }
 
   @Test(arguments: [UInt64(1), 2, 3]) func everyNodeGetsEveryMessageWithFewDuplicates(seed: UInt64) {

@@ -1,11 +1,12 @@
 import Identity
+import TestKit
 import Testing
 import Wire
 
 @testable import Ledger
 
 /// Random block trees, delivered in any order with duplicates and bad twins, with late work, late and failing commits, and crashes.
-@Suite struct RandomChainTests {
+@Suite(.ownThread) struct RandomChainTests {
   private struct Scenario {
     let world = World()
     var random: SeededGenerator

@@ -1,10 +1,11 @@
 import Identity
+import TestKit
 import Testing
 import Wire
 
 @testable import Peering
 
-@Suite struct EvictionTests {
+@Suite(.ownThread) struct EvictionTests {
   /// Forty links, the nth of the nth second and, unless said otherwise, of its own network.
   private func house(_ change: (Int, inout EvictionRule.Candidate) -> Void = { _, _ in }) -> [EvictionRule.Candidate] {
     (0..<40).map { number in

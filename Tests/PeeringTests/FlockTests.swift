@@ -1,10 +1,11 @@
 import Identity
+import TestKit
 import Testing
 import Wire
 
 @testable import Peering
 
-@Suite struct FlockTests {
+@Suite(.ownThread) struct FlockTests {
   /// Twenty nodes that know the first few, with crashes and restarts: one link per pair at any time, slots never exceeded, and when the
   /// crashes end everybody is connected.
   @Test(arguments: [false, true])

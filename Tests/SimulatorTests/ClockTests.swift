@@ -1,13 +1,14 @@
 import Identity
 import Ledger
 import NodeCore
+import TestKit
 import Testing
 import Wire
 
 @testable import Simulator
 
 /// Nodes whose clocks are wrong: what they and the others say of it, and that it is over when the clock is right.
-@Suite struct ClockTests {
+@Suite(.ownThread) struct ClockTests {
   private func simulation(_ seed: UInt64) throws -> Simulation {
     Simulation(
       try Scenario(

@@ -2,13 +2,14 @@ import HostCore
 import Identity
 import Peering
 import SecureChannel
+import TestKit
 import Testing
 import Wire
 
 @testable import Simulator
 
 /// The network between nodes, seen through links whose ends only note what arrives.
-@Suite struct NetworkTests {
+@Suite(.ownThread) struct NetworkTests {
   private static func network(_ change: (inout Scenario) -> Void = { _ in }) -> Simulation {
     var scenario = Scenario(name: "network")
     scenario.nodes = 16

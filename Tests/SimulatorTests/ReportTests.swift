@@ -1,10 +1,11 @@
 import Foundation
+import TestKit
 import Testing
 import Wire
 
 @testable import Simulator
 
-@Suite struct ReportTests {
+@Suite(.ownThread) struct ReportTests {
   private static func report(_ change: (inout Scenario) -> Void = { _ in }) -> SimulationReport {
     var scenario = Scenario(name: "report")
     scenario.about = "Less < more & \"all\"."

@@ -1,9 +1,10 @@
+import TestKit
 import Testing
 import Wire
 
 @testable import Simulator
 
-@Suite struct ScenarioTests {
+@Suite(.ownThread) struct ScenarioTests {
   @Test func everyScenarioReadsBackTheSame() throws {
     #expect(Scenario.names.count == Set(Scenario.names).count)
     for name in Scenario.names {

@@ -1,10 +1,11 @@
+import TestKit
 import Testing
 import Wire
 
 @testable import Simulator
 
 /// Equal seeds take equal steps. That debug and release agree is what `Scripts/simulate` shows with the program.
-@Suite struct TraceTests {
+@Suite(.ownThread) struct TraceTests {
   private static func scenario(isFull: Bool = false, faults: [Fault] = []) -> Scenario {
     var scenario = Scenario(name: "trace")
     scenario.nodes = 8

@@ -1,9 +1,10 @@
 import Foundation
 import Store
+import TestKit
 import Testing
 import Wire
 
-@Suite struct KillTests {
+@Suite(.ownThread) struct KillTests {
   /// Kills a committing process at random moments: what it reported is there, and no batch is there in part.
   @Test(arguments: ["lmdb", "journal"]) func committedBatchesSurviveKill(engine: String) throws {
     let directory = TemporaryDirectory()

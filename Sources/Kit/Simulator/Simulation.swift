@@ -51,7 +51,7 @@ public final class Simulation {
   let genesis: GenesisConfiguration
   let ledger: AccountLedger
   let consensus: ProofOfAuthority
-  var nodes: [SimulatedNode] = []
+  package internal(set) var nodes: [SimulatedNode] = []
   var nodeAt: [Multiaddr: Int] = [:]
   var nodeOf: [PeerID: Int] = [:]
   var linkCount = 0

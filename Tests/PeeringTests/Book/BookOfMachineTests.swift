@@ -1,11 +1,12 @@
 import Identity
+import TestKit
 import Testing
 import Wire
 
 @testable import Peering
 
 /// How the machine dials from its book, and what it persists of it.
-@Suite struct BookOfMachineTests {
+@Suite(.ownThread) struct BookOfMachineTests {
   private func heard(_ count: Int, from first: UInt64 = 100) -> [PeerAddress] {
     (0..<count).map { PeerAddress(peer: peer(first + UInt64($0)), address: routable($0)) }
   }

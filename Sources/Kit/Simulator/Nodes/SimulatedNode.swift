@@ -8,10 +8,10 @@ import Wire
 public typealias Core = NodeCore<AccountLedger, ProofOfAuthority>
 
 /// A node's machine, process and place in the network.
-final class SimulatedNode {
-  let index: Int
-  let key: NodeKey
-  let region: Region
+package final class SimulatedNode {
+  package let index: Int
+  package let key: NodeKey
+  package let region: Region
   let address: Multiaddr
   let ip: IPAddress
   /// The key that it makes blocks with.
@@ -26,7 +26,7 @@ final class SimulatedNode {
   let downloadBytes: Double
 
   /// `nil` while the process does not run.
-  var core: Core?
+  package internal(set) var core: Core?
   /// Counts the process's lives, so that what belongs to an earlier one is dropped.
   var life: UInt32 = 0
   var disk = Disk()
@@ -67,7 +67,7 @@ final class SimulatedNode {
   /// Since when it has not said that it is level, though it has all that the honest peers at its links have.
   var heldBackSince: Instant?
   var bytesIn: UInt64 = 0
-  var bytesOut: UInt64 = 0
+  package internal(set) var bytesOut: UInt64 = 0
 
   init(
     index: Int, key: NodeKey, region: Region, ip: IPAddress, address: Multiaddr, producer: NodeKey?, behaviour: Behaviour?,
