@@ -110,6 +110,27 @@ import Testing
     }
   }
 
+  /// A peer book that cannot be written is warned of for as long as that lasts.
+  @Test func aBookThatIsNotWrittenIsWarnedOf() async throws {
+    try await onOwnThread {
+      let flock = try Flock()
+      defer { flock.stop() }
+      let store = FaultingStore(durability: .immediate)
+      var rig = Node.Rig()
+      rig.book = store
+      let node = try flock.start("node", rig: rig) {
+        $0.httpEnabled = true
+        $0.httpPort = 0
+      }
+      store.failAllCommits()
+      _ = try node.askAndWait(.operate(.ban(.network(IPNetwork("10.0.0.1")!), for: nil, "tested")))
+      let warning = "the peer book can't be written (the disk is full)"
+      #expect(try Self.health(node).body.warnings?.contains { $0.hasPrefix(warning) } == true)
+      store.heal()
+      try waitUntil("it is written again") { try Self.health(node).body.warnings?.contains { $0.hasPrefix(warning) } != true }
+    }
+  }
+
   /// Two machines with one producer's key, whose first blocks are equal to the byte: both say so.
   @Test func oneProducerKeyOnTwoMachinesIsTold() async throws {
     try await onOwnThread {

@@ -47,6 +47,7 @@ public final class Node: @unchecked Sendable {
   /// The questions whose answers tell of something that has to survive a restart.
   private var lasting: Set<QueryID> = []
   private var nextQuery: UInt64 = 1
+  private let bookState = BookState()
   private var goneWaiter: (@Sendable () -> Void)?
 
   private var relay: Relay?
@@ -146,7 +147,16 @@ public final class Node: @unchecked Sendable {
       },
       workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: Self.jobsMaximum),
       writer: try WorkerPool(name: "writer", threads: 1, capacity: 1),
-      book: BookWriter(book, onFailure: { [log] in log.bookFailed($0) }, onRecovery: { [log] in log.bookRecovered() }),
+      book: BookWriter(
+        book,
+        onFailure: { [log, bookState] in
+          bookState.fault = $0
+          log.bookFailed($0)
+        },
+        onRecovery: { [log, bookState] in
+          bookState.fault = nil
+          log.bookRecovered()
+        }),
       readers: try WorkerPool(name: "reader", threads: 2, capacity: Self.readsMaximum, niceness: 5),
       clerks: try WorkerPool(name: "clerk", threads: 2, capacity: Self.questionsMaximum, niceness: 10))
     self.parts = parts
@@ -246,6 +256,11 @@ public final class Node: @unchecked Sendable {
 
   /// What the links keep for peers.
   var linkMemory: Swarm.MemoryUse? { lock.withLock { parts }?.swarm.memory }
+
+  /// What an operator should know of what is not stored of the peer book, in a sentence; `nil` while nothing is missing.
+  var bookWarning: String? {
+    bookState.fault.map { "the peer book can't be written (\($0.message)): bans and peers that are new would be lost with a restart" }
+  }
 
   /// How many log lines were dropped.
   var droppedLogLines: UInt64 { log.logger.droppedLines }
@@ -361,6 +376,16 @@ public final class Node: @unchecked Sendable {
         core.report(job())
       }
     if !isTaken { core.report(refusal) }
+  }
+
+  /// Why the peer book was not written last; nobody, once it is.
+  private final class BookState: @unchecked Sendable {
+    private let lock = Lock()
+    private var last: StoreError?
+    var fault: StoreError? {
+      get { lock.withLock { last } }
+      set { lock.withLock { last = newValue } }
+    }
   }
 
   /// Far more than a chain has under way.

@@ -30,7 +30,8 @@ enum NodeRoutes {
         guard case .info(let info) = answer else { return respond(responder, answer) }
         var response = HealthResponse(info.health)
         response.reason = info.healthReason
-        response.warnings = info.warnings.isEmpty ? nil : info.warnings
+        let warnings = info.warnings + [node.bookWarning].compactMap { $0 }
+        response.warnings = warnings.isEmpty ? nil : warnings
         // Load balancers look at the status alone.
         responder.respond(.success(response, status: info.health == .healthy ? 200 : 503))
       }
