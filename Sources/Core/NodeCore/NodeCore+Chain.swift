@@ -82,7 +82,7 @@ extension NodeCore {
         return run(chain: .blockReceived(block, .sync(peer), makeToken(.fetched(peer))), now, &outputs)
       }
     // Its own word that it has no such block; a lost link or a full peer says nothing.
-    case .failure(.failed(.streamReset(.unspecified))), .failure(.noAnswer): break
+    case .failure(.failed(.streamReset(.unspecified))), .failure(.failed(.streamReset(.declined))), .failure(.noAnswer): break
     case .failure(.timeout): return isOwed ? tell(.command(.report(peer, .late)), now, &outputs) : ()
     case .failure: return
     }
