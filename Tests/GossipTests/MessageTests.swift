@@ -45,7 +45,7 @@ import Wire
   /// What the application calls forged at a quick look is refused, and blamed, before it is hashed; short messages and copies of what was looked
   /// at are not looked at.
   @Test func forgedLongMessagesAreRefusedAtAQuickLook() {
-    let bench = bench(TopicConfiguration(validation: .application))
+    let bench = bench(TopicConfiguration(signing: .strictNoSign, validation: .application))
     let looks = Counter()
     bench.gossip.screen = Gossip.Screen(minimumBytes: 100) { topic, data in
       looks.add()
