@@ -23,7 +23,7 @@ struct Reload {
   }
 
   /// The lists of which additions are taken over. What left one stays known until a restart, or until an operator drops it.
-  private static let lists: [(name: String, path: WritableKeyPath<NodeConfiguration, [String]> & Sendable)] = [
+  private static let lists: [(name: String, path: any WritableKeyPath<NodeConfiguration, [String]> & Sendable)] = [
     ("bootstrap_peers", \.bootstrapPeers), ("seed_peers", \.seedPeers), ("dns_seeds", \.dnsSeeds), ("peers", \.peers),
   ]
 }
