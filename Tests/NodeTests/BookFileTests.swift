@@ -7,13 +7,15 @@ import Wire
 
 /// The peer book on a broken disk: the node starts without it, says so, and keeps what was there for whoever wants to look.
 @Suite(.serialized) struct BookFileTests {
-  /// Two linked nodes, the second one stopped.
+  /// Two nodes that were linked twice, so that the book has more than its last batch, and the second one stopped.
   private static func prepared() throws -> (flock: Flock, book: URL) {
     let flock = try Flock()
     let first = try flock.start("first")
-    let second = try flock.start("second") { $0.bootstrapPeers = [try! first.hostPort()] }
-    try waitUntil("they are linked") { try second.isLinked(exactlyTo: first) }
-    flock.stop("second")
+    for _ in 1...2 {
+      let second = try flock.start("second") { $0.bootstrapPeers = [try! first.hostPort()] }
+      try waitUntil("they are linked") { try second.isLinked(exactlyTo: first) }
+      flock.stop("second")
+    }
     return (flock, URL(fileURLWithPath: flock.folder + "/second/book"))
   }
 

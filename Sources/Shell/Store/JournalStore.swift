@@ -226,11 +226,18 @@ final class JournalFile {
 
   init(opening path: String) throws(StoreError) {
     self.path = path
+    var patience = 20
     while true {
       let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
       guard descriptor >= 0 else { throw StoreError("cannot open \(path): \(String(cString: strerror(errno)))") }
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
         close(descriptor)
+        // A program that this process is just starting holds the lock of a store that was closed meanwhile, until it runs.
+        patience -= 1
+        guard patience == 0 else {
+          usleep(25_000)
+          continue
+        }
         throw StoreError("\(path) is in use by another process", .inUse)
       }
       // Its former owner may have put a new file in its place just before.
