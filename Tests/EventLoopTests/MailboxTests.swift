@@ -36,6 +36,33 @@ struct MailboxTests {
     }
   }
 
+  /// The last message of each thread; touched by the loop's thread only.
+  private final class Latest: MailboxHandler, @unchecked Sendable {
+    var ofThread = [Int](repeating: -1, count: 4)
+    func receive(_ batch: [(thread: Int, number: Int)]) {
+      for message in batch { ofThread[message.thread] = message.number }
+    }
+  }
+
+  /// What a thread has the loop execute comes behind what it has posted, whoever else posts at the same moment.
+  @Test func keepsItsPlaceAmongWhatIsExecuted() throws {
+    try withLoops(1) { loops in
+      let loop = loops[0]
+      let mailbox = Mailbox<(thread: Int, number: Int)>(loop: loop, capacity: 100_000)
+      let latest = Latest()
+      mailbox.attach(latest)
+      let early = Counter()
+      DispatchQueue.concurrentPerform(iterations: 4) { thread in
+        for number in 0..<5_000 {
+          #expect(mailbox.post((thread, number)))
+          loop.execute { if latest.ofThread[thread] < number { early.add() } }
+        }
+      }
+      try loop.runAndWait {}
+      #expect(early.value == 0)
+    }
+  }
+
   @Test func messagesWaitForTheHandler() throws {
     try withLoops(1) { loops in
       let mailbox = Mailbox<Int>(loop: loops[0], capacity: 10)

@@ -175,18 +175,31 @@ public final class EventLoop: @unchecked Sendable {
   @inline(__always)
   public func preconditionInLoop() { precondition(inLoop, "called off the event loop's thread") }
 
-  /// Adds work and wakes the loop for the first of it. Call it without a lock that the loop's thread takes: it may run before this returns.
   func enqueue(_ work: Work) -> Bool {
-    let (isAccepted, wakes) = lock.withLock {
-      guard phase.acceptsWork else { return (false, false) }
-      queue.append(work)
-      return (true, queue.count == 1 && phase == .running)
-    }
-    if wakes { sendWakeUp() }
-    return isAccepted
+    let place = reserve(work)
+    if place == .first { sendWakeUp() }
+    return place != nil
   }
 
-  private func sendWakeUp() {
+  /// Where work stands that was added.
+  enum Place {
+    /// The loop has to be woken for it.
+    case first
+    /// The loop is, or will be, woken for what stands before it.
+    case behind
+  }
+
+  /// Adds work without waking the loop; `nil` when it has stopped. For callers that hold a lock: they call ``sendWakeUp()`` without it.
+  func reserve(_ work: Work) -> Place? {
+    lock.withLock {
+      guard phase.acceptsWork else { return nil }
+      queue.append(work)
+      return queue.count == 1 && phase == .running ? .first : .behind
+    }
+  }
+
+  /// Wakes the loop. Not under a lock that the loop's thread takes: it may run before this returns.
+  func sendWakeUp() {
     var one: UInt64 = 1
     // A full counter is a wake-up that is still to be read.
     while write(wakeDescriptor, &one, MemoryLayout<UInt64>.size) < 0, errno == EINTR {}

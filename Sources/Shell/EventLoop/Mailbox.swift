@@ -43,24 +43,24 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
 
   /// Names the object that takes the messages; held weakly. Messages are dropped once it is gone.
   public func attach(_ handler: any MailboxHandler<Message>) {
-    let isDue = lock.withLock {
-      self.handler = handler
-      hasHandler = true
-      return !queue.isEmpty && mustSchedule()
-    }
-    if isDue { _ = schedule() }
+    _ = wake(
+      lock.withLock {
+        self.handler = handler
+        hasHandler = true
+        return queue.isEmpty ? .behind : schedule()
+      })
   }
 
   /// Adds a message.
   ///
   /// - Returns: `false` when the message was refused: the mailbox is full or closed, or the loop has stopped.
   public func post(_ message: Message) -> Bool {
-    let isDue: Bool? = lock.withLock {
-      guard !isClosed, queue.count + inFlight < capacity else { return nil }
-      queue.append(message)
-      return mustSchedule()
-    }
-    return isDue.map { !$0 || schedule() } ?? false
+    wake(
+      lock.withLock {
+        guard !isClosed, queue.count + inFlight < capacity else { return nil }
+        queue.append(message)
+        return schedule()
+      })
   }
 
   /// Adds all of the messages or, when there is not room for all, none. O(n).
@@ -69,26 +69,26 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
   /// - Returns: `false` when the messages were refused.
   public func post(contentsOf messages: [Message], bytes: Int = 0) -> Bool {
     if messages.isEmpty { return true }
-    let isDue: Bool? = lock.withLock {
-      guard !isClosed, messages.count <= capacity - queue.count - inFlight else { return nil }
-      let waitingBytes = queuedBytes + inFlightBytes
-      guard waitingBytes == 0 || bytes <= capacityBytes - waitingBytes else { return nil }
-      queue.append(contentsOf: messages)
-      queuedBytes += bytes
-      return mustSchedule()
-    }
-    return isDue.map { !$0 || schedule() } ?? false
+    return wake(
+      lock.withLock {
+        guard !isClosed, messages.count <= capacity - queue.count - inFlight else { return nil }
+        let waitingBytes = queuedBytes + inFlightBytes
+        guard waitingBytes == 0 || bytes <= capacityBytes - waitingBytes else { return nil }
+        queue.append(contentsOf: messages)
+        queuedBytes += bytes
+        return schedule()
+      })
   }
 
   /// Adds a message even when the mailbox is full, for what must not be lost: the result of something that the receiver asked for. What
   /// the receiver has under way bounds how many of these there are. Nothing happens when the mailbox is closed or the loop has stopped.
   public func postResult(_ message: Message) {
-    let isDue = lock.withLock {
-      guard !isClosed else { return false }
-      queue.append(message)
-      return mustSchedule()
-    }
-    if isDue { _ = schedule() }
+    _ = wake(
+      lock.withLock {
+        guard !isClosed else { return nil }
+        queue.append(message)
+        return schedule()
+      })
   }
 
   /// How many messages wait or are in the handler's hands.
@@ -123,22 +123,24 @@ public final class Mailbox<Message: Sendable>: @unchecked Sendable {
   /// Whether at least half of the capacity is free; the lock is held.
   private var hasSpace: Bool { queue.count + inFlight <= capacity / 2 && queuedBytes + inFlightBytes <= capacityBytes / 2 }
 
-  /// Whether the caller has to ask for a delivery, because none is due; the lock is held.
-  private func mustSchedule() -> Bool {
-    if isScheduled || !hasHandler { return false }
-    isScheduled = true
-    return true
-  }
-
-  /// Asks for a delivery; without the lock, which the loop's thread takes at once.
-  private func schedule() -> Bool {
-    if loop.enqueue(.receiver(self)) { return true }
-    lock.withLock {
+  /// Asks for a delivery unless one is due; the lock is held, so that what one thread posts and has the loop execute keeps its order. `nil`
+  /// when the loop has stopped.
+  private func schedule() -> EventLoop.Place? {
+    if isScheduled || !hasHandler { return .behind }
+    guard let place = loop.reserve(.receiver(self)) else {
       isClosed = true
       queue = []
       queuedBytes = 0
+      return nil
     }
-    return false
+    isScheduled = true
+    return place
+  }
+
+  /// Wakes the loop when that is due, without the lock; whether the message was taken.
+  private func wake(_ place: EventLoop.Place?) -> Bool {
+    if place == .first { loop.sendWakeUp() }
+    return place != nil
   }
 }
 
