@@ -27,6 +27,27 @@ import Wire
     #expect(bench.broken == [])
   }
 
+  /// Who signs where nobody signs names its messages by other rules, too: what it announces would never come under that name.
+  @Test func whoGoesByOtherRulesIsNotAskedAndNotBlamed() {
+    let bench = bench()
+    let signed = rpc {
+      $0.writer.message(2) {
+        $0.data(1, peer(1).bytes)
+        $0.data(2, [1])
+        $0.string(4, blocks.name)
+      }
+    }
+    let announced = rpc { $0.ihave(blocks, [[1, 2, 3]]) }
+    #expect(bench.input(.received(peer(1), signed)) == [.event(.refused(blocks, .forbiddenField, from: peer(1)))])
+    #expect(bench.input(.received(peer(1), announced)) == [])
+    #expect(bench.input(.received(peer(2), announced)).sent(to: peer(2)) == ["iwant 1"])
+    #expect(bench.run(to: 4.1).offences == [.brokenPromises(1)], "peer 2's alone")
+    // It has learnt.
+    bench.input(.received(peer(1), rpc { $0.publish(blocks, [2]) }))
+    #expect(bench.input(.received(peer(1), announced)).sent(to: peer(1)) == ["iwant 1"])
+    #expect(bench.broken == [])
+  }
+
   @Test func announcementsAreBoundedInEachHeartbeat() {
     var configuration = Gossip.Configuration()
     configuration.maximumIHaveIDs = 4

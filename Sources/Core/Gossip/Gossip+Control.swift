@@ -35,6 +35,7 @@ extension Gossip {
     guard let range = have.topic, let name = Topic(bytes.rawSpan.extracting(range)), let topic = topics[name], topic.isSubscribed
     else { return }
     counters.idsAnnounced += have.ids.count
+    if peer.misfits.contains(name) { return }
     let deadline = now + configuration.promiseLifetime
     let share = max(64, configuration.maximumPromises / max(1, peers.count))
     for id in have.ids {

@@ -96,6 +96,7 @@ extension Gossip {
 
     // From here on the message is what its id says: what is remembered now cannot be a forgery in its place.
     if !promises.isEmpty { keepPromise(id) }
+    if !peer.misfits.isEmpty { peer.misfits.remove(topic.topic) }
     peer.statistics.firstDeliveries += 1
     let message = makeMessage(fields, in: bytes, id: id, topic: topic, author: author, sequence: sequence, from: peer)
     if case .contentHash = rules.identification { topic.recent.remember(message) }
@@ -196,6 +197,7 @@ extension Gossip {
   ) {
     counters.rejected += 1
     peer.statistics.rejected += 1
+    if reason == .missingField || reason == .forbiddenField { peer.misfits.insert(topic.topic) }
     if reason.isForwardersFault {
       report(peer.id, .invalidMessage(topic.topic, reason), into: &outputs)
     } else {

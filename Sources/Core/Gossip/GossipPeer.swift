@@ -40,6 +40,9 @@ final class GossipPeer {
   /// Topics with a backoff that came about on this connection: the peer knows of it. One that restarted has forgotten earlier ones.
   var backoffsKnown: Set<Topic> = []
 
+  /// Topics in which its last message broke this side's rules of who signs: it names messages by other rules too, so that nothing it announces
+  /// there can be asked for.
+  var misfits: Set<Topic> = []
   /// What it was asked for by its own announcements, and what of that is still to come.
   var promised = 0
   /// Messages that it was the first to bring and that the application has not judged, and their bytes.
