@@ -323,4 +323,24 @@ extension [HostCore.Output] {
     #expect(outputs.contains { if case .protocols(let table) = $0 { table[stage.name] == nil } else { false } })
     #expect(stage.send(.command(.setKademliaMode(.client))).isEmpty)
   }
+
+  /// Who keeps its stream for further requests, as go-libp2p does, would go on asking a host that serves no more.
+  @Test func aClientAnswersOverNoOldStream() {
+    let stage = Stage()
+    let ask = KademliaMessage(.findNode, key: [1]).encoded
+    let links = [stage.enter(1), stage.enter(2)]
+    let streams = links.map { StreamRef(connection: $0, stream: StreamID(rawValue: 1)) }
+    for stream in streams {
+      stage.send(.streamOpened(stream, stage.name))
+      let answers: [KademliaMessage] = stage.send(.message(stream, ask)).sent(on: stream)
+      #expect(answers.count == 1)
+    }
+    #expect(Set(stage.send(.command(.setKademliaMode(.client))).resets) == Set(streams))
+    for stream in streams { stage.send(.streamEnded(stream, .streamReset(.unspecified))) }
+    stage.send(.command(.setKademliaMode(.server)))
+    let again = StreamRef(connection: links[0], stream: StreamID(rawValue: 3))
+    stage.send(.streamOpened(again, stage.name))
+    let answers: [KademliaMessage] = stage.send(.message(again, ask)).sent(on: again)
+    #expect(answers.count == 1)
+  }
 }

@@ -116,9 +116,7 @@ extension HostCore {
   }
 
   func kademliaTimer(_ now: Instant, _ outputs: inout [Output]) {
-    while let stream = kademliaState!.served.popExpired(now) {
-      if case .kademlia? = links[stream.connection]?.streams[stream.stream] { outputs.append(.reset(stream)) }
-    }
+    endServed(now, &outputs)
     while let peer = kademliaState!.links.popExpired(now) { endLookUpLink(peer, now, &outputs) }
     for item in kademliaState!.waiting where item.awaitsOthers && item.deadline <= now {
       kademliaState!.waiting.removeAll { $0.id == item.id }
@@ -168,7 +166,16 @@ extension HostCore {
     kademliaState!.machine.setMode(mode)
     table[state.name] = mode == .server ? Self.kademliaEntry : nil
     outputs.append(.protocols(table))
+    // A peer that keeps its stream for further requests would go on asking, and take us for a server.
+    if mode == .client { endServed(.distantFuture, &outputs) }
     pushIdentity(now, &outputs)
+  }
+
+  /// Ends the streams of peers whose time is up.
+  private func endServed(_ now: Instant, _ outputs: inout [Output]) {
+    while let stream = kademliaState!.served.popExpired(now) {
+      if case .kademlia? = links[stream.connection]?.streams[stream.stream] { outputs.append(.reset(stream)) }
+    }
   }
 
   // MARK: Requests to peers
