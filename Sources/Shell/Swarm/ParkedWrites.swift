@@ -11,9 +11,8 @@ struct ParkedWrites {
   }
 
   private var entries: [StreamID: Entry] = [:]
-  /// Whose turn it is, from `head` on. Streams that were dropped stay inside until they are reached.
-  private var order: [StreamID] = []
-  private var head = 0
+  /// The streams that wait, each once, in the order of their turns. Few: a link has some hundred streams.
+  private(set) var order: [StreamID] = []
 
   /// How many streams wait.
   var count: Int { entries.count }
@@ -36,30 +35,27 @@ struct ParkedWrites {
     return true
   }
 
-  mutating func drop(_ stream: StreamID) { entries[stream] = nil }
+  mutating func drop(_ stream: StreamID) { if entries.removeValue(forKey: stream) != nil { order.removeAll { $0 == stream } } }
 
   /// The stream whose turn it is; it is the last one from then on.
   mutating func next() -> StreamID? {
-    while head < order.count {
-      let stream = order[head]
-      head += 1
-      if head * 2 > order.count {
-        order.removeFirst(head)
-        head = 0
-      }
-      guard entries[stream] != nil else { continue }
-      order.append(stream)
-      return stream
-    }
-    return nil
+    guard let stream = order.first else { return nil }
+    order.removeFirst()
+    order.append(stream)
+    return stream
   }
 
   /// At most `maximum` bytes of a stream that waits, and whether it ends behind them. Nothing is held of it after its last bytes.
   mutating func take(_ maximum: Int, of stream: StreamID) -> (bytes: [UInt8], isEnd: Bool) {
-    guard var entry = entries.removeValue(forKey: stream) else { return ([], false) }
+    guard var entry = entries[stream] else { return ([], false) }
+    // Its bytes have one owner, and are not copied to be cut.
+    entries[stream] = Entry(bytes: [])
     let end = min(entry.bytes.count, entry.taken + min(maximum, Self.turnBytes))
     let part = entry.taken == 0 && end == entry.bytes.count ? entry.bytes : Array(entry.bytes[entry.taken..<end])
-    guard end < entry.bytes.count else { return (part, entry.isFinished) }
+    guard end < entry.bytes.count else {
+      drop(stream)
+      return (part, entry.isFinished)
+    }
     entry.taken = end
     if entry.taken * 2 > entry.bytes.count {
       entry.bytes.removeFirst(entry.taken)
