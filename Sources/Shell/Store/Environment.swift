@@ -25,7 +25,7 @@ final class Environment: Sendable {
       try Self.check(opened, folder: folder, dataDirectory: dataDirectory, pageBytes: pageBytes)
     } catch {
       if let opened { mdb_env_close(opened) }
-      Self.unlock(lockDescriptor)
+      closeUnlocking(lockDescriptor)
       throw error
     }
     guard let opened else { throw StoreError("cannot open the store in \(dataDirectory)") }
@@ -34,7 +34,7 @@ final class Environment: Sendable {
 
   deinit {
     mdb_env_close(handle)
-    Self.unlock(lockDescriptor)
+    closeUnlocking(lockDescriptor)
   }
 
   func error(_ code: Int32, _ doing: String) -> StoreError { Self.error(code, doing, dataDirectory) }
@@ -53,12 +53,6 @@ final class Environment: Sendable {
       throw StoreError("cannot lock \(path): \(String(cString: strerror(code)))")
     }
     return descriptor
-  }
-
-  /// Frees the lock by its name too: a process that another thread is just starting holds a copy of the descriptor for a moment.
-  private static func unlock(_ descriptor: Int32) {
-    flock(descriptor, LOCK_UN)
-    close(descriptor)
   }
 
   private static func open(

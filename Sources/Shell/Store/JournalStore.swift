@@ -226,18 +226,11 @@ final class JournalFile {
 
   init(opening path: String) throws(StoreError) {
     self.path = path
-    var patience = 20
     while true {
       let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
       guard descriptor >= 0 else { throw StoreError("cannot open \(path): \(String(cString: strerror(errno)))") }
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
         close(descriptor)
-        // A program that this process is just starting holds the lock of a store that was closed meanwhile, until it runs.
-        patience -= 1
-        guard patience == 0 else {
-          usleep(25_000)
-          continue
-        }
         throw StoreError("\(path) is in use by another process", .inUse)
       }
       // Its former owner may have put a new file in its place just before.
@@ -246,7 +239,7 @@ final class JournalFile {
         self.descriptor = descriptor
         return
       }
-      close(descriptor)
+      closeUnlocking(descriptor)
     }
   }
 
@@ -273,7 +266,7 @@ final class JournalFile {
   }
 
   deinit {
-    if descriptor >= 0 { close(descriptor) }
+    if descriptor >= 0 { closeUnlocking(descriptor) }
   }
 
   func read(maximum: Int) throws(StoreError) -> [UInt8] {
