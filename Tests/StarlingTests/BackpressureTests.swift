@@ -42,6 +42,23 @@ private func ramp(_ count: Int) -> [UInt8] {
     _ = try await host.ping(peer, count: 50)
   }
 
+  @Test("what is being written goes out whole when another task finishes the stream")
+  func finishDuringAWrite() async throws {
+    let received = Counter()
+    let (first, second, open) = try await makeLazyPair(received)
+    let stream = try await first.openStream(to: second.peerID, protocols: ["/test/lazy"])
+    let writer = Task { try await stream.write(ramp(8 << 20)) }
+    try await settle(first, second.peerID)
+    stream.finish()
+    await #expect(throws: HostError.self) { try await stream.write([1]) }
+    open()
+    try await within { try await writer.value }
+    try await eventually("all has come") { received.value == 8 << 20 }
+    // The end came behind it: nothing more is read.
+    #expect(try await within { try await stream.read() } == nil)
+    await close(first, second)
+  }
+
   @Test("one write of 40 MiB waits for a reader that does not read, keeps little, and arrives whole")
   func oneLargeWrite() async throws {
     let received = Counter()

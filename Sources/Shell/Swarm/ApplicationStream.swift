@@ -117,7 +117,6 @@ public final class ApplicationStream: @unchecked Sendable {
   private func queue(_ bytes: [UInt8]) async throws {
     let mustWait = try lock.withLock {
       if let failure { throw failure }
-      if isFinished { throw ChannelError.closedLocally("finished by the application") }
       unsent += bytes.count
       return isBlocked || unsent > Self.writeMaximum
     }
@@ -143,10 +142,13 @@ public final class ApplicationStream: @unchecked Sendable {
     }
   }
 
+  private static let finished = ChannelError.closedLocally("finished by the application")
+
   /// Waits until no other task writes.
   private func takeTurn() async throws {
     let number: UInt64? = try lock.withLock {
       if let failure { throw failure }
+      if isFinished { throw Self.finished }
       if !isWriting {
         isWriting = true
         return nil
@@ -161,6 +163,7 @@ public final class ApplicationStream: @unchecked Sendable {
           if let failure { return .failure(failure) }
           if Task.isCancelled { return .failure(CancellationError()) }
           if !isWriting {
+            if isFinished { return .failure(Self.finished) }
             isWriting = true
             return .success(())
           }
@@ -179,23 +182,22 @@ public final class ApplicationStream: @unchecked Sendable {
   }
 
   private func passTurn() {
-    let next: CheckedContinuation<Void, any Error>? = lock.withLock {
-      if turns.isEmpty {
-        isWriting = false
-        return nil
-      }
-      return turns.removeFirst().continuation
+    let (next, isEnd) = lock.withLock { () -> (CheckedContinuation<Void, any Error>?, Bool) in
+      if !turns.isEmpty { return (turns.removeFirst().continuation, false) }
+      isWriting = false
+      return (nil, isFinished)
     }
     next?.resume()
+    if isEnd { shard.post(.applicationFinish(reference)) }
   }
 
-  /// Says that no more will be written. Reading goes on.
+  /// Says that no more will be written, behind the writes that have begun. Reading goes on.
   public func finish() {
-    let isFirst = lock.withLock {
+    let isDue = lock.withLock {
       defer { isFinished = true }
-      return !isFinished
+      return !isFinished && !isWriting
     }
-    if isFirst { shard.post(.applicationFinish(reference)) }
+    if isDue { shard.post(.applicationFinish(reference)) }
   }
 
   /// Gives the stream up in both directions; what was queued is dropped, and the remote is told the code.
