@@ -48,6 +48,21 @@ import Testing
     #expect(await code { try await host.start() } == .closed)
   }
 
+  @Test("whoever starts it while it starts waits until it listens")
+  func startsTogether() async throws {
+    let host = try await idle()
+    try await withThrowingTaskGroup { group in
+      for _ in 0..<10 {
+        group.addTask {
+          try await host.start()
+          return await host.addresses.count
+        }
+      }
+      for try await count in group { #expect(count == 1) }
+    }
+    await close(host)
+  }
+
   @Test("twenty newcomers can be greeted the moment they come, and each has seen it")
   func noRace() async throws {
     let hub = try await makeHost()

@@ -18,10 +18,11 @@ final class HostEngine: @unchecked Sendable {
   typealias StreamHandler = @Sendable (PeerStream) async throws -> Void
   typealias RequestHandler = @Sendable (PeerID, [UInt8]) async throws -> [UInt8]?
 
-  private enum Life {
+  private enum Life: Equatable {
     /// Peers are neither dialled nor waited for.
     case idle
-    case starting
+    /// What whoever calls `start()` meanwhile waits for.
+    case starting(Task<Void, any Error>)
     case started
     /// No more work is taken.
     case closed
@@ -105,25 +106,30 @@ final class HostEngine: @unchecked Sendable {
     }
   }
 
-  /// Listens and dials.
+  /// Listens and dials. Whoever asks for it while it is under way waits for the same start.
   func start() async throws {
-    let isFirst = try lock.withLock {
+    let start: Task<Void, any Error>? = try lock.withLock {
       switch life {
       case .idle:
-        life = .starting
-        return true
-      case .starting, .started: return false
+        let start = Task { [self] in try await startNow() }
+        life = .starting(start)
+        return start
+      case .starting(let start): return start
+      case .started: return nil
       case .closed, .gone: throw Self.closedError
       }
     }
-    guard isFirst else { return }
+    try await start?.value
+  }
+
+  private func startNow() async throws {
     do { if !configuration.listen.isEmpty { _ = try await listenNow(on: configuration.listen) } } catch {
-      lock.withLock { if life == .starting { life = .idle } }
+      lock.withLock { if case .starting = life { life = .idle } }
       throw error
     }
     try await run { [self] machine, now, outputs in
       let peers = try lock.withLock {
-        guard life == .starting else { throw Self.closedError }
+        guard case .starting = life else { throw Self.closedError }
         life = .started
         return bootstrap
       }
