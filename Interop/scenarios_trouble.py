@@ -10,7 +10,7 @@ from p2pd import Refused
 from patience import PATIENCE
 from peer import PeerError
 from scenarios_good import GoSide, PySide, linked, private_network, reader
-from scenarios_kademlia import go_server, py_server
+from scenarios_kademlia import go_server, holds, py_server
 from wire import from_base58
 
 ROUNDS, AT_ONCE = 40, 8
@@ -100,13 +100,21 @@ def change_mode(ours, turn):
 
 
 def changes_go():
-    """Their table holds us while we serve; and we know of two protocols that they serve one after the other."""
+    """Their table holds us while we serve, they know both addresses that we gain at a time, and we both of their new protocols.
+
+    Our modes change one at a time: go asks whoever begins to serve at once, and forgets who does not answer for that moment.
+    """
     with go_server() as them, Ours() as ours:
         linked(GoSide, ours, them, True)
         eventually(lambda: in_table(them, ours), "they know that we serve")
         for turn in range(CHANGES):
-            serves = change_mode(ours, turn)
+            serves = turn % 2 == 1
+            ours("kad_mode", mode="server" if serves else "client")
             eventually(lambda: in_table(them, ours) == serves, f"they know our last word, turn {turn}: we serve: {serves}")
+        for turn in range(CHANGES):
+            new = [ours.start("listen", addr="/ip4/127.0.0.1/tcp/0") for _ in range(2)]
+            new = [address for each in new for address in ours.finish(each, "listen")["addrs"]]
+            eventually(lambda: all(holds(them.find_peer(ours.id), each) for each in new), f"they know our last address, turn {turn}")
         for turn in range(CHANGES):
             names = [f"/harness/change/{turn}/{number}" for number in range(2)]
             for name in names:

@@ -49,6 +49,9 @@ final class Peer: Sendable {
       let start = ContinuousClock.now
       let peer = try await host.connect(try need(command.addr, "addr"))
       return [("ms", .number((ContinuousClock.now - start).milliseconds)), ("peer", .text("\(peer)"))]
+    case "listen":
+      let address = try Multiaddr(try need(command.addr, "addr"))
+      return [("addrs", .list(try await host.listen(on: [address]).map { .text("\($0)") }))]
     case "disconnect":
       await host.disconnect(try peer(command))
       return []
