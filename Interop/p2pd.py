@@ -16,7 +16,7 @@ import time
 
 from patience import PATIENCE
 from wire import (
-    base58, bytes_field, fields, free_port, from_base58, multiaddr, multiaddr_text, number_field, read_uvarint, uvarint,
+    base58, bytes_field, fields, from_base58, multiaddr, multiaddr_text, number_field, read_uvarint, uvarint,
     with_peer,
 )
 
@@ -114,7 +114,7 @@ class GoPeer:
         self.folder = tempfile.mkdtemp(prefix=f"{name}-")
         self.control = f"{self.folder}/control"
         command = [
-            *ENDS_WITH_US, BINARY, "-q", "-listen", f"/unix{self.control}", "-hostAddrs", f"/ip4/127.0.0.1/tcp/{free_port()}",
+            *ENDS_WITH_US, BINARY, "-q", "-listen", f"/unix{self.control}", "-hostAddrs", "/ip4/127.0.0.1/tcp/0",
             "-relay=false", "-relayService=false",
         ]  # fmt: skip
         if pubsub:

@@ -1,5 +1,7 @@
 """The few encodings that talking to a libp2p peer by hand takes: varint, protobuf, base58, multiaddr, PeerID."""
 
+import contextlib
+import random
 import socket
 import struct
 
@@ -146,6 +148,8 @@ def with_peer(address, peer):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port for a program that cannot choose one itself. Below those that the kernel gives to connections, so that none takes it meanwhile."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", random.randrange(10_000, 32_000)))
+            return probe.getsockname()[1]
