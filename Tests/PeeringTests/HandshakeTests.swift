@@ -83,6 +83,23 @@ import Wire
     #expect(reasons(bench.accept("/ip4/20.0.0.1/tcp/1", seconds: 61).outputs) == [.handshakeTimeout])
   }
 
+  /// Whoever has a network has all its addresses. Inside a site, where the machines of many are in one, each answers for itself.
+  @Test(arguments: [
+    ("/ip4/20.0.0.", "/ip4/20.0.1.1", true), ("/ip6/2600:1:2:", "/ip6/2600:1:3::1", true), ("/ip4/10.0.0.", "/ip4/10.0.1.1", false),
+  ])
+  func misdeedsCountForTheNetwork(network: String, other: String, counts: Bool) {
+    var bench = Bench { $0.misdeedsPerSubnetMaximum = 4 }
+    func address(_ number: UInt64) -> String { network.hasPrefix("/ip6") ? "\(network)\(number)::1/tcp/1" : "\(network)\(number)/tcp/1" }
+    for number in 1...4 as ClosedRange<UInt64> {
+      _ = bench.enter(number, from: address(number))
+      #expect(reasons(bench.send(.report(peer(number), .invalidBlock))) == [.lowScore])
+    }
+    #expect(reasons(bench.accept(address(5)).outputs) == (counts ? [.lowScore] : []))
+    #expect(reasons(bench.accept("\(other)/tcp/1").outputs).isEmpty)
+    // Four of them come back in three minutes, where an address has one a minute.
+    #expect(!reasons(bench.accept(address(6), seconds: 61).outputs).contains(.lowScore))
+  }
+
   /// A peer that came in by itself is forgotten when its link ends, but not what it did to end it.
   @Test func aViolationThatEndsTheLinkIsScored() {
     var bench = Bench()

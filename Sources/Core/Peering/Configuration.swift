@@ -144,9 +144,12 @@ public struct PeeringConfiguration: Sendable {
   /// Accepted links from one IP address (public IPv6: /64) that may end for their score before further ones are refused for ``misdeedPause``: names are free,
   /// addresses are not. Default 3; ``exemptsLoopback`` holds here too.
   public var misdeedsPerIPMaximum = 3
+  /// The same for a public network (/24, of IPv6 /48): whoever has one has all its addresses. It earns links again in the same proportion.
+  /// Default 12.
+  public var misdeedsPerSubnetMaximum = 12
   /// The time in which such an address earns one more link. Default 60 s: behind one address may be many.
   public var misdeedPause = Duration.seconds(60)
-  /// The most addresses whose misdeeds are remembered. Default 4,096.
+  /// The most addresses, and as many networks, whose misdeeds are remembered. Default 4,096.
   public var misdeedAddressesMaximum = 4_096
   /// The most outbound links to neighbours beyond the minimum, within ``outboundMaximum``: a feeler that finds a peer at less than half the
   /// usual distance stays. The minimum itself is chosen by chance, so that the far parts of a network stay close too. Default 4.

@@ -27,6 +27,7 @@ extension PeeringMachine {
     if score >= configuration.disconnectScore, let id = linkOfPeer[peer], let link = links[id], link.direction == .inbound, let ip = link.ip
     {
       _ = misdeeds.take(ip.home, now: now)
+      _ = subnetMisdeeds.take(AddressFacts.subnet(of: ip), now: now)
     }
     if score >= configuration.banScore, known[.peer(peer)]?.role != .keep {
       ban(culprit(peer), configuration.banDuration, "score \(Int(score)) after \(offence.words(detail))", isOperators: false, now, &outputs)

@@ -29,6 +29,9 @@ extension PeeringMachine {
     if let ip, let fault = crowdFault(ip, besides: []) { return fault }
     if let ip, !(configuration.exemptsLoopback && ip.isLoopback) {
       if misdeeds.available(ip.home, now: now) < 1 { return Reason(.lowScore, "peers at that address misbehaved") }
+      if ip.isRoutable, subnetMisdeeds.available(AddressFacts.subnet(of: ip), now: now) < 1 {
+        return Reason(.lowScore, "peers of that network misbehaved")
+      }
       if slots.unprovenByHome[ip.home] ?? 0 >= configuration.handshakesPerIPMaximum {
         return Reason(.busy, "\(configuration.handshakesPerIPMaximum.counted("handshake")) under way with that address")
       }

@@ -160,8 +160,9 @@ public struct PeeringMachine: Sendable {
   private var dialNumber: UInt64 = 0
   private var pingNumber: UInt64
   var accepts: TokenBucket
-  /// How many accepted links of an address may still end for their score.
+  /// How many accepted links of an address, and of its network, may still end for their score.
   var misdeeds: TokenBuckets<IPNetwork>
+  var subnetMisdeeds: TokenBuckets<IPNetwork>
   private var startOutputs: [Output] = []
 
   static let selfAddressesMaximum = 64
@@ -195,9 +196,11 @@ public struct PeeringMachine: Sendable {
     nextEviction = now
     aloneSince = now
     fillDeadline = now
-    misdeeds = TokenBuckets(
-      rate: 1 / max(0.001, configuration.misdeedPause.seconds), burst: Double(configuration.misdeedsPerIPMaximum),
-      maximum: configuration.misdeedAddressesMaximum)
+    let (pause, addresses) = (max(0.001, configuration.misdeedPause.seconds), configuration.misdeedAddressesMaximum)
+    misdeeds = TokenBuckets(rate: 1 / pause, burst: Double(configuration.misdeedsPerIPMaximum), maximum: addresses)
+    subnetMisdeeds = TokenBuckets(
+      rate: Double(configuration.misdeedsPerSubnetMaximum) / Double(max(1, configuration.misdeedsPerIPMaximum)) / pause,
+      burst: Double(configuration.misdeedsPerSubnetMaximum), maximum: addresses)
     accepts = TokenBucket(rate: configuration.acceptsPerSecond, burst: configuration.acceptBurst, now: now)
     var outputs: [Output] = []
     load(book, now: now, into: &outputs)
