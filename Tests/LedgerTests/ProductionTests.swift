@@ -197,6 +197,44 @@ import Wire
     )
   }
 
+  /// A block of this node that can't be stored yet waits, and the node makes no second one for the same parent in each of its slots.
+  @Test func ownBlocksDoNotPileUpWhileTheStoreFails() throws {
+    let world = World(authorities: 1)
+    let store = MemoryStore()
+    var configuration = ChainConfiguration()
+    configuration.uncommittedBlocks = 2
+    let runner = try Runner(world, store: store, configuration: configuration)
+    runner.send(.setProducer(world.authorities[0]))
+    runner.send(.setProducing(allowed: true))
+    store.failure = StoreError("no room")
+    runner.advance(toSlot: 200, of: world)
+    #expect(runner.chain.waiting.count <= 1, "\(runner.chain.waiting.count) blocks wait")
+    store.failure = nil
+    runner.advance(toSlot: 220, of: world)
+    #expect(runner.chain.head.slot == 220 && runner.chain.waiting.count == 0 && runner.chain.nodes.count == runner.chain.canonical.count)
+    #expect(runner.relayedBlocks.count == Int(runner.chain.head.height))
+  }
+
+  /// Where all slots that there are count as sealed, as after damage to the store, the producer makes no block and says why.
+  @Test(arguments: [1 << 62, .max - 1, .max] as [UInt64]) func nothingIsSealedBehindTheLastSlotThatThereIs(last: UInt64) throws {
+    let store = MemoryStore()
+    _ = try Runner(world, store: store)
+    var batch = WriteBatch()
+    batch.put(ChainTable.meta, ChainTable.sealedKey, ChainTable.key(last))
+    try store.commit(batch)
+    let runner = try Runner(world, store: store)
+    runner.send(.setProducer(world.authorities[1]))
+    runner.send(.setProducing(allowed: true))
+    runner.advance(toSlot: 9, of: world)
+    #expect(runner.chain.head.height == 0 && runner.relayedBlocks.isEmpty)
+    let status = try #require(runner.chain.production(now: runner.now))
+    guard case .sealed = status.obstacle else {
+      Issue.record("\(status)")
+      return
+    }
+    #expect(status.next == nil)
+  }
+
   @Test func aBuiltBlockThatANewTipOutranIsNotPublished() throws {
     let runner = try Runner(world)
     runner.send(.setProducer(world.authorities[2]))

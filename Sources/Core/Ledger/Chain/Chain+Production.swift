@@ -10,7 +10,8 @@ extension Chain {
     let wall = clock.time(at: now)
     let plan = plan(of: producer.address, at: wall)
     tellObstacle(plan, &outputs)
-    guard mayProduce, building == nil, let opportunity = plan.opportunity else { return }
+    // While a block of this node waits, as for the store, another one on the same parent would only be thrown away.
+    guard mayProduce, building == nil, waiting.own.blocks == 0, let opportunity = plan.opportunity else { return }
     let tip = tipNode.head
     var start = opportunity.time
     let isBehind = sealing != nil || executing != nil || !ready.isEmpty || isStoreBehind
@@ -65,9 +66,11 @@ extension Chain {
     // A slot is sealed once only, on whatever parent: two blocks for one slot are an offence.
     var chosen = onTip
     var closed: UInt64?
-    while consensus.sealsOncePerSlot, let end = lastSealed(from: chosen.slot, address),
-      let next = consensus.opportunity(for: address, after: head(slot: max(end, tipNode.head.slot)), at: wall)
-    {
+    while consensus.sealsOncePerSlot, let end = lastSealed(from: chosen.slot, address) {
+      guard let next = consensus.opportunity(for: address, after: head(slot: max(end, tipNode.head.slot)), at: wall), next.slot > end else {
+        // No slot is left, as after damage to what was stored.
+        return Plan(opportunity: nil, obstacle: sealed(through: end, of: address, wall))
+      }
       closed = end
       chosen = next
     }
@@ -77,9 +80,13 @@ extension Chain {
     let regular = first.time <= wall ? turn(of: address, after: first.slot) : .init(slot: first.slot, time: first.time)
     guard consensus.sealsOncePerSlot, let regular, chosen.slot > regular.slot else { return Plan(opportunity: chosen, obstacle: nil) }
     if let closed, onTip.slot < chosen.slot {
-      return Plan(opportunity: chosen, obstacle: .sealed(through: turn(of: address, after: closed - 1) ?? .init(slot: closed, time: wall)))
+      return Plan(opportunity: chosen, obstacle: sealed(through: closed, of: address, wall))
     }
     return Plan(opportunity: chosen, obstacle: .headAhead(.init(slot: tipNode.head.slot, time: tipNode.head.time)))
+  }
+
+  private func sealed(through slot: UInt64, of address: Address, _ wall: WallTime) -> ProductionStatus.Obstacle {
+    .sealed(through: turn(of: address, after: slot - 1) ?? .init(slot: slot, time: wall))
   }
 
   /// Up to where the producer's slots count as sealed from `slot` on, if that one does: by this node, or by somebody who has its key.

@@ -72,6 +72,8 @@ struct WaitingBlocks: Sendable {
   private(set) var orphans: [Hash256] = []
   /// What the queue holds.
   private(set) var queued = Usage()
+  /// This node's own.
+  private(set) var own = Usage()
   private var unsealed: [PeerID: Usage] = [:]
   private var orphanCharges: [PeerID?: Int] = [:]
   /// What orphans are charged in all.
@@ -143,7 +145,7 @@ struct WaitingBlocks: Sendable {
 
   private mutating func count(_ entry: WaitingBlock, _ hash: Hash256) {
     switch entry.account {
-    case .own: break
+    case .own: own.add(entry.bytes.count)
     case .queue: queued.add(entry.bytes.count)
     case .unsealed(let peer): unsealed[peer, default: Usage()].add(entry.bytes.count)
     case .orphan(let peer):
@@ -155,7 +157,7 @@ struct WaitingBlocks: Sendable {
 
   private mutating func uncount(_ entry: WaitingBlock, _ hash: Hash256) {
     switch entry.account {
-    case .own: break
+    case .own: own.remove(entry.bytes.count)
     case .queue: queued.remove(entry.bytes.count)
     case .unsealed(let peer):
       unsealed[peer]?.remove(entry.bytes.count)
@@ -215,7 +217,7 @@ struct WaitingBlocks: Sendable {
   func checkInvariants() {
     var counted = WaitingBlocks(orphanChargeMinimum: orphanChargeMinimum)
     for (hash, entry) in entries { counted.insert(hash, entry) }
-    precondition(counted.queued == queued && counted.unsealed == unsealed, "the waiting blocks' bytes are off")
+    precondition(counted.queued == queued && counted.own == own && counted.unsealed == unsealed, "the waiting blocks' bytes are off")
     precondition(counted.orphanCharges == orphanCharges && counted.orphanCharge == orphanCharge, "the orphans' charges are off")
     precondition(Set(counted.orphans) == Set(orphans) && counted.orphans.count == orphans.count, "the orphans are off")
     precondition(counted.children.mapValues(Set.init) == children.mapValues(Set.init), "the parked blocks are off")
