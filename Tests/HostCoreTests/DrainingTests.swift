@@ -74,6 +74,22 @@ import Wire
     #expect(duet.host.memory.used == 0)
   }
 
+  /// Once the link in use has ended, the peer is gone: what it still asks on the one that drains is told to nobody, or what is kept for the peer from
+  /// then on would stay for ever.
+  @Test func aPeerThatIsGoneAsksNothingMore() throws {
+    let duet = try Duet(introduction: service)
+    duet.send(.command(.serve(service, .init(framing: .lengthPrefixed(maximumBytes: 100)))))
+    let early = duet.open(service, on: duet.loser).stream
+    let gone = duet.send(.closed(duet.kept, .endOfFile))
+    #expect(gone.contains { if case .event(.peerGone(duet.peer, _)) = $0 { true } else { false } })
+    #expect(duet.host.peering.counts.draining == 1)
+    for stream in [early, duet.open(service, on: duet.loser).stream] {
+      let outputs = duet.send(.message(stream, [1]))
+      #expect(!outputs.contains { if case .event(.request) = $0 { true } else { false } })
+      #expect(outputs.resetStreams == [stream] && duet.host.memory.used == 0)
+    }
+  }
+
   /// An operator's word, or a ban, holds for both.
   @Test func bothEndTogether() throws {
     let duet = try Duet()

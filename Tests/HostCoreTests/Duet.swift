@@ -26,12 +26,14 @@ final class Duet {
   static let meshsub: ProtocolID = "/meshsub/1.2.0"
   static let topic: Topic = "topic"
 
-  /// `isLower`: whether the host has the lower PeerID, so that its own dial is kept. `existing`: which link is proven first.
-  init(isLower: Bool = true, dialledFirst: Bool = true) throws {
+  /// `isLower`: whether the host has the lower PeerID, so that its own dial is kept. `dialledFirst`: which link is proven first.
+  /// `introduction`: a protocol that the peer may use before it is introduced.
+  init(isLower: Bool = true, dialledFirst: Bool = true, introduction: ProtocolID? = nil) throws {
     var configuration = HostCore.Configuration()
     configuration.exchangesPeers = false
     configuration.peering.outboundMinimum = 0
     configuration.peering.firstPingDelay = .seconds(3_600)
+    if let introduction { configuration.introductionProtocols = [introduction] }
     // Who is lower is a matter of the keys.
     let keys = [
       NodeKey(seed: [UInt8](repeating: 1, count: 32), crypto: crypto), NodeKey(seed: [UInt8](repeating: 2, count: 32), crypto: crypto),

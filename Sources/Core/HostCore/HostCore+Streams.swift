@@ -81,6 +81,8 @@ extension HostCore {
         guard isWithin(verdict, "requests of \(name)", link.peer, now, &outputs) else {
           return requests.respond(stream, nil, code: .rateLimited, now: now, into: &outputs)
         }
+        // The link that the peer was known by is gone, and with it whatever is kept of the peer: this one only drains.
+        guard admitted[link.peer] != nil else { return requests.respond(stream, nil, code: .gated, now: now, into: &outputs) }
         received(stream, link.peer, name, payload, now, &outputs)
       case .response(let id, let payload):
         links[stream.connection]?.streams[stream.stream] = nil
