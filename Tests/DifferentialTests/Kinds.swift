@@ -194,10 +194,9 @@ enum Kinds {
     return [
       kind("PeerRow", [row.value]) { PeerRow(key: PeerRow.key(key.peerID), value: [UInt8]($0)).map(AnyHashable.init) },
       kind("BanRow", [ban.value]) { BanRow(key: BanRow.key(ban.subject), value: [UInt8]($0)).map(AnyHashable.init) },
-      kind("ScoresRow", [ScoresRow.value([.init(peer: key.peerID, score: 1.5, scoredAt: 3)])]) {
-        ScoresRow.read([UInt8]($0)).map(AnyHashable.init)
+      kind("PeerFigures", [PeerFigures.row([.init(peer: key.peerID, first: 1_500, second: 3)])]) {
+        PeerFigures.read([UInt8]($0)).map(AnyHashable.init)
       },
-      kind("DropsRow", [DropsRow.value([.init(peer: key.peerID, end: 3)])]) { DropsRow.read([UInt8]($0)).map(AnyHashable.init) },
       kind("KeptRow", [kept.keptRow]) { OperatorSettings.readKept([UInt8]($0)).map(AnyHashable.init) },
       kind("UndoRecord", [undo.encoded], refuses: .unknownFields) {
         let record = try UndoRecord(encoded: $0)

@@ -138,7 +138,7 @@ import Wire
     #expect(again.send(.timerFired).events.isEmpty)
     #expect((9.9...10).contains(again.machine.score(of: peer(8), now: again.now)), "half of it is left after a half-life")
     let kept = (100..<400).count { again.machine.score(of: peer(UInt64($0)), now: again.now) > 0 }
-    #expect(kept == ScoresRow.maximum - 1)
+    #expect(kept == PeerFigures.maximum - 1)
     #expect(again.machine.score(of: peer(7), now: again.now) == 0, "others are worse")
     // An operator's pardon holds after a restart too.
     again.send(.ban(.peer(peer(8)), for: .seconds(60), "test"))

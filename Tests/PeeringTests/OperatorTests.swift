@@ -106,11 +106,11 @@ import Wire
   @Test func dropsAreBounded() {
     var settings = OperatorSettings()
     for number in 1...1_000 as ClosedRange<UInt64> { settings.drop(peer(number), until: at(Double(900 + number)), now: at(0)) }
-    #expect(settings.drops.count == DropsRow.maximum && settings.drops[peer(1_000)] != nil && settings.drops[peer(1)] == nil)
-    let items = (1...3 as ClosedRange<UInt64>).map { DropsRow.Item(peer: peer($0), end: $0) }
-    let row = DropsRow.value(items)
-    #expect(DropsRow.read(row) == items && DropsRow.read([0x0a, 0x02, 0x0a, 0x05]) == nil)
-    for length in 1..<row.count { _ = DropsRow.read(Array(row.prefix(length))) }
+    #expect(settings.drops.count == PeerFigures.maximum && settings.drops[peer(1_000)] != nil && settings.drops[peer(1)] == nil)
+    let items = (1...3 as ClosedRange<UInt64>).map { PeerFigures(peer: peer($0), first: $0) }
+    let row = PeerFigures.row(items)
+    #expect(PeerFigures.read(row) == items && PeerFigures.read([0x0a, 0x02, 0x0a, 0x05]) == nil)
+    for length in 1..<row.count { _ = PeerFigures.read(Array(row.prefix(length))) }
   }
 
   @Test func anAddressThatNeverAnsweredIsDroppedByItself() {

@@ -95,9 +95,10 @@ enum BookKeys {
   static let trusted = [UInt8(ascii: "t")]
   /// The must-keep peers that an operator added: see ``OperatorSettings/keptRow``.
   static let kept = [UInt8(ascii: "m")]
-  /// The scores of those who have no row: see ``ScoresRow``.
+  /// The worst scores of peers that have no row of their own, because they were never reached: ``PeerFigures`` with the score (``ScoreField``) and
+  /// its time (ms since 1970).
   static let scores = [UInt8(ascii: "s")]
-  /// The peers that an operator dropped a short while ago: see ``DropsRow``.
+  /// The peers that are not dialled because an operator dropped them: ``PeerFigures`` with the end of that (ms since 1970).
   static let drops = [UInt8(ascii: "d")]
   /// The first byte of a part of the new table, before the part's number.
   static let heard = UInt8(ascii: "h")
@@ -138,82 +139,42 @@ enum ScoreField {
   static func read(_ value: UInt64) -> Double { Double(min(value, 1_000_000_000)) / 1000 }
 }
 
-/// The worst scores of peers that have no row of their own, for they were never reached: protobuf, 1 repeated {1 PeerID, 2 score in
-/// thousandths, 3 the time of that score (ms since 1970)}.
-enum ScoresRow {
-  struct Item: Hashable {
-    var peer: PeerID
-    var score: Double
-    var scoredAt: UInt64
-  }
+/// A peer with two figures, in a row that lists such: protobuf, 1 repeated {1 PeerID, 2 and 3 the figures, 0 where absent}.
+struct PeerFigures: Hashable {
+  var peer: PeerID
+  var first: UInt64
+  var second: UInt64 = 0
 
-  /// Names are free: who is not among so many of the worst is forgotten at a restart.
+  /// Names are free: what a row would say of more peers than this is forgotten at a restart.
   static let maximum = 256
 
-  static func value(_ items: [Item]) -> [UInt8] {
+  static func row(_ items: [PeerFigures]) -> [UInt8] {
     var writer = ProtobufWriter()
     for item in items {
       writer.message(1) {
         $0.data(1, item.peer.bytes)
-        $0.uint64(2, ScoreField.value(item.score))
-        $0.uint64(3, item.scoredAt)
+        $0.uint64(2, item.first)
+        if item.second > 0 { $0.uint64(3, item.second) }
       }
     }
     return writer.bytes
   }
 
   /// Reads a row; `nil` when it is not one.
-  static func read(_ value: [UInt8]) -> [Item]? { ListRow.read(value, item) }
-
-  private static func item(_ span: RawSpan) throws(ProtobufError) -> Item? {
-    var (peer, score, scoredAt): (PeerID?, Double, UInt64) = (nil, 0, 0)
-    var reader = ProtobufReader(span)
-    while let field = try reader.nextField() {
-      switch field {
-      case .bytes(1): peer = try? PeerID(bytes: reader.span)
-      case .number(2): score = ScoreField.read(reader.uint64)
-      case .number(3): scoredAt = reader.uint64
-      default: break
+  static func read(_ row: [UInt8]) -> [PeerFigures]? {
+    ListRow.read(row) { span throws(ProtobufError) in
+      var (peer, first, second): (PeerID?, UInt64, UInt64) = (nil, 0, 0)
+      var reader = ProtobufReader(span)
+      while let field = try reader.nextField() {
+        switch field {
+        case .bytes(1): peer = try? PeerID(bytes: reader.span)
+        case .number(2): first = reader.uint64
+        case .number(3): second = reader.uint64
+        default: break
+        }
       }
+      return peer.map { PeerFigures(peer: $0, first: first, second: second) }
     }
-    return peer.map { Item(peer: $0, score: score, scoredAt: scoredAt) }
-  }
-}
-
-/// The peers that are not dialled because an operator dropped them: protobuf, 1 repeated {1 PeerID, 2 until when (ms since 1970)}.
-enum DropsRow {
-  struct Item: Hashable {
-    var peer: PeerID
-    var end: UInt64
-  }
-
-  static let maximum = 256
-
-  static func value(_ items: [Item]) -> [UInt8] {
-    var writer = ProtobufWriter()
-    for item in items {
-      writer.message(1) {
-        $0.data(1, item.peer.bytes)
-        $0.uint64(2, item.end)
-      }
-    }
-    return writer.bytes
-  }
-
-  /// Reads a row; `nil` when it is not one.
-  static func read(_ value: [UInt8]) -> [Item]? { ListRow.read(value, item) }
-
-  private static func item(_ span: RawSpan) throws(ProtobufError) -> Item? {
-    var (peer, end): (PeerID?, UInt64) = (nil, 0)
-    var reader = ProtobufReader(span)
-    while let field = try reader.nextField() {
-      switch field {
-      case .bytes(1): peer = try? PeerID(bytes: reader.span)
-      case .number(2): end = reader.uint64
-      default: break
-      }
-    }
-    return peer.map { Item(peer: $0, end: end) }
   }
 }
 

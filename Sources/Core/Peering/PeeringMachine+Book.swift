@@ -70,15 +70,17 @@ extension PeeringMachine {
       return true
     }
     if key == BookKeys.scores {
-      guard let items = ScoresRow.read(value) else { return false }
-      for item in items.prefix(ScoresRow.maximum) where item.peer != localPeer { restoreScore(item.peer, item.score, item.scoredAt, now) }
+      guard let items = PeerFigures.read(value) else { return false }
+      for item in items.prefix(PeerFigures.maximum) where item.peer != localPeer {
+        restoreScore(item.peer, ScoreField.read(item.first), item.second, now)
+      }
       return true
     }
     if key == BookKeys.drops {
-      guard let items = DropsRow.read(value) else { return false }
-      for item in items.prefix(DropsRow.maximum) where item.peer != localPeer {
+      guard let items = PeerFigures.read(value) else { return false }
+      for item in items.prefix(PeerFigures.maximum) where item.peer != localPeer {
         // A clock that was set back makes a wait no longer than a new one.
-        let end = min(instant(milliseconds: item.end), now + configuration.backOffMaximum)
+        let end = min(instant(milliseconds: item.first), now + configuration.backOffMaximum)
         if end > now { settings.drop(item.peer, until: end, now: now) }
       }
       return true
@@ -125,7 +127,7 @@ extension PeeringMachine {
     if items.isEmpty {
       outputs.append(.book(.remove(key: BookKeys.drops)))
     } else {
-      put(BookKeys.drops, DropsRow.value(items.map { DropsRow.Item(peer: $0.key, end: milliseconds(at: $0.value)) }), &outputs)
+      put(BookKeys.drops, PeerFigures.row(items.map { PeerFigures(peer: $0.key, first: milliseconds(at: $0.value)) }), &outputs)
     }
   }
 
@@ -166,16 +168,18 @@ extension PeeringMachine {
 
   /// Writes the scores of those who have no row. O(peers at hand).
   mutating func putScores(_ now: Instant, _ outputs: inout [Output]) {
-    let items = known.entries.compactMap { target, entry -> ScoresRow.Item? in
+    let items = known.entries.compactMap { target, entry -> (peer: PeerID, score: Double)? in
       let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
       guard score >= 1, let peer = target.peer, !isStored(target) else { return nil }
-      return ScoresRow.Item(peer: peer, score: score, scoredAt: milliseconds(at: now))
+      return (peer, score)
     }
-    let worst = items.sorted { ($0.score, $0.peer) > ($1.score, $1.peer) }.prefix(ScoresRow.maximum)
+    let worst = items.sorted { ($0.score, $0.peer) > ($1.score, $1.peer) }.prefix(PeerFigures.maximum)
     if worst.isEmpty {
       outputs.append(.book(.remove(key: BookKeys.scores)))
     } else {
-      put(BookKeys.scores, ScoresRow.value(Array(worst)), &outputs)
+      let time = milliseconds(at: now)
+      let row = PeerFigures.row(worst.map { PeerFigures(peer: $0.peer, first: ScoreField.value($0.score), second: time) })
+      put(BookKeys.scores, row, &outputs)
     }
   }
 

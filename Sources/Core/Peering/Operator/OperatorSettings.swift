@@ -10,13 +10,13 @@ struct OperatorSettings {
   /// Whom an operator has dropped since the start: the configuration's own sources, which tell of them again and again, make them no
   /// must-keep peers any more. Not persisted, and no more than there may be configured peers.
   var dropped: Set<DialTarget> = []
-  /// Until when dropped peers are not dialled: that outlives a restart. At most ``DropsRow/maximum``, the latest.
+  /// Until when dropped peers are not dialled: that outlives a restart. At most ``PeerFigures/maximum``, the latest.
   private(set) var drops: [PeerID: Instant] = [:]
 
   /// A peer was dropped until `end`.
   mutating func drop(_ peer: PeerID, until end: Instant, now: Instant) {
     drops = drops.filter { $0.value > now }
-    if drops.count >= DropsRow.maximum, let first = drops.min(by: { ($0.value, $0.key) < ($1.value, $1.key) }) { drops[first.key] = nil }
+    if drops.count >= PeerFigures.maximum, let first = drops.min(by: { ($0.value, $0.key) < ($1.value, $1.key) }) { drops[first.key] = nil }
     drops[peer] = end
   }
 
