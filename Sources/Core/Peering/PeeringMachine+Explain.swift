@@ -62,7 +62,7 @@ extension PeeringMachine {
     if isTrusted(peer) { lines.append("Trusted by an operator: never evicted, never closed for its score, let in over the limits.") }
     if let id = linkOfPeer[peer], let link = links[id] {
       lines.append(
-        "Linked (\(link.direction.rawValue), \(link.state.rawValue)) at \(link.address) for \(PeeringMachine.text(now - link.provenAt)), because \(link.cause.words)."
+        "Linked (\(link.direction.rawValue), \(link.state.rawValue)) at \(link.address) for \((now - link.provenAt).rough), because \(link.cause.words)."
       )
     }
     if let held = heldOfPeer[peer] { lines.append("A second link (\(held)) waits until it is decided which one is kept.") }
@@ -77,7 +77,7 @@ extension PeeringMachine {
   }
 
   private func left(_ ban: BanList.Ban, _ now: Instant) -> String {
-    ban.end == .distantFuture ? "until it is lifted" : "for another \(PeeringMachine.text(ban.end - now))"
+    ban.end == .distantFuture ? "until it is lifted" : "for another \((ban.end - now).rough)"
   }
 
   func explain(_ entry: KnownPeer, _ target: DialTarget, _ now: Instant) -> [String] {
@@ -93,7 +93,7 @@ extension PeeringMachine {
     lines.append("Known as \(role), \(places).")
     if let first = book.ids(of: target).map({ book.records[$0] }).min(by: { $0.since < $1.since }), let since = first.since.instant {
       let source = first.source.isNetwork ? ", from the network \(first.source)" : ""
-      lines.append("First heard of \(PeeringMachine.text(now - since)) ago\(source).")
+      lines.append("First heard of \((now - since).rough) ago\(source).")
     }
     let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
     if score >= 1 {
@@ -107,18 +107,18 @@ extension PeeringMachine {
     }
     guard entry.link == nil else { return lines }
     if let last = entry.trouble?.status(now) {
-      lines.append("Last trouble, \(PeeringMachine.text(last.ago)) ago at \(last.address): \(last.words).")
+      lines.append("Last trouble, \(last.ago.rough) ago at \(last.address): \(last.words).")
     }
     let bar = barInWords(target, now)
     if let bar { lines.append("Not dialled: \(bar).") }
     if entry.notBefore > now {
-      lines.append("Not dialled for another \(PeeringMachine.text(entry.notBefore - now)): \(entry.pauseInWords).")
+      lines.append("Not dialled for another \((entry.notBefore - now).rough): \(entry.pauseInWords).")
     }
     if entry.role == .heard, leavesDial(to: target), activeCount > 0 {
       let end = entry.waitingSince + configuration.passiveWait
       if end > now {
         lines.append(
-          "Not dialled for another \(PeeringMachine.text(end - now)): it has the lower \(configuration.identity == .ip ? "IP address" : "PeerID"), so it is its turn to dial."
+          "Not dialled for another \((end - now).rough): it has the lower \(configuration.identity == .ip ? "IP address" : "PeerID"), so it is its turn to dial."
         )
       }
     }
@@ -134,19 +134,8 @@ extension PeeringMachine {
     guard let twin = sharedIdentity(now: now) else { return [] }
     let place = twin.address.map { ", at \($0)" } ?? ""
     return [
-      "\(PeeringMachine.text(twin.ago)) ago: \(twin.evidence.words)\(place). Give each machine a key of its own: two with one key take each other's links."
+      "\(twin.ago.rough) ago: \(twin.evidence.words)\(place). Give each machine a key of its own: two with one key take each other's links."
     ]
-  }
-
-  /// A duration with one unit: `340 ms`, `12 s`, `5 min`, `3 h`.
-  static func text(_ duration: Duration) -> String {
-    let milliseconds = duration.nanoseconds / 1_000_000
-    switch milliseconds {
-    case ..<1_000: return "\(milliseconds) ms"
-    case ..<120_000: return "\(milliseconds / 1_000) s"
-    case ..<7_200_000: return "\(milliseconds / 60_000) min"
-    default: return "\(milliseconds / 3_600_000) h"
-    }
   }
 }
 
@@ -157,7 +146,7 @@ extension PeeringEvent {
     case .peerKnown(_, let source): "heard of through \(source.words)"
     case .dialling(_, _, let address, let cause): "dialled \(address) because \(cause.words)"
     case .dialFailed(_, _, let address, let failure, let wait):
-      "dial of \(address) failed: \(failure); \(wait < .milliseconds(1) ? "retrying now" : "next try in \(PeeringMachine.text(wait))")"
+      "dial of \(address) failed: \(failure); \(wait < .milliseconds(1) ? "retrying now" : "next try in \(wait.rough)")"
     case .dialCancelled(_, _, let address, let reason): "dial of \(address) given up: \(reason)"
     case .dialRefused(_, let address, let reason): "not dialled at \(address): \(reason)"
     case .proven(let id, _, let direction): "proved its identity on \(id) (\(direction.rawValue))"
@@ -170,7 +159,7 @@ extension PeeringEvent {
     case .selfConnection(let address): "reached itself at \(address)"
     case .offence(_, let offence, let score, let detail): "offence \(offence.words(detail)), score \(Int(score))"
     case .banned(let subject, let duration, let detail):
-      "\(subject) banned \(duration.map { "for \(PeeringMachine.text($0))" } ?? "until lifted"): \(detail)"
+      "\(subject) banned \(duration.map { "for \($0.rough)" } ?? "until lifted"): \(detail)"
     case .unbanned(let subject): "ban of \(subject) ended"
     case .trusted(_, let isTrusted): isTrusted ? "an operator trusts it" : "an operator trusts it no longer"
     case .mustKeep(_, let address, let isKept):

@@ -11,15 +11,15 @@ public struct ClockComparison: Hashable, Sendable {
   public let clocks: Int
 
   /// Whether the clocks differ by more than `tolerance` for certain.
-  public func isBeyond(_ tolerance: Duration) -> Bool { (ahead < .zero ? .zero - ahead : ahead) - uncertainty > tolerance }
+  public func isBeyond(_ tolerance: Duration) -> Bool { ahead.magnitude - uncertainty > tolerance }
 
-  /// In words, such as `this node's clock is 3,600.1 s ahead of the median of 4 peers`.
+  /// In words, such as `this node's clock is 3600 s ahead of the median of 4 peers`.
   public var words: String {
-    let size = ahead < .zero ? .zero - ahead : ahead
     let peers = clocks == 1 ? "that of its only peer" : "the median of \(clocks) peers"
-    return "this node's clock is \(Self.seconds(size)) \(ahead < .zero ? "behind" : "ahead of") \(peers)"
+    return "this node's clock is \(Self.seconds(ahead.magnitude)) \(ahead < .zero ? "behind" : "ahead of") \(peers)"
   }
 
+  /// Tenths of a second below 100 s, whole seconds above.
   private static func seconds(_ duration: Duration) -> String {
     let (seconds, attoseconds) = duration.components
     if seconds < 100 { return "\(seconds).\(attoseconds / 100_000_000_000_000_000) s" }
@@ -76,7 +76,6 @@ public struct PeerClocks: Sendable {
     let sorted = samples.sorted { ($0.base, $0.uncertainty) < ($1.base, $1.uncertainty) }
     guard !sorted.isEmpty else { return nil }
     let (low, high) = (sorted[(sorted.count - 1) / 2], sorted[sorted.count / 2])
-    let (below, above) = (own - low.base, high.base - own)
-    return (below < .zero ? .zero - below : below) < (above < .zero ? .zero - above : above) ? low : high
+    return (own - low.base).magnitude < (high.base - own).magnitude ? low : high
   }
 }

@@ -65,6 +65,22 @@ extension Duration {
     let tenths = (milliseconds + 50) / 100
     return tenths.isMultiple(of: 10) ? "\(tenths / 10) s" : "\(tenths / 10).\(tenths % 10) s"
   }
+
+  /// How long it is, whatever the direction.
+  public var magnitude: Duration { self < .zero ? .zero - self : self }
+
+  /// How long it is for people who need it roughly, with one unit: as ``words`` below ten seconds, then `85 s`, `12 min`, `5 h` or `3 d`, rounded
+  /// down.
+  public var rough: String {
+    let seconds = magnitude.components.seconds
+    return switch seconds {
+    case ..<10: magnitude.words
+    case ..<120: "\(seconds) s"
+    case ..<7_200: "\(seconds / 60) min"
+    case ..<172_800: "\(seconds / 3_600) h"
+    default: "\(seconds / 86_400) d"
+    }
+  }
 }
 
 /// A time of day as people count it: milliseconds since 1970-01-01 00:00 UTC.

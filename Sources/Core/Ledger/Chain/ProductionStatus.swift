@@ -54,16 +54,7 @@ extension ProductionStatus {
   }
 
   fileprivate static func when(_ time: WallTime, _ now: WallTime) -> String {
-    let milliseconds = (time - now).nanoseconds / 1_000_000
-    let size = milliseconds.magnitude
-    let words =
-      switch size {
-      case ..<10_000: Duration.milliseconds(Int64(size)).words
-      case ..<120_000: "\(size / 1_000) s"
-      case ..<7_200_000: "\(size / 60_000) min"
-      default: "\(size / 3_600_000) h"
-      }
-    return milliseconds < 0 ? "\(words) ago" : "in \(words)"
+    time < now ? "\((time - now).rough) ago" : "in \((time - now).rough)"
   }
 }
 

@@ -13,7 +13,7 @@ public struct PeerStory: Sendable {
     public let event: PeeringEvent
 
     /// The step in words.
-    public var sentence: String { "\(PeeringMachine.text(ago)) ago: \(event.sentence)." }
+    public var sentence: String { "\(ago.rough) ago: \(event.sentence)." }
   }
 
   /// The peer; `nil` in the story of an address at which nobody is known.
