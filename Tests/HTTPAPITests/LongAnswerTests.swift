@@ -90,6 +90,27 @@ private final class Pieces: PiecewiseBody, @unchecked Sendable {
     #expect(RawClient.get(server.port, "/hello")?.status == 200)
   }
 
+  /// An address that asks for long answers and goes away uses up a share of its own: others get their long answers all the same.
+  @Test func whoDoesNotReadStarvesNobodyElse() throws {
+    let server = try serve {
+      $0.responseBytesMaximum = 4 << 20
+      $0.responseBytesPerAddressMaximum = 2 << 20
+      $0.forgivenBytesPerSecond = 1
+    }
+    var refused = 0
+    for _ in 0..<8 {
+      var client = RawClient(port: server.port, from: 2)
+      client?.write("GET /pieces?count=10000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      if try #require(client?.read(through: "\r\n\r\n")).hasPrefix("HTTP/1.1 503") { refused += 1 }
+      client = nil
+      try awaitIdle(server)
+    }
+    #expect(refused == 6 && server.use.full == 6)
+    let other = RawClient(port: server.port)
+    other?.write("GET /pieces?count=3 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    #expect(other?.read(through: "\r\n\r\n")?.hasPrefix("HTTP/1.1 200") == true)
+  }
+
   private func awaitIdle(_ server: HTTPServer) throws {
     try waitUntil("nothing is left to be sent: \(server.use)") { server.use.heldBytes == 0 }
   }

@@ -114,7 +114,7 @@ extension HTTPServer.Core {
     if case .route(let route, _) = match {
       let client = Listener.client(cmicrohttpd_client_address(exchange.connection))
       switch clients.admit(client, cost: route.cost, mayBeLong: route.mayBeLong) {
-      case .taken(let reserved): exchange.admitted(client, expected: reserved)
+      case .taken(let reserved): exchange.admitted(client, reserved: reserved)
       case .tooOften: return _ = exchange.answer(Self.tooManyRequests, stream: nil)
       case .full: return _ = exchange.answer(Self.tooManyAnswers, stream: nil)
       }

@@ -6,25 +6,36 @@ import Wire
 /// by address.
 final class ClientAccounts: @unchecked Sendable {
   private struct Client {
-    var bucket: TokenBucket
-    /// Bytes of its answers that are not sent yet.
+    var requests: TokenBucket
+    /// Bytes of long answers.
+    var answers: Bytes
+  }
+
+  /// Bytes of long answers, beside those that there may be.
+  private struct Bytes {
+    /// Reserved for answers, or not sent yet.
     var held = 0
+    /// What of those that there may be is not taken by answers which nobody read.
+    var unread: TokenBucket
+
+    /// Whether so many more may be held. A single answer may have more than there is room for when nothing else is to be sent.
+    func hasRoom(_ bytes: Int, _ now: Instant) -> Bool {
+      Double(held + bytes) <= unread.available(now: now) || held == 0 && unread.isFull(now: now)
+    }
   }
 
   private let configuration: HTTPServer.Configuration
   private let lock = NSLock()
   private var clients: [String: Client] = [:]
-  private var held = 0
-  /// Bytes of answers that their clients did not read.
-  private var unread: TokenBucket
+  /// Of all clients.
+  private var all: Bytes
   /// What answers that may be long have had of late, the longest most.
   private var expected = Exchange.shortBytes
   private var refused = (tooOften: UInt64(0), full: UInt64(0))
 
   init(_ configuration: HTTPServer.Configuration) {
     self.configuration = configuration
-    unread = TokenBucket(
-      rate: max(1, configuration.forgivenBytesPerSecond), burst: Double(max(1, configuration.responseBytesMaximum)), now: Self.now)
+    all = Bytes(unread: Self.unread(configuration.forgivenBytesPerSecond, configuration.responseBytesMaximum, Self.now))
   }
 
   /// What becomes of a request.
@@ -33,85 +44,96 @@ final class ClientAccounts: @unchecked Sendable {
     case taken(reserved: Int)
     /// The client asks too much.
     case tooOften
-    /// Too many answers are still to be sent.
+    /// Too many answers are still to be sent, or were not read.
     case full
   }
 
   /// Takes a request of a client that costs so much, or refuses it. One whose answer may be long needs room for what such answers have of late, so
   /// that hardly any is made in vain.
-  func admit(_ client: String, cost: Double, mayBeLong: Bool) -> Admission {
+  func admit(_ name: String, cost: Double, mayBeLong: Bool) -> Admission {
     lock.withLock {
       let now = Self.now
-      guard makeRoom(now) || clients[client] != nil else { return refuse(.full) }
-      var account = clients[client] ?? Client(bucket: bucket(now))
-      defer { clients[client] = account }
+      var client = clients[name] ?? newClient(now)
       let needed = mayBeLong ? expected : 0
-      guard account.held < configuration.responseBytesPerAddressMaximum, !mayBeLong || hasRoom(needed, now) else { return refuse(.full) }
+      guard clients[name] != nil || makeRoom(now), client.answers.held < configuration.responseBytesPerAddressMaximum,
+        !mayBeLong || client.answers.hasRoom(needed, now) && all.hasRoom(needed, now)
+      else {
+        refused.full += 1
+        return .full
+      }
       // What is dearer than all that can be saved is taken when everything is.
-      guard account.bucket.take(min(cost, account.bucket.burst), now: now) else { return refuse(.tooOften) }
-      held += needed
-      account.held += needed
-      return .taken(reserved: needed)
+      let isPaid = client.requests.take(min(cost, client.requests.burst), now: now)
+      if isPaid {
+        client.answers.held += needed
+        all.held += needed
+      } else {
+        refused.tooOften += 1
+      }
+      clients[name] = client
+      return isPaid ? .taken(reserved: needed) : .tooOften
     }
   }
 
-  private func refuse(_ refusal: Admission) -> Admission {
-    switch refusal {
-    case .tooOften: refused.tooOften += 1
-    case .full: refused.full += 1
-    case .taken: break
-    }
-    return refusal
-  }
-
-  /// Whether so much more may be held. A single answer may have more than there is room for when nothing else is to be sent.
-  private func hasRoom(_ bytes: Int, _ now: Instant) -> Bool {
-    Double(held + bytes) <= unread.available(now: now) || held == 0 && unread.isFull(now: now)
-  }
-
-  /// Reserves room for a long answer until it is sent; `false` when there is none.
-  func reserve(_ bytes: Int, for client: String) -> Bool {
-    lock.withLock {
-      guard var account = clients[client] else { return false }
-      expected = max(bytes, expected - expected / 16)
-      guard hasRoom(bytes, Self.now), account.held == 0 || account.held + bytes <= configuration.responseBytesPerAddressMaximum else {
+  /// An answer is there, of which so many bytes are kept until it is sent: they take the place of what was reserved for it. `false` when they find
+  /// no room, and then nothing is kept. What is short needs none: the number of such answers is bounded by that of connections.
+  func settle(_ reserved: Int, with bytes: Int, for name: String) -> Bool {
+    let isShort = bytes <= Exchange.shortBytes
+    if isShort && reserved == 0 { return true }
+    return lock.withLock {
+      expected = max(bytes, Exchange.shortBytes, expected - expected / 16)
+      hold(-reserved, name)
+      if isShort { return true }
+      let now = Self.now
+      guard let client = clients[name], client.answers.hasRoom(bytes, now), all.hasRoom(bytes, now) else {
         refused.full += 1
         return false
       }
-      held += bytes
-      account.held += bytes
-      clients[client] = account
+      hold(bytes, name)
       return true
     }
   }
 
-  /// Charges a client for bytes of an answer.
-  func charge(_ bytes: Int, to client: String) {
-    lock.withLock { clients[client]?.bucket.spend(Double(bytes / Self.bytesPerToken), now: Self.now) }
-  }
-
-  /// A long answer is sent, or its client has gone without reading it.
-  func release(_ bytes: Int, for client: String, isRead: Bool) {
+  /// A long answer is sent, or its client has gone without reading it; or what was reserved for one is not needed.
+  func release(_ bytes: Int, for name: String, isRead: Bool) {
     lock.withLock {
-      held -= bytes
-      clients[client]?.held -= bytes
-      if !isRead { unread.spend(Double(bytes), now: Self.now) }
+      hold(-bytes, name)
+      if isRead { return }
+      let now = Self.now
+      all.unread.spend(Double(bytes), now: now)
+      clients[name]?.answers.unread.spend(Double(bytes), now: now)
     }
   }
 
-  /// An answer that might have been long was short.
-  func noteShort() { lock.withLock { expected = max(Exchange.shortBytes, expected - expected / 16) } }
+  private func hold(_ bytes: Int, _ name: String) {
+    all.held += bytes
+    clients[name]?.answers.held += bytes
+  }
 
-  var use: HTTPServer.Use { lock.withLock { .init(heldBytes: held, tooOften: refused.tooOften, full: refused.full) } }
+  /// Charges a client for bytes of an answer.
+  func charge(_ bytes: Int, to name: String) {
+    lock.withLock { clients[name]?.requests.spend(Double(bytes / Self.bytesPerToken), now: Self.now) }
+  }
 
-  private func bucket(_ now: Instant) -> TokenBucket {
-    TokenBucket(rate: configuration.requestsPerSecond, burst: configuration.requestsAtOnce, now: now)
+  var use: HTTPServer.Use { lock.withLock { .init(heldBytes: all.held, tooOften: refused.tooOften, full: refused.full) } }
+
+  private func newClient(_ now: Instant) -> Client {
+    Client(
+      requests: TokenBucket(rate: configuration.requestsPerSecond, burst: configuration.requestsAtOnce, now: now),
+      answers: Bytes(
+        unread: Self.unread(
+          configuration.forgivenBytesPerSecond * Self.forgivenShare, configuration.responseBytesPerAddressMaximum, now)))
+  }
+
+  private static func unread(_ perSecond: Double, _ maximum: Int, _ now: Instant) -> TokenBucket {
+    TokenBucket(rate: max(1, perSecond), burst: Double(max(1, maximum)), now: now)
   }
 
   /// Whether there is room for another client; those who have cost nothing of late are forgotten for it.
   private func makeRoom(_ now: Instant) -> Bool {
     if clients.count < Self.clientsMaximum { return true }
-    clients = clients.filter { $0.value.held > 0 || !$0.value.bucket.isFull(now: now) }
+    clients = clients.filter {
+      $0.value.answers.held > 0 || !$0.value.answers.unread.isFull(now: now) || !$0.value.requests.isFull(now: now)
+    }
     return clients.count < Self.clientsMaximum
   }
 
@@ -119,4 +141,6 @@ final class ClientAccounts: @unchecked Sendable {
   /// Bytes of answers that cost as much as a small request.
   static let bytesPerToken = 4_096
   private static let clientsMaximum = 4_096
+  /// How much of what is forgiven in all one address is forgiven: several that read nothing leave others their room.
+  private static let forgivenShare = 0.25
 }

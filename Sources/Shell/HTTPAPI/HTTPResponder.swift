@@ -62,10 +62,8 @@ final class Exchange: @unchecked Sendable {
   private var state = State.receiving
   private var response: HTTPResponse?
   private var stream: EventStream?
-  /// Bytes of the answer that are reserved with the server.
+  /// Bytes that are reserved with the server: what the answer is expected to have, and once it is there what it has.
   private var reserved = 0
-  /// Bytes that are reserved until the answer is there.
-  private var expected = 0
 
   init(server: HTTPServer.Core, connection: OpaquePointer, method: String, path: String, authority: String?) {
     self.authority = authority
@@ -79,32 +77,18 @@ final class Exchange: @unchecked Sendable {
     lock.withLock { if state == .receiving { state = .handling } }
   }
 
-  /// The request was taken: its answer is charged to `client`, and `expected` bytes are reserved for it.
-  func admitted(_ client: String, expected: Int) {
+  /// The request was taken: its answer is charged to `client`, and so many bytes are reserved for it.
+  func admitted(_ client: String, reserved: Int) {
     self.client = client
-    lock.withLock { self.expected = expected }
-  }
-
-  /// Gives up what was reserved for an answer of unknown length; the lock is held.
-  private func dropExpected() {
-    if expected > 0 { server.clients.release(expected, for: client, isRead: true) }
-    expected = 0
+    lock.withLock { self.reserved = reserved }
   }
 
   @discardableResult func answer(_ answer: HTTPResponse, stream: EventStream?) -> Bool {
     lock.withLock {
       guard state == .handling || state == .suspended else { return false }
-      if expected > 0, answer.keptBytes <= Self.shortBytes { server.clients.noteShort() }
-      dropExpected()
-      // What is short needs no room: the number of such answers is bounded by that of connections.
-      if answer.keptBytes <= Self.shortBytes {
-        response = answer
-      } else if server.clients.reserve(answer.keptBytes, for: client) {
-        reserved = answer.keptBytes
-        response = answer
-      } else {
-        response = HTTPServer.Core.tooManyAnswers
-      }
+      let isTaken = server.clients.settle(reserved, with: answer.keptBytes, for: client)
+      reserved = isTaken && answer.keptBytes > Self.shortBytes ? answer.keptBytes : 0
+      response = isTaken ? answer : HTTPServer.Core.tooManyAnswers
       self.stream = stream
       if state == .suspended { MHD_resume_connection(connection) }
       state = .answered
@@ -147,13 +131,14 @@ final class Exchange: @unchecked Sendable {
 
   /// The connection is done with this request; later answers fall on nothing. `isSent` when all of the answer has gone out.
   func finish(isSent: Bool) {
-    let (stream, reserved) = lock.withLock {
+    let (stream, reserved, isRead) = lock.withLock {
+      // What was not answered is not unread either.
+      let isRead = isSent || state != .answered
       state = .finished
       response = nil
-      dropExpected()
-      return (self.stream, self.reserved)
+      return (self.stream, self.reserved, isRead)
     }
-    if reserved > 0 { server.clients.release(reserved, for: client, isRead: isSent) }
+    if reserved > 0 { server.clients.release(reserved, for: client, isRead: isRead) }
     stream?.detach()
   }
 

@@ -25,8 +25,9 @@ extension HTTPServer {
     public var responseBytesMaximum = 32 << 20
     /// The same of one client address; default 16 MiB.
     public var responseBytesPerAddressMaximum = 16 << 20
-    /// What a client asked for and did not read counts as if it were still to be sent, and is forgiven at so many bytes a second; default 4 MiB.
-    /// Asking and going away therefore gains nobody work of this server.
+    /// What clients asked for and did not read counts as if it were still to be sent, in all and for their address, and is forgiven at so many
+    /// bytes a second; default 4 MiB, of which one address has a quarter. Asking and going away therefore gains nobody work of this server, and
+    /// takes nobody else's room.
     public var forgivenBytesPerSecond = 4.0 * 1_048_576
     /// How long a client may take to read an answer; default 10 s, and a second more for each 64 KiB. Then its connection is closed.
     public var sendTimeout: Duration = .seconds(10)
