@@ -12,7 +12,7 @@ enum StatusCommand {
   }
 
   private static func words(_ clock: NodeInfoResponse.Clock) -> String {
-    let size = abs(clock.aheadSeconds)
+    let size = abs(clock.aheadSeconds.bounded)
     let others = clock.peers == 1 ? "its only peer" : "the median of \(clock.peers) peers"
     if size < 0.1 { return "agrees with \(others)" }
     let seconds = size < 100 ? "\((size * 10).rounded() / 10) s" : "\(Int(size)) s"
@@ -35,7 +35,7 @@ enum StatusCommand {
         (
           "Block time",
           [
-            "\(Duration.milliseconds(Int64(status.chain.blockTimeMilliseconds)).words), \(status.chain.authorities.count) \(status.chain.authorities.count == 1 ? "authority" : "authorities")"
+            "\(Duration.milliseconds(Int64(clamping: status.chain.blockTimeMilliseconds)).words), \(status.chain.authorities.count) \(status.chain.authorities.count == 1 ? "authority" : "authorities")"
           ]
         ),
         ("Peers", ["\(node.peers)"]),
@@ -71,16 +71,18 @@ enum HealthCommand {
   static func status(_ health: HealthResponse) -> Int32 { health.status == .healthy ? ExitStatus.success : ExitStatus.unhealthy }
 }
 
+extension Double {
+  /// The figure, which an API told and which may be any, held inside what can be counted and shown.
+  var bounded: Double { self > -1e15 ? min(self, 1e15) : -1e15 }
+}
+
+/// Times as an API tells them: they may be any.
 enum HumanTime {
-  /// Seconds with one unit, for tables: `85 s`, `12 min`, `5 h` or `3 d`.
-  static func short(_ seconds: UInt64) -> String {
-    switch seconds {
-    case ..<120: "\(seconds) s"
-    case ..<7_200: "\(seconds / 60) min"
-    case ..<172_800: "\(seconds / 3_600) h"
-    default: "\(seconds / 86_400) d"
-    }
-  }
+  /// Seconds with one unit, for tables.
+  static func short(_ seconds: UInt64) -> String { Duration.seconds(Int64(clamping: seconds)).rough }
+
+  /// Seconds as ``text(_:)-(UInt64)`` has them; none for less.
+  static func text(_ seconds: Double) -> String { text(UInt64(max(0, seconds.bounded))) }
 
   /// Seconds as `42 s`, `3 min 20 s`, `2 h` or `4 d 3 h`.
   static func text(_ seconds: UInt64) -> String {

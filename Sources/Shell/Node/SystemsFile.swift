@@ -9,7 +9,7 @@ enum SystemsFile {
   static func read(_ path: String) throws(Node.StartError) -> AutonomousSystems {
     let bytes: [UInt8]
     do throws(TextFile.Failure) { bytes = try TextFile.read(path, maximumBytes: bytesMaximum) } catch {
-      throw Node.StartError(description: "\(path)\(error.line > 0 ? ":\(error.line)" : ""): \(error) (--asn-map)")
+      throw Node.StartError(description: "\(error.text(of: path)) (--asn-map)")
     }
     do {
       return try AutonomousSystems(text: String(decoding: bytes, as: UTF8.self))

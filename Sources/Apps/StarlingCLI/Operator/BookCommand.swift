@@ -48,6 +48,9 @@ enum BookCommand {
     while let from = start {
       let answer = try page(from)
       for entry in answer.entries { Output.json(entry) }
+      if let next = answer.next, next <= from {
+        throw Failure("the book has no end: behind the entries from \(from) on, the next are said to be those from \(next) on")
+      }
       start = answer.next
     }
     return ExitStatus.success
@@ -57,7 +60,7 @@ enum BookCommand {
     let file = call.arguments[0]
     let text: [UInt8]
     do throws(TextFile.Failure) { text = try TextFile.read(file, maximumBytes: bytesMaximum) } catch {
-      throw Failure("\(file)\(error.line > 0 ? ":\(error.line)" : ""): \(error)")
+      throw Failure(error.text(of: file))
     }
     let api = try NodeAPI.admin(call)
     var total = OperationResponse(result: "imported", added: 0, known: 0, refused: 0)
@@ -65,9 +68,10 @@ enum BookCommand {
     func flush() throws {
       guard !batch.isEmpty else { return }
       let answer = try api.importBook(batch)
-      total.added = (total.added ?? 0) + (answer.added ?? 0)
-      total.known = (total.known ?? 0) + (answer.known ?? 0)
-      total.refused = (total.refused ?? 0) + (answer.refused ?? 0)
+      for count in [\OperationResponse.added, \.known, \.refused] {
+        let (sum, overflow) = (total[keyPath: count] ?? 0).addingReportingOverflow(max(0, answer[keyPath: count] ?? 0))
+        total[keyPath: count] = overflow ? .max : sum
+      }
       batch = []
     }
     // A failure leaves what was sent before in place, so every line is read first.

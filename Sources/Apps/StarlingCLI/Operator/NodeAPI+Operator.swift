@@ -8,7 +8,7 @@ extension NodeAPI {
     let token: String
     if let file = call["token-file"] {
       token = try AdminToken.read(file)
-    } else if let given = ProcessInfo.processInfo.environment["STARLING_ADMIN_TOKEN"]?.trimmingCharacters(in: .whitespacesAndNewlines),
+    } else if let given = ProcessInfo.processInfo.environment["STARLING_ADMIN_TOKEN"]?.trimmed,
       !given.isEmpty
     {
       token = given

@@ -66,7 +66,7 @@ enum PeerCommand {
     }
     let now = Int64(Date().timeIntervalSince1970 * 1_000)
     for ban in rules.bans {
-      let left = ban.until.map { "for another \(HumanTime.text(UInt64(max(0, $0 - now) / 1_000)))" } ?? "until it is lifted"
+      let left = ban.until.map { "for another \(HumanTime.text(UInt64(max($0, now) - now) / 1_000))" } ?? "until it is lifted"
       Output.line("Banned   \(ban.subject) \(left), by \(ban.setBy == "operator" ? "an operator" : "its score"): \(ban.reason)")
     }
     for peer in rules.trusted { Output.line("Trusted  \(peer)") }

@@ -35,9 +35,9 @@ enum PeersCommand {
     if answer.dials.isEmpty { Output.line("This node dials no peer: none is configured, and none waits to be tried again.") }
     for dial in answer.dials {
       Output.line("\(dial.peerID ?? "peer not known") (\(dial.role)) at \(dial.addresses.joined(separator: ", "))")
-      let next = dial.nextSeconds.map { $0 < 1 ? "retrying now" : "next try in \(HumanTime.text(UInt64($0.rounded(.up))))" }
+      let next = dial.nextSeconds.map { $0 < 1 ? "retrying now" : "next try in \(HumanTime.text($0.rounded(.up)))" }
       Output.line("  " + [dial.state, dial.detail, next].compactMap(\.self).joined(separator: "; "))
-      if let last = dial.last { Output.line("  \(HumanTime.text(UInt64(last.secondsAgo))) ago at \(last.address): \(last.words)") }
+      if let last = dial.last { Output.line("  \(HumanTime.text(last.secondsAgo)) ago at \(last.address): \(last.words)") }
     }
     return ExitStatus.success
   }
@@ -88,14 +88,14 @@ enum PeersCommand {
   private static func row(_ peer: PeersResponse.Peer) -> [TerminalTable.Cell] {
     let isTrusted = peer.trusted == true
     let role = [peer.role, isTrusted ? "trusted" : nil].compactMap(\.self).joined(separator: ", ")
-    let score = peer.score.map { Int($0.rounded()) }
+    let score = peer.score.map { Int($0.bounded.rounded()) }
     let short: String? = if let text = peer.peerID, let id = try? PeerID(text: text) { id.short } else { nil }
     var row: [TerminalTable.Cell] = [.init(peer.peerID ?? "?", short: short)]
     row.append(.init(direction(peer)))
     row.append(.init(peer.state, peer.state == "active" ? .good : .warning))
     row.append(.init(peer.height.map { "\($0)" } ?? ""))
     row.append(.init(peer.heightSeconds.map(HumanTime.short) ?? ""))
-    row.append(.init(peer.rttMilliseconds.map { String(format: $0 < 100 ? "%.1f ms" : "%.0f ms", $0) } ?? ""))
+    row.append(.init(peer.rttMilliseconds.map { String(format: $0 < 100 ? "%.1f ms" : "%.0f ms", $0.bounded) } ?? ""))
     row.append(.init(score.map { "\($0)" } ?? "", score ?? 0 >= 1 ? .bad : .plain))
     row.append(.init(peer.connectedSeconds.map(HumanTime.short) ?? ""))
     row.append(.init(role, isTrusted ? .strong : .plain))

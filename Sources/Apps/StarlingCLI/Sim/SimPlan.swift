@@ -19,7 +19,7 @@ struct SimPlan: Sendable {
     } else if FileManager.default.fileExists(atPath: scenarioWord) {
       let text: String
       do throws(TextFile.Failure) { text = String(decoding: try TextFile.read(scenarioWord, maximumBytes: 1 << 20), as: UTF8.self) } catch {
-        throw Failure("\(scenarioWord)\(error.line > 0 ? ":\(error.line)" : ""): \(error)")
+        throw Failure(error.text(of: scenarioWord))
       }
       do throws(ScenarioError) { fileSeed = try Scenario(text: text).seed } catch {
         throw Failure("\(scenarioWord): \(error)", status: ExitStatus.configuration)

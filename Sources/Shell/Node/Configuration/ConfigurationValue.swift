@@ -73,7 +73,7 @@ public enum ConfigurationValue: Hashable, Sendable, Decodable {
 
 extension String {
   /// The text without white space and line breaks at its ends.
-  var trimmed: String { trimmingCharacters(in: .whitespacesAndNewlines) }
+  public var trimmed: String { trimmingCharacters(in: .whitespacesAndNewlines) }
 }
 
 /// Where a value of the configuration came from.

@@ -117,7 +117,7 @@ public struct GenesisFile: Codable, Hashable, Sendable {
     do throws(TextFile.Failure) { bytes = try TextFile.read(path, maximumBytes: bytesMaximum) } catch {
       throw ConfigurationError(.file(path: path, line: error.line, column: 0), "", "the genesis file: \(error)")
     }
-    return try parse(bytes, path: path)
+    return try decoded(bytes, path)
   }
 
   /// A million balances have some 90 MB.
@@ -125,11 +125,16 @@ public struct GenesisFile: Codable, Hashable, Sendable {
 
   /// Parses and checks a file's bytes; the path is for messages.
   public static func parse(_ bytes: [UInt8], path: String) throws(ConfigurationError) -> GenesisFile {
-    let place = ConfigurationSource.file(path: path, line: 0, column: 0)
-    let data: Data
-    do throws(TextFile.Failure) { data = Data(try TextFile.text(bytes)) } catch {
+    let text: [UInt8]
+    do throws(TextFile.Failure) { text = try TextFile.text(bytes) } catch {
       throw ConfigurationError(.file(path: path, line: error.line, column: 0), "", error.description)
     }
+    return try decoded(text, path)
+  }
+
+  private static func decoded(_ text: [UInt8], _ path: String) throws(ConfigurationError) -> GenesisFile {
+    let place = ConfigurationSource.file(path: path, line: 0, column: 0)
+    let data = Data(text)
     let genesis: GenesisFile
     do {
       genesis = try JSONDecoder().decode(GenesisFile.self, from: data)

@@ -12,6 +12,9 @@ public enum TextFile {
     /// The line, from 1; 0 when it is about the whole file.
     public let line: Int
 
+    /// The same behind the file's name and the line.
+    public func text(of path: String) -> String { "\(path)\(line > 0 ? ":\(line)" : ""): \(description)" }
+
     init(_ description: String, line: Int = 0) {
       self.description = description
       self.line = line
