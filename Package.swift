@@ -51,7 +51,7 @@ let package = Package(
     shellTarget("Store", ["Wire", "Threads", "CLMDB"]),
     shellTarget("Metrics", ["Wire", "Threads"]),
     shellTarget("HTTPAPI", ["Wire", "Identity", "CMicrohttpd"]),
-    shellTarget("Dashboard", ["Wire"]),
+    shellTarget("Dashboard", ["Wire", "EventLoop"]),
     shellTarget("Scout", ["Wire", "Identity", "Threads", "Discovery", "EventLoop", "HTTPAPI", "CResolv", "CMiniUPnP", "CNATPMP"]),
     shellTarget("Swarm", ["Wire", "Threads", "Identity", "SecureChannel", "Peering", "Discovery", "HostCore", "EventLoop", "Crypto"]),
     shellTarget(

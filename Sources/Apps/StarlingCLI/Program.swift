@@ -1,4 +1,5 @@
 import Dashboard
+import EventLoop
 import Foundation
 import HTTPAPI
 import Node
@@ -191,21 +192,7 @@ enum Output {
 
   /// Writes all of a text; gives up, and keeps the reason, when it cannot be written.
   static func write(_ text: String, to descriptor: Int32) {
-    var rest = Array(text.utf8)[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0 && errno == EINTR { continue }
-      if count < 0 && errno == EAGAIN {
-        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-        _ = poll(&request, 1, -1)
-        continue
-      }
-      guard count > 0 else {
-        let code = errno
-        if descriptor == STDOUT_FILENO { lock.withLock { firstFault = firstFault ?? code } }
-        return
-      }
-      rest = rest.dropFirst(count)
-    }
+    guard let fault = Platform.write(Array(text.utf8), to: descriptor).fault, descriptor == STDOUT_FILENO else { return }
+    lock.withLock { firstFault = firstFault ?? fault }
   }
 }

@@ -1,3 +1,4 @@
+import EventLoop
 import Glibc
 import Wire
 
@@ -45,13 +46,7 @@ public final class LiveTable {
   /// Shows on a file descriptor and asks for its size at each frame; default standard output.
   public convenience init(descriptor: Int32 = STDOUT_FILENO) {
     self.init(terminal: { Terminal.of(descriptor) }) { text in
-      var rest = Array(text.utf8)[...]
-      while !rest.isEmpty {
-        let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-        if count < 0 && (errno == EINTR || errno == EAGAIN) { continue }
-        guard count > 0 else { return }
-        rest = rest.dropFirst(count)
-      }
+      Platform.write(Array(text.utf8), to: descriptor)
     }
   }
 

@@ -48,6 +48,27 @@ public enum Platform {
   /// first ``EventLoop`` too.
   public static func ignoreBrokenPipes() { _ = brokenPipesIgnored }
 
+  /// Writes bytes to a descriptor, and waits for as long as whoever reads there keeps it waiting. Blocks.
+  ///
+  /// - Returns: how many were written, and the system's code when the others cannot be.
+  @discardableResult
+  public static func write(_ bytes: [UInt8], to descriptor: Int32) -> (count: Int, fault: Int32?) {
+    var written = 0
+    while written < bytes.count {
+      let count = bytes[written...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+      if count > 0 {
+        written += count
+      } else if count < 0 && errno == EAGAIN {
+        // Somebody who shares the descriptor has made it one that does not wait.
+        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&request, 1, -1)
+      } else if count == 0 || errno != EINTR {
+        return (written, count == 0 ? EIO : errno)
+      }
+    }
+    return (written, nil)
+  }
+
   /// Raises the number of file descriptors that the process may open to what the system allows it.
   ///
   /// - Returns: how many it may open now.

@@ -1,3 +1,4 @@
+import EventLoop
 import Foundation
 import Threads
 import Wire
@@ -157,23 +158,9 @@ private final class State: @unchecked Sendable {
 
   /// Writes a line as one piece where the descriptor takes it so; waits as long as it must.
   private func put(_ line: [UInt8]) -> Bool {
-    var rest = ((isTorn ? [UInt8(ascii: "\n")] : []) + line)[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-      if count > 0 {
-        rest = rest.dropFirst(count)
-        isTorn = !rest.isEmpty
-        continue
-      }
-      if count < 0 && errno == EINTR { continue }
-      if count < 0 && errno == EAGAIN {
-        // Whoever shares the descriptor has made it one that does not wait.
-        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-        _ = poll(&request, 1, -1)
-        continue
-      }
-      return false
-    }
-    return true
+    let bytes = (isTorn ? [UInt8(ascii: "\n")] : []) + line
+    let (count, fault) = Platform.write(bytes, to: descriptor)
+    if count > 0 { isTorn = count < bytes.count }
+    return fault == nil
   }
 }
