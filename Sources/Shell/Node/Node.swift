@@ -41,13 +41,10 @@ public final class Node: @unchecked Sendable {
   private var parts: Parts?
   private var http: HTTPServer?
   private let lock = Lock()
-  private var waiting: [QueryID: @Sendable (Answer) -> Void] = [:]
+  private var waiting: [QueryID: Asker] = [:]
   /// Those who are being told their answers.
   private var telling = 0
-  /// The questions whose answers tell of something that has to survive a restart.
-  private var lasting: Set<QueryID> = []
   private var nextQuery: UInt64 = 1
-  private let bookState = BookState()
   private var goneWaiter: (@Sendable () -> Void)?
 
   private var relay: Relay?
@@ -148,15 +145,7 @@ public final class Node: @unchecked Sendable {
       workers: try WorkerPool(name: "worker", threads: Platform.processorCount, capacity: Self.jobsMaximum),
       writer: try WorkerPool(name: "writer", threads: 1, capacity: 1),
       book: BookWriter(
-        book,
-        onFailure: { [log, bookState] in
-          bookState.fault = $0
-          log.bookFailed($0)
-        },
-        onRecovery: { [log, bookState] in
-          bookState.fault = nil
-          log.bookRecovered()
-        }),
+        book, onFailure: { [log] in log.bookFailed($0) }, onRecovery: { [log] in log.bookRecovered() }),
       readers: try WorkerPool(name: "reader", threads: 2, capacity: Self.readsMaximum, niceness: 5),
       clerks: try WorkerPool(name: "clerk", threads: 2, capacity: Self.questionsMaximum, niceness: 10))
     self.parts = parts
@@ -245,7 +234,7 @@ public final class Node: @unchecked Sendable {
       defer { waiting = [:] }
       return waiting.values
     }
-    for completion in unanswered { completion(.unavailable("the node has stopped")) }
+    for asker in unanswered { asker.completion(.unavailable("the node has stopped")) }
     relay?.parts = nil
     http = nil
     log.stopped()
@@ -259,7 +248,9 @@ public final class Node: @unchecked Sendable {
 
   /// What an operator should know of what is not stored of the peer book, in a sentence; `nil` while nothing is missing.
   var bookWarning: String? {
-    bookState.fault.map { "the peer book can't be written (\($0.message)): bans and peers that are new would be lost with a restart" }
+    lock.withLock { parts }?.book.fault.map {
+      "the peer book can't be written (\($0.message)): bans and peers that are new would be lost with a restart"
+    }
   }
 
   /// How many log lines were dropped.
@@ -275,24 +266,23 @@ public final class Node: @unchecked Sendable {
       guard let core = parts?.core, waiting.count + telling < Self.questionsMaximum else { return nil }
       let id = QueryID(rawValue: nextQuery)
       nextQuery += 1
-      waiting[id] = completion
-      if case .operate(let command) = query, command.lasts { lasting.insert(id) }
+      let lasts = if case .operate(let command) = query { command.lasts } else { false }
+      waiting[id] = Asker(lasts: lasts, completion: completion)
       return (id, core)
     }
-    guard let (id, core) = taken else { return completion(.unavailable("the node is busy or stopping; try again later")) }
-    if !core.post(.query(id, query)) { answered(id, .unavailable("the node is busy or stopping; try again later")) }
+    guard let (id, core) = taken else { return completion(Self.busy) }
+    if !core.post(.query(id, query)) { answered(id, Self.busy) }
   }
 
   /// Whoever asked is told; only then there is room for another question.
   private func answered(_ id: QueryID, _ answer: Answer) {
-    let completion = lock.withLock {
-      let completion = waiting.removeValue(forKey: id)
-      lasting.remove(id)
-      if completion != nil { telling += 1 }
-      return completion
+    let asker = lock.withLock {
+      let asker = waiting.removeValue(forKey: id)
+      if asker != nil { telling += 1 }
+      return asker
     }
-    guard let completion else { return }
-    completion(answer)
+    guard let asker else { return }
+    asker.completion(answer)
     lock.withLock { telling -= 1 }
   }
 
@@ -334,10 +324,10 @@ public final class Node: @unchecked Sendable {
         run(on: job.isUsers ? parts.clerks : parts.readers, orElse: .readRefused(id), core) { .readDone(id, job.run()) }
       case .answer(let id, let answer):
         // What becomes of an answer, such as two megabytes of JSON, is no work for this thread.
-        if case .operated(let result) = answer, !result.isRefusal, lock.withLock({ lasting.contains(id) }) {
+        if case .operated(let result) = answer, !result.isRefusal, lock.withLock({ waiting[id]?.lasts ?? false }) {
           done.append((id, answer))
         } else if !parts.clerks.submit({ self.answered(id, answer) }) {
-          answered(id, .unavailable("the node is busy or stopping; try again later"))
+          answered(id, Self.busy)
         }
       case .event(let event):
         if case .host(.peering(.dialling)) = event { dials += 1 }
@@ -378,15 +368,13 @@ public final class Node: @unchecked Sendable {
     if !isTaken { core.report(refusal) }
   }
 
-  /// Why the peer book was not written last; nobody, once it is.
-  private final class BookState: @unchecked Sendable {
-    private let lock = Lock()
-    private var last: StoreError?
-    var fault: StoreError? {
-      get { lock.withLock { last } }
-      set { lock.withLock { last = newValue } }
-    }
+  /// Somebody who has asked, and whether the answer tells of something that has to survive a restart.
+  private struct Asker {
+    let lasts: Bool
+    let completion: @Sendable (Answer) -> Void
   }
+
+  private static let busy = Answer.unavailable("the node is busy or stopping; try again later")
 
   /// Far more than a chain has under way.
   private static let jobsMaximum = 64

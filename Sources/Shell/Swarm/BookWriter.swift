@@ -19,6 +19,7 @@ public final class BookWriter: @unchecked Sendable {
   private var waiting: [[UInt8]: [UInt8]?] = [:]
   private var askers: [@Sendable (StoreError?) -> Void] = []
   private var isScheduled = false
+  private var lastFault: StoreError?
 
   // The queue's own: the time until the next try while writes fail.
   private var retryDelay: Duration?
@@ -38,6 +39,9 @@ public final class BookWriter: @unchecked Sendable {
     self.onFailure = onFailure
     self.onRecovery = onRecovery
   }
+
+  /// Why the book was not written last; `nil` once everything is written again.
+  public var fault: StoreError? { lock.withLock { lastFault } }
 
   /// Takes changes of the book, which are written soon. Never waits.
   public func write(_ batch: WriteBatch) {
@@ -83,12 +87,16 @@ public final class BookWriter: @unchecked Sendable {
     if !batch.isEmpty {
       do throws(StoreError) {
         try store.commit(batch)
+        lock.withLock { lastFault = nil }
         if retryDelay != nil { onRecovery() }
         retryDelay = nil
       } catch {
         failure = error
         // What was written meanwhile is newer.
-        lock.withLock { waiting.merge(rows) { newer, _ in newer } }
+        lock.withLock {
+          waiting.merge(rows) { newer, _ in newer }
+          lastFault = error
+        }
         if isRetry || retryDelay == nil { onFailure(error) }
         if retryDelay == nil { tryAgain(after: retry.lowerBound) }
       }
