@@ -15,12 +15,12 @@ final class ConnectAttempt: @unchecked Sendable {
   var failure: HostError?
   /// Whether the address itself was dialled, or a second try is no use: somebody else's dial of the peer may have been waited for.
   var hasHadItsTurn = false
-  private var continuation: CheckedContinuation<PeerID, any Error>?
+  /// Set while it is under way.
+  var continuation: CheckedContinuation<PeerID, any Error>?
 
-  init(_ address: Multiaddr, _ continuation: CheckedContinuation<PeerID, any Error>) {
+  init(_ address: Multiaddr) {
     self.address = address.withoutPeerID
     peer = address.peerID
-    self.continuation = continuation
   }
 
   func finish(_ result: Result<PeerID, any Error>) {
@@ -29,35 +29,17 @@ final class ConnectAttempt: @unchecked Sendable {
   }
 }
 
-/// Names an attempt before it has begun, for the task that may be cancelled meanwhile.
-private final class AttemptTicket: @unchecked Sendable {
-  // The core thread's.
-  var attempt: ConnectAttempt?
-  var isCancelled = false
-}
-
 extension HostEngine {
   func connect(_ address: Multiaddr) async throws -> PeerID {
     try HostError.check(address)
     try requireStart()
-    let ticket = AttemptTicket()
-    return try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { continuation in
-        let isAccepted = core.execute { [self] machine, now, outputs in
-          let attempt = ConnectAttempt(address, continuation)
-          if ticket.isCancelled { return attempt.finish(.failure(CancellationError())) }
-          ticket.attempt = attempt
-          begin(attempt, machine, now, &outputs)
-        }
-        if !isAccepted { continuation.resume(throwing: Self.closedError) }
-      }
-    } onCancel: {
-      core.execute { [self] _, _, _ in
-        ticket.isCancelled = true
-        guard let attempt = ticket.attempt else { return }
-        attempts.removeAll { $0 === attempt }
-        attempt.finish(.failure(CancellationError()))
-      }
+    let attempt = ConnectAttempt(address)
+    return try await wait { [self] continuation, machine, now, outputs in
+      attempt.continuation = continuation
+      begin(attempt, machine, now, &outputs)
+    } onCancel: { [self] _, _, _ in
+      attempts.removeAll { $0 === attempt }
+      attempt.finish(.failure(CancellationError()))
     }
   }
 

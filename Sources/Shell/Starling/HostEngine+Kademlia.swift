@@ -21,11 +21,6 @@ final class LookUpWaiter: @unchecked Sendable {
   }
 }
 
-/// Tells a look-up that has not begun yet that nobody wants it any more. The core thread's.
-private final class LookUpTicket: @unchecked Sendable {
-  var isCancelled = false
-}
-
 extension HostEngine {
   /// Runs a look-up to its end; a task that is cancelled gives it up.
   func lookUp(
@@ -34,22 +29,11 @@ extension HostEngine {
     if configuration.core.kademlia == nil { throw HostError(.kademliaDisabled, "the configuration's `kademlia` is nil") }
     try requireStart()
     let id = LookUpID(rawValue: nextNumber())
-    let ticket = LookUpTicket()
-    let outcome: Kademlia.Outcome = try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { continuation in
-        let isAccepted = core.execute { [self] machine, now, outputs in
-          if isClosing { return continuation.resume(throwing: Self.closedError) }
-          if ticket.isCancelled { return continuation.resume(throwing: CancellationError()) }
-          lookUps[id] = LookUpWaiter(continuation, progress)
-          machine.handle(.command(.lookUp(id, query)), now: now, into: &outputs)
-        }
-        if !isAccepted { continuation.resume(throwing: Self.closedError) }
-      }
-    } onCancel: {
-      core.execute { machine, now, outputs in
-        ticket.isCancelled = true
-        machine.handle(.command(.cancelLookUp(id)), now: now, into: &outputs)
-      }
+    let outcome: Kademlia.Outcome = try await wait { [self] continuation, machine, now, outputs in
+      lookUps[id] = LookUpWaiter(continuation, progress)
+      machine.handle(.command(.lookUp(id, query)), now: now, into: &outputs)
+    } onCancel: { machine, now, outputs in
+      machine.handle(.command(.cancelLookUp(id)), now: now, into: &outputs)
     }
     guard case .failure(let failure) = outcome else { return outcome }
     if failure == .cancelled { try Task.checkCancellation() }

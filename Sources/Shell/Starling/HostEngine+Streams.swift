@@ -78,26 +78,15 @@ extension HostEngine {
 
   func request(_ peer: PeerID, _ name: ProtocolID, _ payload: [UInt8], _ timeout: Duration) async throws -> [UInt8] {
     let id = RequestID(rawValue: nextNumber())
-    let ticket = RequestTicket()
     do {
-      return try await withTaskCancellationHandler {
-        try await withCheckedThrowingContinuation { continuation in
-          let isAccepted = core.execute { [self] machine, now, outputs in
-            if isClosing { return continuation.resume(throwing: Self.closedError) }
-            if ticket.isCancelled { return continuation.resume(throwing: CancellationError()) }
-            requests[id] = continuation
-            let request = HostCore.Command.request(id, peer, name, payload, timeout: .exactly(timeout), isApplications: true)
-            machine.handle(.command(request), now: now, into: &outputs)
-          }
-          if !isAccepted { continuation.resume(throwing: Self.closedError) }
-        }
-      } onCancel: {
-        core.execute { [self] machine, now, outputs in
-          ticket.isCancelled = true
-          guard let waiting = requests.removeValue(forKey: id) else { return }
-          machine.handle(.command(.cancelRequest(id)), now: now, into: &outputs)
-          waiting.resume(throwing: CancellationError())
-        }
+      return try await wait { [self] continuation, machine, now, outputs in
+        requests[id] = continuation
+        let request = HostCore.Command.request(id, peer, name, payload, timeout: .exactly(timeout), isApplications: true)
+        machine.handle(.command(request), now: now, into: &outputs)
+      } onCancel: { [self] machine, now, outputs in
+        guard let waiting = requests.removeValue(forKey: id) else { return }
+        machine.handle(.command(.cancelRequest(id)), now: now, into: &outputs)
+        waiting.resume(throwing: CancellationError())
       }
     } catch {
       throw HostError.wrap(error)
@@ -144,11 +133,6 @@ extension HostEngine {
     guard requestHandlers[name] != nil else { return }
     tell(.handlerFailed(peer, name, HostError(error)))
   }
-}
-
-/// Tells a request that has not begun yet that nobody wants it any more. The core thread's.
-private final class RequestTicket: @unchecked Sendable {
-  var isCancelled = false
 }
 
 extension ResetCode {

@@ -263,6 +263,35 @@ final class HostEngine: @unchecked Sendable {
     }
   }
 
+  /// Has something begun on the core's thread whose end resumes the continuation, and waits for it. A task that is cancelled gives it up: by
+  /// `cancel`, on the core's thread too, or it is not begun at all.
+  func wait<Value: Sendable>(
+    _ begin: @escaping @Sendable (CheckedContinuation<Value, any Error>, HostCore, Instant, inout [HostCore.Output]) -> Void,
+    onCancel cancel: @escaping @Sendable (HostCore, Instant, inout [HostCore.Output]) -> Void
+  ) async throws -> Value {
+    let ticket = Ticket()
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let isAccepted = core.execute { [self] machine, now, outputs in
+          if isClosing { return continuation.resume(throwing: Self.closedError) }
+          if ticket.isCancelled { return continuation.resume(throwing: CancellationError()) }
+          begin(continuation, machine, now, &outputs)
+        }
+        if !isAccepted { continuation.resume(throwing: Self.closedError) }
+      }
+    } onCancel: {
+      core.execute { machine, now, outputs in
+        ticket.isCancelled = true
+        cancel(machine, now, &outputs)
+      }
+    }
+  }
+
+  /// Tells what has not begun yet that nobody wants it any more. The core thread's.
+  private final class Ticket: @unchecked Sendable {
+    var isCancelled = false
+  }
+
   /// Has an operator's command done; what is to survive a restart is stored when this returns.
   func operate(_ command: OperatorCommand) async throws -> OperatorAnswer {
     let id = OperationID(rawValue: nextNumber())
