@@ -231,10 +231,17 @@ final class Shard: MailboxHandler, LoopTimerDelegate, @unchecked Sendable {
   /// Nearly all memory for links is taken: the link that takes most of it has to go, or it would cost others their streams. Each is told to the
   /// core once, and what it has counts as free from then on. O(links).
   private func relieve() {
-    let going = links.values.reduce(0) { $0 + ($1.isGivingWay ? $1.reservedBytes : 0) }
-    guard memory.used - going > memory.limit - memory.limit / 8,
-      let largest = links.values.filter({ !$0.isGivingWay }).max(by: { ($0.reservedBytes, $0.id) < ($1.reservedBytes, $1.id) }),
-      // One among many that carry little is not to blame.
+    var going = 0
+    var largest: ShardLink?
+    for link in links.values {
+      if link.isGivingWay {
+        going += link.reservedBytes
+      } else if largest.map({ ($0.reservedBytes, $0.id) < (link.reservedBytes, link.id) }) ?? true {
+        largest = link
+      }
+    }
+    // One among many that carry little is not to blame.
+    guard memory.used - going > memory.limit - memory.limit / 8, let largest,
       largest.reservedBytes >= min(Self.noticeableBytes, memory.limit / 4)
     else { return }
     largest.isGivingWay = true
