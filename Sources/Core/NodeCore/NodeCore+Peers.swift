@@ -11,7 +11,7 @@ extension NodeCore {
     switch event {
     case .peerProven(let peer, _, let direction, _):
       // The dialler speaks first; the other end has the introduction's time limit to hear it.
-      if direction == .outbound { askStatus(peer, isIntroduction: true, now, &outputs) }
+      if direction == .outbound { askStatus(peer, introduces: host.link(of: peer)?.connection, now, &outputs) }
     case .peerActive(let peer):
       run(sync: .peerIntroduced(peer, height: statuses[peer]?.height ?? 0, origin: host.peering.ip(of: peer)?.home), now, &outputs)
       if let status = statuses[peer] { run(forks: .heard(peer, ChainPoint(height: status.height, hash: status.head)), now, &outputs) }
@@ -62,8 +62,8 @@ extension NodeCore {
       time: clock.time(at: now))
   }
 
-  func askStatus(_ peer: PeerID, isIntroduction: Bool = false, _ now: Instant, _ outputs: inout [Output]) {
-    let purpose = Purpose.status(peer, at: now, isIntroduction: isIntroduction)
+  func askStatus(_ peer: PeerID, introduces link: ConnectionID? = nil, _ now: Instant, _ outputs: inout [Output]) {
+    let purpose = Purpose.status(peer, at: now, introduces: link)
     ask(purpose, peer, protocols.status, status(for: peer, now: now).encoded, timeout: .standard, now, &outputs)
   }
 
@@ -105,12 +105,13 @@ extension NodeCore {
   }
 
   private func statusAnswered(
-    _ peer: PeerID, _ result: Result<[UInt8], RequestError>, asked: Instant, isIntroduction: Bool, _ now: Instant,
+    _ peer: PeerID, _ result: Result<[UInt8], RequestError>, asked: Instant, introduces link: ConnectionID?, _ now: Instant,
     _ outputs: inout [Output]
   ) {
     switch result {
     case .failure(let error):
-      guard isIntroduction else { return }
+      // Another link may have taken the place of the one that it was asked over, and introduces itself.
+      guard let link, host.link(of: peer)?.connection == link else { return }
       // Of which network the peer is, its own words tell; when they do not come, the introduction's time ends the link.
       if case .failed(.negotiationFailed) = error, host.identity(of: peer) == nil { return }
       if refuseStranger(peer, now, &outputs) { return }
@@ -131,7 +132,7 @@ extension NodeCore {
         tell(.command(.refusedBy(peer, reason)), now, &outputs)
       case nil:
         tell(.command(.report(peer, .malformedMessage)), now, &outputs)
-        if isIntroduction { tell(.command(.refuse(peer, Reason(.protocolViolation, "unreadable status"))), now, &outputs) }
+        if link != nil { tell(.command(.refuse(peer, Reason(.protocolViolation, "unreadable status"))), now, &outputs) }
       }
     }
   }
@@ -197,8 +198,8 @@ extension NodeCore {
 
   private func response(_ id: RequestID, _ result: Result<[UInt8], RequestError>, _ now: Instant, _ outputs: inout [Output]) {
     switch purposes.removeValue(forKey: id) {
-    case .status(let peer, let asked, let isIntroduction):
-      statusAnswered(peer, result, asked: asked, isIntroduction: isIntroduction, now, &outputs)
+    case .status(let peer, let asked, let link):
+      statusAnswered(peer, result, asked: asked, introduces: link, now, &outputs)
     case .batch(let batch, let peer): batchAnswered(batch, peer, result, now, &outputs)
     case .proof(let request): proofAnswered(request, result, now, &outputs)
     case .parent(let hash, let peer, let isOwed): parentAnswered(hash, peer, isOwed: isOwed, result, now, &outputs)

@@ -93,8 +93,8 @@ public final class NodeCore<L: Ledger, C: Consensus> {
 
   /// What a request of this node was for.
   enum Purpose {
-    /// A peer's status, asked for at this moment.
-    case status(PeerID, at: Instant, isIntroduction: Bool)
+    /// A peer's status, asked for at this moment; `introduces` names the link that is to be introduced by it, if that is what it is for.
+    case status(PeerID, at: Instant, introduces: ConnectionID?)
     case batch(BatchID, PeerID)
     case proof(ProofRequest)
     case parent(Hash256, PeerID, isOwed: Bool)
