@@ -8,17 +8,20 @@ import Wire
 /// What honest peers of a node notice of attacks on it: their pings, and how late blocks reach them, measured in calm phases between phases
 /// of attack; and what the attack costs the node and the attacker.
 ///
-/// The node is a process, each attacker is another, all on the loopback; attackers use many of its addresses. Attackers, node and honest
+/// The node is a process, each attacker is another, all in a network namespace of their own, in which all addresses from 20.0.0.0/8 are this
+/// machine's and count as public: an attack comes from 250 addresses of one /24, or from one. Attackers, node and honest
 /// peers share this machine's processors, so that what an attacker computes is part of what is measured: the generators do little, and
 /// `idle` shows what their processes cost without an attack. Bounded in time, in sockets and in messages.
 ///
-///     attack [seconds=5] [rounds=1] [kinds=idle,loris,scan,half-open,headers,flood,requests,gossip,requests-many,
+///     attack [seconds=5] [rounds=1] [network=20] [kinds=idle,loris,scan,half-open,headers,flood,requests,gossip,requests-many,
 ///                                          chain-idle,orphans,forged-parents,ids,json,providers,heights]
 ///
-/// The second line of kinds is for `starling node`, which has to be built beside this program; the first for a host without a chain.
+/// `network=127` stays on the loopback, where a whole network does not count as one. The second line of kinds is for `starling node`, which has to be built beside this program; the first for a host without a chain.
 enum AttackBenchmark {
   static func run(_ arguments: [String]) throws {
     let settings = Settings(arguments)
+    if settings["network"] == nil { try enterNamespace(arguments) }
+    let network = settings["network"] ?? "127"
     let all = Attacker.kinds + Attacker.chainKinds
     let kinds = settings["kinds"].map { $0.split(separator: ",").map(String.init) } ?? all
     Platform.raiseDescriptorLimit()
@@ -27,18 +30,28 @@ enum AttackBenchmark {
       guard !kinds.isEmpty else { continue }
       let victim = try make()
       defer { victim.stop() }
-      try run(kinds, on: victim, seconds: settings.number("seconds", 5), rounds: settings.number("rounds", 1))
+      try run(kinds, on: victim, in: network, seconds: settings.number("seconds", 5), rounds: settings.number("rounds", 1))
     }
   }
 
-  private static func run(_ kinds: [String], on victim: any Victim, seconds: Int, rounds: Int) throws {
-    guard let remote = SocketAddress("127.0.0.1", port: victim.port) else { return }
+  /// Begins anew in a network namespace.
+  private static func enterNamespace(_ arguments: [String]) throws {
+    let network = "20"
+    let setUp = "ip link set lo up && ip address add \(network).0.0.0/8 dev lo && exec \"$0\" attack network=\(network) \"$@\""
+    let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path
+    let words = ["unshare"] + (geteuid() == 0 ? [] : ["--map-root-user"]) + ["--net", "sh", "-c", setUp, program] + arguments
+    execvp("unshare", words.map { strdup($0) } + [nil])
+    throw VictimFailure("unshare cannot be run: \(String(cString: strerror(errno)))")
+  }
+
+  private static func run(_ kinds: [String], on victim: any Victim, in network: String, seconds: Int, rounds: Int) throws {
+    guard let remote = SocketAddress("\(network).0.0.1", port: victim.port) else { return }
     let loop = EventLoop(name: "honest")
     try loop.start()
     defer { loop.stop() }
     // From addresses of their own, as honest peers have them.
     let chain = victim.chain
-    let honest = try loop.runAndWait { (1...4).map { HonestPeer(loop, remote, from: "127.1.0.\($0)", chain: chain) } }
+    let honest = try loop.runAndWait { (1...4).map { HonestPeer(loop, remote, from: "\(network).1.0.\($0)", chain: chain) } }
     Thread.sleep(forTimeInterval: 2)
     var results: [String: [Result]] = [:]
     /// What happens while `attack` runs, which tells what it did and computed.
@@ -69,7 +82,9 @@ enum AttackBenchmark {
           return ("", 0)
         }
         let (attacked, attackerCPU) = try phase("round \(round) \(kind)", after: calm) {
-          let words = ["kind=\(kind)", "port=\(victim.port)", "seconds=\(seconds)", "round=\(round)"] + (victim.chain?.words ?? [])
+          let words =
+            ["kind=\(kind)", "network=\(network)", "port=\(victim.port)", "seconds=\(seconds)", "round=\(round)"]
+            + (victim.chain?.words ?? [])
           let attacker = try ChildProcess(["attacker"] + words)
           defer { attacker.stop() }
           guard let line = attacker.line(), let cpu = Settings(line.split(separator: " ").map(String.init)).seconds("cpu") else {

@@ -14,10 +14,12 @@ enum Attacker {
   static func run(_ arguments: [String]) throws {
     let settings = Settings(arguments)
     Platform.raiseDescriptorLimit()
-    guard let port = settings["port"].flatMap({ UInt16($0) }), let remote = SocketAddress("127.0.0.1", port: port) else { return }
+    guard let port = settings["port"].flatMap({ UInt16($0) }), let network = settings["network"],
+      let remote = SocketAddress("\(network).0.0.1", port: port)
+    else { return }
     let kind = settings["kind"] ?? "idle"
     let attack = Attack(
-      remote, end: Platform.now + .seconds(settings.number("seconds", 5)), round: settings.number("round", 1),
+      remote, in: network, end: Platform.now + .seconds(settings.number("seconds", 5)), round: settings.number("round", 1),
       place: (kinds + chainKinds).firstIndex(of: kind) ?? 0)
     let facts = ChainFacts(settings)
     switch (kind, facts) {
@@ -47,6 +49,7 @@ enum Attacker {
 final class Attack: @unchecked Sendable {
   let remote: SocketAddress
   let end: Instant
+  private let network: String
   private let round: Int
   private let place: Int
   private var number = 0
@@ -55,8 +58,9 @@ final class Attack: @unchecked Sendable {
   var closed = 0
   var messages = 0
 
-  init(_ remote: SocketAddress, end: Instant, round: Int, place: Int) {
+  init(_ remote: SocketAddress, in network: String, end: Instant, round: Int, place: Int) {
     self.remote = remote
+    self.network = network
     self.end = end
     self.round = round
     self.place = place
@@ -68,10 +72,11 @@ final class Attack: @unchecked Sendable {
     return "\(opened) connections, \(closed) of them ended by the node, \(messages) messages cpu=\(cpu)"
   }
 
-  /// A connection from the next of 250 addresses, or from always the same; to the node, or to another of its ports.
+  /// A connection from the next of 250 addresses, or from always the same; to the node, or to the port of its API on the loopback.
   func connect(fromOneAddress: Bool = false, to target: SocketAddress? = nil) -> Int32? {
     number += 1
-    let source = fromOneAddress ? "127.3.\(round % 250).\(1 + place)" : "127.2.\(round % 250).\(1 + number % 250)"
+    let network = target == nil ? network : "127"
+    let source = fromOneAddress ? "\(network).3.\(round % 250).\(1 + place)" : "\(network).\(20 + place).\(round % 250).\(1 + number % 250)"
     guard let descriptor = BarePeer.connect(to: target ?? remote, from: source) else { return nil }
     opened += 1
     return descriptor

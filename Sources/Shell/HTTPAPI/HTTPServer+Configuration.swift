@@ -26,9 +26,9 @@ extension HTTPServer {
     /// The same of one client address; default 16 MiB.
     public var responseBytesPerAddressMaximum = 16 << 20
     /// What clients asked for and did not read counts as if it were still to be sent, in all and for their address, and is forgiven at so many
-    /// bytes a second; default 4 MiB, of which one address has a quarter. Asking and going away therefore gains nobody work of this server, and
+    /// bytes a second; default 2 MiB, of which one address has a quarter. Asking and going away therefore gains nobody work of this server, and
     /// takes nobody else's room.
-    public var forgivenBytesPerSecond = 4.0 * 1_048_576
+    public var forgivenBytesPerSecond = 2.0 * 1_048_576
     /// How long a client may take to read an answer; default 10 s, and a second more for each 64 KiB. Then its connection is closed.
     public var sendTimeout: Duration = .seconds(10)
     /// How long a client may read nothing of a long answer; default 5 s. Then its connection is closed.
