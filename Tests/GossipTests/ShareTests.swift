@@ -54,6 +54,24 @@ import Wire
     #expect(bench.broken == [] && large.broken == [])
   }
 
+  /// A long message that finds no room to wait for its verdict is not told as here, or nobody else would bring it.
+  @Test func whatFindsNoRoomMayComeFromOthers() {
+    let bench = bench(.init(signing: .strictNoSign, validation: .application)) {
+      $0.maximumPendingValidations = 4
+      $0.dontWantBytes = 1_000
+    }
+    bench.run(to: 1)
+    func publish(_ number: Int, _ byte: UInt8) -> [Gossip.Output] {
+      bench.input(.received(peer(number), rpc { $0.publish(blocks, [UInt8](repeating: byte, count: 2_000)) }))
+    }
+    #expect(publish(1, 1).sent(to: peer(2)) == ["idontwant 1"])
+    let dropped = publish(1, 2)
+    #expect(dropped.toValidate.isEmpty && (2...4).allSatisfy { dropped.sent(to: peer($0)).isEmpty }, "\(dropped)")
+    let again = publish(2, 2)
+    #expect(again.toValidate.count == 1 && again.sent(to: peer(3)) == ["idontwant 1"])
+    #expect(bench.broken == [])
+  }
+
   /// A few bytes may be thousands of fields, each of which costs time: what a peer says beyond so many in a heartbeat is not read.
   @Test func tinyFieldsAreBounded() {
     let bench = bench { $0.maximumFields = 1_000 }

@@ -100,11 +100,10 @@ extension Gossip {
     peer.statistics.firstDeliveries += 1
     let message = makeMessage(fields, in: bytes, id: id, topic: topic, author: author, sequence: sequence, from: peer)
     if case .contentHash = rules.identification { topic.recent.remember(message) }
-    let threshold = rules.validation == .none ? configuration.dontWantBytesWithoutValidation : configuration.dontWantBytes
-    if data.count >= threshold { sendDontWant(message, topic, into: &outputs) }
-
     switch rules.validation {
-    case .none: accept(message, topic, senders: [], into: &outputs)
+    case .none:
+      if data.count >= configuration.dontWantBytesWithoutValidation { sendDontWant(message, topic, into: &outputs) }
+      accept(message, topic, senders: [], into: &outputs)
     case .application:
       guard pendingCount < configuration.maximumPendingValidations, pendingBytes + message.frame.count <= configuration.maximumPendingBytes,
         peer.pendingCount < max(1, configuration.maximumPendingValidations / 4),
@@ -120,6 +119,8 @@ extension Gossip {
       pendingBytes += message.frame.count
       peer.pendingCount += 1
       peer.pendingBytes += message.frame.count
+      // Only what is kept: of what was dropped a copy is still wanted.
+      if data.count >= configuration.dontWantBytes { sendDontWant(message, topic, into: &outputs) }
       outputs.append(.validate(message))
     }
   }
