@@ -40,12 +40,10 @@ extension NodeCore {
     }
   }
 
-  /// Users need not wait for a disk: what they submitted stays, and is written when it can be.
+  /// Users need not wait for a disk: what they submitted stays once it was found good, and is written when it can be.
   private func tellSubmitters(_ error: StoreError, _ outputs: inout [Output]) {
-    let waiting = waiters.compactMap { token, waiter -> (token: ValidationToken, query: QueryID)? in
-      if case .user(let query) = waiter { (token, query) } else { nil }
-    }
-    for (token, query) in waiting.sorted(by: { $0.token.rawValue < $1.token.rawValue }) {
+    for token in chain.tokensAwaitingStore.sorted(by: { $0.rawValue < $1.rawValue }) {
+      guard case .user(let query)? = waiters[token] else { continue }
       waiters[token] = nil
       outputs.append(.answer(query, .notDurable(error, isPending: true)))
     }

@@ -49,6 +49,18 @@ extension Chain {
       uncommittedBlocks: gathered.blocks + (underWay?.commit.blocks ?? 0), storeFault: storeFault)
   }
 
+  /// Whose verdict waits for the store alone. O(what waits).
+  public var tokensAwaitingStore: Set<ValidationToken> {
+    var tokens: Set<ValidationToken> = []
+    for follower in (underWay?.commit.followers ?? []) + gathered.followers {
+      switch follower {
+      case .transactionVerdict(let token, _), .blockVerdict(let token, _): tokens.insert(token)
+      default: break
+      }
+    }
+    return tokens
+  }
+
   /// Reads of the chain that may be made on any thread: what a stranger or a user asks for is not read on the chain's own. O(blocks that are
   /// on their way to the store).
   public var reader: ChainReader {
