@@ -181,6 +181,18 @@ import Wire
     #expect(bench.prove((later, address("/ip4/20.0.0.1/tcp/1")), 1).admitted == [later])
   }
 
+  /// Who embeds the machine may switch the thresholds off: a peer's story is told all the same.
+  @Test func thresholdsMayBeBeyondEveryScore() {
+    var bench = Bench {
+      $0.disconnectScore = .infinity
+      $0.banScore = .infinity
+    }
+    _ = bench.enter(1, from: "/ip4/20.0.0.1/tcp/1")
+    bench.send(.report(peer(1), .invalidBlock))
+    let story = bench.machine.explain(peer(1), now: bench.now).joined(separator: "\n")
+    #expect(story.contains("Score 25: the first to leave a full house, disconnected at inf, banned at inf."), "\(story)")
+  }
+
   @Test func decay() {
     var score = Score()
     #expect(score.add(.equivocation, at: at(0), halfLife: .seconds(600)) == 100)

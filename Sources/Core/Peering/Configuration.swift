@@ -141,8 +141,8 @@ public struct PeeringConfiguration: Sendable {
   /// as there are enough outbound links. `nil` makes none. Default 2 min.
   public var feelerInterval: Duration? = .seconds(120)
 
-  /// Accepted links from one IP address (public IPv6: /64) that may end for their score before further ones are refused for ``misdeedPause``: names are free,
-  /// addresses are not. Default 3; ``exemptsLoopback`` holds here too.
+  /// Accepted links from one IP address (public IPv6: /64) that may end for their score before further ones are refused for ``misdeedPause``:
+  /// names are free, addresses are not. Default 3; ``exemptsLoopback`` holds here too.
   public var misdeedsPerIPMaximum = 3
   /// The same for a public network (/24, of IPv6 /48): whoever has one has all its addresses. It earns links again in the same proportion.
   /// Default 12.

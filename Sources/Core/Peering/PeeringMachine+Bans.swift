@@ -30,9 +30,10 @@ extension PeeringMachine {
       _ = subnetMisdeeds.take(AddressFacts.subnet(of: ip), now: now)
     }
     if score >= configuration.banScore, known[.peer(peer)]?.role != .keep {
-      ban(culprit(peer), configuration.banDuration, "score \(Int(score)) after \(offence.words(detail))", isOperators: false, now, &outputs)
+      ban(
+        culprit(peer), configuration.banDuration, "score \(score.whole) after \(offence.words(detail))", isOperators: false, now, &outputs)
     } else if score >= configuration.disconnectScore {
-      disconnect(peer, Reason(.lowScore, "score \(Int(score)) after \(offence.words(detail))"), now, &outputs)
+      disconnect(peer, Reason(.lowScore, "score \(score.whole) after \(offence.words(detail))"), now, &outputs)
     }
   }
 

@@ -98,8 +98,8 @@ extension PeeringMachine {
     let score = entry.score.value(at: now, halfLife: configuration.scoreHalfLife)
     if score >= 1 {
       let rank = score >= configuration.evictFirstScore ? "the first to leave a full house, " : ""
-      let (end, ban) = (Int(configuration.disconnectScore), Int(configuration.banScore))
-      lines.append("Score \(Int(score)): \(rank)disconnected at \(end), banned at \(ban).")
+      let (end, ban) = (configuration.disconnectScore.whole, configuration.banScore.whole)
+      lines.append("Score \(score.whole): \(rank)disconnected at \(end), banned at \(ban).")
     }
     if let round = rounds[target] {
       let places = round.attempts.compactMap { links[$0]?.address.description }.joined(separator: ", ")
@@ -157,7 +157,7 @@ extension PeeringEvent {
     case .linkClosed(let id, _, let reason, .nobody): "\(id) was lost: \(reason)"
     case .refused(let id, let address, let reason): "\(id) from \(address) refused: \(reason)"
     case .selfConnection(let address): "reached itself at \(address)"
-    case .offence(_, let offence, let score, let detail): "offence \(offence.words(detail)), score \(Int(score))"
+    case .offence(_, let offence, let score, let detail): "offence \(offence.words(detail)), score \(score.whole)"
     case .banned(let subject, let duration, let detail):
       "\(subject) banned \(duration.map { "for \($0.rough)" } ?? "until lifted"): \(detail)"
     case .unbanned(let subject): "ban of \(subject) ended"

@@ -39,7 +39,7 @@ extension PeeringMachine {
         return Reason(.busy, "\(configuration.handshakesPerSubnetMaximum.counted("handshake")) under way with that network")
       }
     }
-    if accepts.available(now: now) < 1 { return Reason(.busy, "over \(Int(configuration.acceptsPerSecond).counted("new link")) a second") }
+    if accepts.available(now: now) < 1 { return Reason(.busy, "more new links than \(configuration.acceptsPerSecond.whole) a second") }
     if slots.unproven >= configuration.handshakesMaximum && !crowdOutHandshake(for: ip, now, &outputs) {
       return Reason(.busy, "\(slots.unproven.counted("handshake")) under way")
     }
@@ -129,7 +129,7 @@ extension PeeringMachine {
     if !isAllowed(peer, ip) { return Reason(.notAllowed, "not on the list of a private network") }
     let score = score(of: peer, now: now)
     if score >= configuration.disconnectScore, !isTrusted(peer), known[.peer(peer)]?.role != .keep {
-      return Reason(.lowScore, "score \(Int(score)), and it is taken again below \(Int(configuration.disconnectScore))")
+      return Reason(.lowScore, "score \(score.whole), and it is taken again below \(configuration.disconnectScore.whole)")
     }
     return nil
   }
