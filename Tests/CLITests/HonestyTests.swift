@@ -9,19 +9,9 @@ import Testing
     "a command whose output cannot be written fails", arguments: [["--version"], ["--help"], ["genesis", "--help"], ["keygen", "--json"]])
   func output(words: [String]) async throws {
     let folder = try Folder()
-    let process = Process()
-    process.executableURL = Starling.executable
-    process.arguments = words
-    process.currentDirectoryURL = folder.url
-    process.standardInput = FileHandle.nullDevice
-    process.standardOutput = try FileHandle(forWritingTo: URL(filePath: "/dev/full"))
-    let errors = Pipe()
-    process.standardError = errors
-    try process.run()
-    try errors.fileHandleForWriting.close()
-    let text = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 1 && text == "starling: the output could not be written: no space left on device\n", "\(text)")
+    let full = try FileHandle(forWritingTo: URL(filePath: "/dev/full"))
+    let end = try Starling.end(of: Starling.executable.path, words, in: folder, output: full)
+    #expect(end.status == 1 && end.errors == "starling: the output could not be written: no space left on device\n", "\(end)")
   }
 
   @Test("a hang-up and an interrupt that are ignored at the start stay so, as under nohup")

@@ -19,6 +19,25 @@ struct Outcome: Sendable {
 enum Starling {
   static let executable = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().appending(path: "starling")
 
+  /// Runs a program to its end where its output goes elsewhere: how it ended, and what it wrote on standard error.
+  static func end(
+    of program: String, _ arguments: [String], in folder: Folder, output: FileHandle = .nullDevice
+  ) throws -> (status: Int32, isTrap: Bool, errors: String) {
+    let process = Process()
+    process.executableURL = URL(filePath: program)
+    process.arguments = arguments
+    process.currentDirectoryURL = folder.url
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = output
+    let errors = Pipe()
+    process.standardError = errors
+    try process.run()
+    try errors.fileHandleForWriting.close()
+    let text = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+    process.waitUntilExit()
+    return (process.terminationStatus, process.terminationReason != .exit, text)
+  }
+
   /// Runs the program to its end, in a folder, with a clean environment.
   static func run(_ arguments: [String], in folder: Folder, environment: [String: String] = [:], limit: Duration = patience) async throws
     -> Outcome

@@ -61,11 +61,9 @@ import Wire
     init(_ what: String) {}
   }
 
-  /// A network of thirty servers, each flooded by 200 names of one network; a search for four providers finds the honest one, whoever came first
-  /// and although five servers name nothing but throwaway names.
-  @Test(arguments: [1, 2, 3, 4] as [UInt64]) func network(seed: UInt64) throws {
+  /// Servers in as many networks that know each other.
+  private func thirtyServers(_ seed: UInt64, _ generator: inout SeededGenerator) -> KademliaWorld {
     let world = KademliaWorld(seed: seed)
-    var generator = SeededGenerator(seed: seed)
     for number in 1...30 as ClosedRange<UInt64> {
       world.add(number)
       world.remotes[peer(number)] = IPAddress("\(20 + number).0.0.1")
@@ -73,6 +71,14 @@ import Wire
       world.run(.milliseconds(500))
     }
     world.run(.seconds(300))
+    return world
+  }
+
+  /// A network of thirty servers, each flooded by 200 names of one network; a search for four providers finds the honest one, whoever came first
+  /// and although five servers name nothing but throwaway names.
+  @Test(arguments: [1, 2, 3, 4] as [UInt64]) func network(seed: UInt64) throws {
+    var generator = SeededGenerator(seed: seed)
+    let world = thirtyServers(seed, &generator)
     func flood() {
       var outputs: [Kademlia.Output] = []
       for number in 1_000..<1_200 as Range<UInt64> {
@@ -112,15 +118,8 @@ import Wire
   /// Two servers name forty names each that lie nearer to the key than anybody, all in one network; those answer, and name each other. Who
   /// provides, and who looks, still comes to the honest.
   @Test(arguments: [1, 2, 3] as [UInt64]) func namesNearTheKey(seed: UInt64) throws {
-    let world = KademliaWorld(seed: seed)
     var generator = SeededGenerator(seed: seed)
-    for number in 1...30 as ClosedRange<UInt64> {
-      world.add(number)
-      world.remotes[peer(number)] = IPAddress("\(20 + number).0.0.1")
-      if number > 1 { world.link(peer(number), peer(1 + generator.next() % (number - 1))) }
-      world.run(.milliseconds(500))
-    }
-    world.run(.seconds(300))
+    let world = thirtyServers(seed, &generator)
     let target = SystemCrypto.shared.sha256(Self.multihash)
     func distance(_ number: UInt64) -> Hash256 { SystemCrypto.shared.sha256(peer(number).bytes) ^ target }
     let ground = (10_000..<30_000 as Range<UInt64>).map { ($0, distance($0)) }.sorted { $0.1 < $1.1 }.prefix(80).map(\.0)

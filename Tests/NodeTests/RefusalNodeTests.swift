@@ -12,14 +12,7 @@ import Testing
     try await onOwnThread {
       let flock = try Flock()
       defer { flock.stop() }
-      let hub = try flock.start("hub")
-      let bootstrap = "bootstrap_peers: [\"\(try hub.hostPort())\"]\nmin_outbound: 1\n"
-      let (one, other) = (try flock.start("one", "node.yaml", bootstrap), try flock.start("other", "node.yaml", bootstrap))
-      try waitUntil("both know the hub") { try one.activePeers().contains(hub.peerID) && other.activePeers().contains(hub.peerID) }
-      let place = PeerAddress(peer: other.peerID, address: try other.information().addresses[0])
-      _ = try one.askAndWait(.operate(.add(place, keep: false)))
-      try waitUntil("the two are linked") { try one.activePeers().contains(other.peerID) && other.activePeers().contains(one.peerID) }
-
+      let (one, other, _, _) = try Self.linked(flock)
       guard case .operated(.dropped) = try one.askAndWait(.operate(.drop(other.peerID))) else { throw Missing("not dropped") }
       try waitUntil("both saw the end") { try !one.activePeers().contains(other.peerID) && !other.activePeers().contains(one.peerID) }
       let before = (try Self.dials(of: other, by: one), try Self.dials(of: one, by: other))
@@ -37,13 +30,7 @@ import Testing
     try await onOwnThread {
       let flock = try Flock()
       defer { flock.stop() }
-      let hub = try flock.start("hub")
-      let bootstrap = "bootstrap_peers: [\"\(try hub.hostPort())\"]\nmin_outbound: 1\n"
-      let (one, other) = (try flock.start("one", "node.yaml", bootstrap), try flock.start("other", "node.yaml", bootstrap))
-      try waitUntil("both know the hub") { try one.activePeers().contains(hub.peerID) && other.activePeers().contains(hub.peerID) }
-      let place = PeerAddress(peer: other.peerID, address: try other.information().addresses[0])
-      _ = try one.askAndWait(.operate(.add(place, keep: false)))
-      try waitUntil("the two are linked") { try one.activePeers().contains(other.peerID) }
+      let (one, other, hub, bootstrap) = try Self.linked(flock)
       guard case .operated(.dropped) = try one.askAndWait(.operate(.drop(other.peerID))) else { throw Missing("not dropped") }
       flock.stop("one")
       let again = try flock.start("one", "node.yaml", bootstrap)
@@ -53,6 +40,18 @@ import Testing
       guard case .story(let story) = try again.askAndWait(.explain(other.peerID)) else { throw Missing("no story") }
       #expect(story.sentences.contains { $0.hasSuffix("dropped by an operator.") }, "\(story.sentences)")
     }
+  }
+
+  /// Two nodes that know each other through a hub and are linked, the hub, and the two's configuration.
+  private static func linked(_ flock: Flock) throws -> (one: Node, other: Node, hub: Node, configuration: String) {
+    let hub = try flock.start("hub")
+    let bootstrap = "bootstrap_peers: [\"\(try hub.hostPort())\"]\nmin_outbound: 1\n"
+    let (one, other) = (try flock.start("one", "node.yaml", bootstrap), try flock.start("other", "node.yaml", bootstrap))
+    try waitUntil("both know the hub") { try one.activePeers().contains(hub.peerID) && other.activePeers().contains(hub.peerID) }
+    let place = PeerAddress(peer: other.peerID, address: try other.information().addresses[0])
+    _ = try one.askAndWait(.operate(.add(place, keep: false)))
+    try waitUntil("the two are linked") { try one.activePeers().contains(other.peerID) && other.activePeers().contains(one.peerID) }
+    return (one, other, hub, bootstrap)
   }
 
   private static func dials(of peer: Node, by node: Node) throws -> Int {

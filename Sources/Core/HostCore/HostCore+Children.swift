@@ -189,8 +189,7 @@ extension HostCore {
 extension GossipOffence {
   fileprivate var words: String {
     switch self {
-    case .malformedRPC: "in gossip"
-    case .oversizedRPC: "in gossip"
+    case .malformedRPC, .oversizedRPC: "in gossip"
     case .graftDuringBackoff: "grafts before the back-off is over"
     case .invalidMessage: "of a gossip message"
     case .brokenPromises: "gossip messages that it announced did not come"

@@ -68,7 +68,7 @@ extension Connection {
       let message = Multistream.text(span, at: 0, bytes: bytes, text: text)
     else { return fail(.protocolViolation("multistream: a message that is not text"), into: &outputs) }
     if isDialer, negotiation.hasSeenHeader, let reason = TurnAway.reason(in: message) {
-      return fail(.turnedAway("\(reason), as the other end says, which nothing proves", reason: reason), into: &outputs)
+      return fail(TurnAway.error(reason), into: &outputs)
     }
     do throws(ChannelError) {
       if case .agreed = try negotiation.handle(message, supports: { $0 == Multistream.noise }, reply: &clearOutput) {

@@ -30,6 +30,11 @@ public struct TurnAway: Sendable {
     return bytes
   }
 
+  /// How a dial ends to which the other end has said this.
+  public static func error(_ reason: String) -> ChannelError {
+    .turnedAway("\(reason), as the other end says, which nothing proves", reason: reason)
+  }
+
   private static let prefix = "/starling/turned-away/1/"
 
   static func line(_ reason: String) -> String { prefix + reason }

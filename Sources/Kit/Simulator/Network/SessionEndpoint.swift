@@ -145,7 +145,7 @@ final class SessionEndpoint: LinkEndpoint {
       transmit(.confirm, delay: simulation.scenario.handshakeCost)
       establish(now)
     case .confirm: establish(now)
-    case .turnedAway(let reason): fail(.turnedAway("\(reason), as the other end says, which nothing proves", reason: reason), now)
+    case .turnedAway(let reason): fail(TurnAway.error(reason), now)
     case .open(let id, let names): opened(id, names)
     case .accept(let id, let name):
       guard let place = place(id) else { return }

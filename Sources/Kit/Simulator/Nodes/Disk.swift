@@ -5,8 +5,8 @@ import Wire
 /// A node's store with what is on its way to it, so that a crash can take that away.
 ///
 /// A batch of the chain is under way until the machine says that it is durable. Rows of the peer book are written behind its back: they are
-/// safe with the next batch of the chain, and kept as long as the disk fails. A crash leaves the batch under way whole or not at all, as an atomic engine does, and the book's
-/// rows up to some point.
+/// safe with the next batch of the chain, and kept as long as the disk fails. A crash leaves the batch under way whole or not at all, as an
+/// atomic engine does, and the book's rows up to some point.
 struct Disk {
   /// What is durable.
   let store = MemoryStore()
