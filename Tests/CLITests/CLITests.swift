@@ -195,7 +195,7 @@ import Testing
     process.environment = [:]
     process.standardOutput = FileHandle.nullDevice
     process.standardError = FileHandle.nullDevice
-    try process.run()
+    try process.start()
     var ports: [UInt16] = []
     try await eventually("five nodes listen; there are \(ports.count)") {
       ports = (1...5).compactMap { number in

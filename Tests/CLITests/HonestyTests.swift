@@ -96,7 +96,7 @@ import Testing
     process.arguments = ["-qec", command, folder.path("typescript")]
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = FileHandle.nullDevice
-    try process.run()
+    try process.start()
     process.waitUntilExit()
     let text = try folder.text("typescript")
     #expect(text.contains("0 of 12 s simulated, 8 nodes") && text.contains("6 of 12 s simulated"), "\(text.suffix(500))")

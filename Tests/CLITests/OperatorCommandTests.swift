@@ -298,7 +298,7 @@ private final class Terminal: @unchecked Sendable {
     process.standardInput = handle
     process.standardOutput = handle
     process.standardError = handle
-    try process.run()
+    try process.start()
     Thread.detachNewThread { [self] in
       var part = [UInt8](repeating: 0, count: 65_536)
       while true {

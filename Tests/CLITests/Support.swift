@@ -27,11 +27,13 @@ enum Starling {
     process.executableURL = URL(filePath: program)
     process.arguments = arguments
     process.currentDirectoryURL = folder.url
+    // The tests' own variables are none of the program's settings.
+    process.environment = ["PATH": "/usr/bin:/bin"]
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = output
     let errors = Pipe()
     process.standardError = errors
-    try process.run()
+    try process.start()
     try errors.fileHandleForWriting.close()
     let text = String(decoding: try errors.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
     process.waitUntilExit()
@@ -54,7 +56,7 @@ enum Starling {
     process.standardError = try FileHandle(forWritingTo: URL(filePath: files[1]))
     try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
       process.terminationHandler = { _ in done.resume() }
-      do { try process.run() } catch { done.resume(throwing: error) }
+      do { try process.start() } catch { done.resume(throwing: error) }
     }
     return Outcome(
       status: process.terminationStatus, output: try String(contentsOfFile: files[0], encoding: .utf8),

@@ -77,7 +77,7 @@ import Testing
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = pipe
     process.standardError = pipe
-    try process.run()
+    try process.start()
     defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
     // The last thing that the start makes.
     try await eventually("it has started") {

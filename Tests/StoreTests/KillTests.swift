@@ -38,7 +38,7 @@ import Wire
     process.arguments = [engine, path]
     let pipe = Pipe()
     process.standardOutput = pipe
-    try process.run()
+    try process.start()
     var output = Data()
     while output.count(where: { $0 == 10 }) < lines {
       let chunk = pipe.fileHandleForReading.availableData

@@ -31,7 +31,7 @@ public final class Program: @unchecked Sendable {
     process.standardInput = input ?? FileHandle.nullDevice
     process.standardOutput = output
     if let errors { process.standardError = errors }
-    try process.run()
+    try process.start()
     // The thread keeps the pipe, not the program.
     Thread.detachNewThread { [weak self] in
       var rest: [UInt8] = []
@@ -103,6 +103,16 @@ public final class Program: @unchecked Sendable {
 }
 
 extension Process {
+  /// Starts it as a shell would: with no signal held back. The threads of libdispatch, on which most tests run, hold back nearly all, and a process
+  /// inherits that from the thread that starts it.
+  public func start() throws {
+    var (none, former) = (sigset_t(), sigset_t())
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &former)
+    defer { pthread_sigmask(SIG_SETMASK, &former, nil) }
+    try run()
+  }
+
   /// Its exit status, once it has ended.
   public func end(sourceLocation: SourceLocation = #_sourceLocation) async throws -> Int32 {
     try await eventually("process \(processIdentifier) ends", sourceLocation: sourceLocation) { !isRunning }
