@@ -50,6 +50,7 @@ import Wire
     try waitUntil("it says that its clock is wrong") { try ahead.information().health.status == "clock" }
     let health: HealthResponse = try HTTPClient("http://127.0.0.1:\(ahead.httpPort!)").get("/api/v1/node/health")
     #expect(health.status == .clock && health.reason.contains(" ahead of the median of 2 peers: set it by NTP"), "\(health.reason)")
+    #expect(try ahead.information().warnings.contains { $0.hasSuffix(" ahead of the median of 2 peers: set it by NTP") })
     let info: NodeInfoResponse = try HTTPClient("http://127.0.0.1:\(ahead.httpPort!)").get("/api/v1/node/info")
     #expect(info.clock.map { abs($0.aheadSeconds - 3_600) < 60 && $0.peers == 2 } == true, "\(String(describing: info.clock))")
     #expect(try page(ahead, "starling_clock_ahead_seconds").map { abs($0 - 3_600) < 60 } == true)
@@ -71,6 +72,9 @@ import Wire
     try waitUntil("it makes blocks again") { flock.times("ahead") { $0.contains(" produced a block ") }.count > before + 3 }
     let production = try #require(try again.information().production)
     #expect(production.obstacle == nil || production.obstacle == .catchingUp, "\(production)")
+    #expect(production.last != nil && production.next != nil)
+    #expect(flock.log("ahead").contains(/this producer makes no blocks last_slot=[0-9]+ next_slot=[0-9]+ why="it has not caught up/))
+    #expect(flock.log("ahead").contains(/this producer makes blocks last_slot=[0-9]+ next_slot=[0-9]+/))
     try waitUntil("the others take them") {
       guard case .block(_, let block) = try full.askAndWait(.latestBlock) else { return false }
       return block.header.producer == Address(keys[1].publicKey)

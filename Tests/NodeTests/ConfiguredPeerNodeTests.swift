@@ -44,6 +44,39 @@ import Testing
     }
   }
 
+  /// A bootstrap peer at whose address another node answers from the beginning, as with a wrong name in the configuration: it is dialled again and
+  /// again, each time with a warning, and found once it is there.
+  @Test func whoHasNeverAnsweredIsDialledOn() async throws {
+    try await onOwnThread {
+      let flock = try Flock()
+      defer { flock.stop() }
+      let hub = try flock.start("hub")
+      let (place, name) = (try Self.place(of: hub), hub.peerID)
+      let port = try #require(try hub.information().addresses[0].tcpPort)
+      func listen(_ configuration: inout NodeConfiguration) {
+        configuration.listen = ["/ip4/127.0.0.1/tcp/\(port)"]
+        configuration.minOutbound = 0
+      }
+      flock.stop("hub")
+      let other = try flock.start("other", change: listen)
+      let joiner = try flock.start("joiner", "node.yaml", "bootstrap_peers: [\"\(place)\"]\nreconnection_interval: 1s\nkademlia: false")
+      try waitUntil("three dials have met the other one") {
+        flock.log("joiner").split(separator: "\n").count {
+          $0.contains("WARN") && $0.contains("another peer answers") && $0.contains("answered=\(other.peerID)")
+        } >= 3
+      }
+      guard case .dials(let dials) = try joiner.askAndWait(.dials) else { throw Missing("no dials") }
+      #expect(dials.map(\.peer) == [name] && dials[0].role == .mustKeep && dials[0].failures >= 3, "\(dials)")
+      guard case .story(let story) = try joiner.askAndWait(.explainAddress(try Multiaddr("/ip4/127.0.0.1/tcp/\(port)"))) else {
+        throw Missing("no story")
+      }
+      #expect(story.peer == name && story.sentences.joined().contains(other.peerID.description), "\(story.sentences)")
+      flock.stop("other")
+      let back = try flock.start("hub", change: listen)
+      try waitUntil("it is found") { try joiner.isLinked(exactlyTo: back) }
+    }
+  }
+
   /// One list of all nodes for all nodes: the own entries are said, and not dialled. A file may name a peer twice.
   @Test func oneselfIsInTheList() async throws {
     try await onOwnThread {

@@ -1,4 +1,5 @@
 import Crypto
+import EventLoop
 import Foundation
 import HTTPAPI
 import Identity
@@ -7,6 +8,7 @@ import NodeCore
 import Peering
 import Store
 import Testing
+import Wire
 
 @testable import Node
 
@@ -54,7 +56,7 @@ import Testing
     }
   }
 
-  /// No block comes: a node that makes none names the producers, and one that is to make them names what keeps it from that.
+  /// No block comes: a node that makes none names the producers.
   @Test func aChainThatStandsStillIsNamed() async throws {
     try await onOwnThread {
       let flock = try Flock()
@@ -69,6 +71,41 @@ import Testing
       let health = try Self.health(hub)
       #expect(health.code == 503 && health.body.reason.hasSuffix("none of the 1 producers was heard"), "\(health.body.reason)")
       try waitUntil("the log says it too") { flock.log("hub").contains("why=\"none of the 1 producers was heard\"") }
+    }
+  }
+
+  /// No block comes from the chain's only producer, whose clock was ahead, so that its newest block is: it names itself, its last and next slot, and what
+  /// it waits for, and doesn't blame "the producers".
+  @Test func aProducerThatStandsStillNamesItself() async throws {
+    try await onOwnThread {
+      let network = try Network(authorities: 1)
+      defer { network.stop() }
+      let lines = Lines()
+      func start(ahead: Duration) throws -> Node {
+        let node = try Node(
+          configuration: try network.configuration(0),
+          logger: Logger(level: .info, format: .text, now: { Date() }, sink: { lines.append($0) }),
+          rig: Node.Rig(wallTime: { Platform.wallTime + ahead }))
+        try node.start()
+        network.nodes.append(node)
+        return node
+      }
+      let early = try start(ahead: .seconds(3_600))
+      try waitUntil("it makes a block, an hour too early") { try early.information().head.height >= 1 }
+      early.stop()
+      let node = try start(ahead: .zero)
+      try network.start(network.configuration(1, seed: node))
+      try waitUntil("it says that nothing comes") { try Self.health(node).body.status == .stalled }
+      let health = try Self.health(node)
+      let named =
+        /: this node is a producer itself: last slot [0-9]+ \(in .*\), next slot [0-9]+ \(in .*\); .* is ahead of this node's clock/
+      #expect(health.code == 503 && health.body.reason.contains(named), "\(health.body.reason)")
+      #expect(!health.body.reason.contains("producers"))
+      #expect(health.body.warnings?.contains { $0.contains(" is ahead of this node's clock") } == true, "\(health.body.warnings ?? [])")
+      #expect(lines.all.contains(/this producer makes no blocks last_slot=[0-9]+ next_slot=[0-9]+ why="the newest block's slot/))
+      try waitUntil("the log says it too") {
+        lines.all.contains("no new block") && lines.all.contains("why=\"this node is a producer itself")
+      }
     }
   }
 

@@ -42,6 +42,35 @@ import Testing
     }
   }
 
+  /// Who asks too much learns what for, and so does the operator, from the log and the story.
+  @Test func whatWasTooMuchIsNamed() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let node = try flock.start("node") {
+      $0.network = "main"
+      $0.requestsPerSecond = 1
+    }
+    let stranger = try await Stranger(to: node)
+    let events = stranger.host.events
+    let name = Stranger.protocols.status
+    func ask() async { _ = try? await stranger.host.request(node.peerID, name, stranger.status.encoded) }
+    try await stranger.connect()
+    // What the two hosts ask of each other at the beginning counts as well.
+    try await eventually("it is let in") {
+      await ask()
+      return try stranger.isActive()
+    }
+    while try stranger.isActive() { await ask() }
+    let reason = try await within { () -> Reason? in
+      for await event in events { if case .linkClosed(_, let reason, local: false) = event { return reason } }
+      return nil
+    }
+    #expect(reason?.code == .lowScore && reason?.detail.contains("rateExceeded (requests of \(name))") == true, "\(reason as Any)")
+    #expect(try stranger.story().contains("offence rateExceeded (requests of \(name)), score"))
+    #expect(flock.log("node").contains(" what=rateExceeded for=\"requests of \(name)\""))
+    await stranger.host.close()
+  }
+
   /// Two nodes that know each other through a hub and are linked, the hub, and the two's configuration.
   private static func linked(_ flock: Flock) throws -> (one: Node, other: Node, hub: Node, configuration: String) {
     let hub = try flock.start("hub")
