@@ -14,14 +14,17 @@ import Wire
 
 /// What a running node says of where it stands, among strangers that claim heights and peers that follow another chain.
 @Suite(.serialized) struct StandingTests {
-  /// Two links at a time, from ever new identities, that claim height 2^61 and answer no request for blocks, the first of them there when the node
-  /// starts: it goes to work all the same, and never tells the number as if it were so.
+  /// Two links at a time, from ever new identities and addresses, that claim height 2^61 and answer no request for blocks, the first of them there when
+  /// the node starts: it goes to work all the same, and never tells the number as if it were so. Since each has an address of its own, the
+  /// doubts in those before it don't help.
   @Test func rotatingLiarsKeepAStartingNodeFromNothing() async throws {
     let flock = try Flock()
     defer { flock.stop() }
     let probe = try flock.start("probe") { $0.network = "main" }
+    let number = Counter()
     func liar(to node: Node) async throws -> Stranger {
-      let liar = try await Stranger(to: node, height: 1 << 61)
+      let next = number.add()
+      let liar = try await Stranger(to: node, height: 1 << 61, from: "127.77.\(next / 250).\(next % 250 + 1)")
       await liar.host.serve(Stranger.protocols.status) { _, _ in StatusAnswer.status(liar.status).encoded }
       await liar.host.serve(Stranger.protocols.blocks) { _, _ in
         try await Task.sleep(for: patience * 10)
@@ -57,6 +60,31 @@ import Wire
     #expect(try statistics.target == 0 && node.information().sync.isCaughtUp)
     if case .unavailable(let why) = try node.askAndWait(.submit([1])) { Issue.record("users are turned away: \(why)") }
     for liar in liars + [last] { await liar.host.close() }
+  }
+
+  /// Whoever showed less than it had claimed comes back from its address under another name, and tells of a small gap: it is asked to show that before
+  /// any block is fetched from it.
+  @Test func doubtStaysWithTheAddress() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let node = try flock.start("node") { $0.network = "main" }
+    let source = "127.78.0.1"
+    let liar = try await Stranger(to: node, height: 1 << 61, from: source)
+    await liar.host.serve(Stranger.protocols.blocks) { _, _ in nil }
+    _ = try await liar.enter()
+    try await eventually("it has not shown it") { flock.log("node").contains("a peer has not shown the height that it claims") }
+    await liar.host.close()
+
+    let next = try await Stranger(to: node, height: 3, from: source)
+    let asked = Recorder<BlocksRequest>()
+    await next.host.serve(Stranger.protocols.blocks) { _, bytes in
+      asked.add(try BlocksRequest(encoded: bytes.rawSpan))
+      return nil
+    }
+    _ = try await next.enter()
+    try await eventually("it is asked for something") { !asked.values.isEmpty }
+    #expect(asked.values.first == .range(from: 2, count: 2), "the block at its height and the one below, and no range")
+    await next.host.close()
   }
 
   /// Two authorities that were apart for longer than what either takes as final: both say so with both heads, nobody is blamed, and it ends when
