@@ -39,6 +39,12 @@ import Testing
         """)
   }
 
+  @Test func limitsReachTheChain() throws {
+    let text = #"{"chain_id":"c","genesis_time_ms":1,"authorities":["\#(key)"],"limits":{"minimum_fee":7,"state_byte_fee":0}}"#
+    let limits = try GenesisFile.parse(Array(text.utf8), path: "g.json").configuration.limits
+    #expect(limits.minimumFee.units == 7 && limits.stateByteFee.units == 0)
+  }
+
   @Test func faults() {
     let base = #""chain_id":"c","genesis_time_ms":1,"authorities":["\#(key)"]"#
     #expect(faults("{\(base)}") == [])

@@ -75,6 +75,37 @@ import Wire
     try waitUntil("it goes on") { try node.information().head.height >= 3 }
   }
 
+  /// The chain's batches have a thread of their own, so that no job of the others can keep them from being stored.
+  @Test(.ownThread) func batchesWaitForNoOtherJob() throws {
+    let network = try Network(authorities: 1)
+    defer { network.stop() }
+    let writers = Recorder<String>()
+    let node = try network.start(network.configuration(0), rig: .init(wrapStore: { NotingStore($0) { writers.add(Self.threadName) } }))
+    try waitUntil("blocks are made") { try node.information().head.height >= 2 }
+    // What the start itself writes is written where the node is made.
+    #expect(Set(writers.values).subtracting([Self.threadName]) == ["writer-0"])
+  }
+
+  private static var threadName: String {
+    let name = try? String(contentsOfFile: "/proc/thread-self/comm", encoding: .utf8)
+    return name?.trimmingCharacters(in: .newlines) ?? "?"
+  }
+
+  /// A store that tells of each commit.
+  private final class NotingStore: KeyValueStore {
+    let base: any KeyValueStore
+    let note: @Sendable () -> Void
+    init(_ base: any KeyValueStore, _ note: @escaping @Sendable () -> Void) { (self.base, self.note) = (base, note) }
+    func get(_ table: StoreTable, _ key: [UInt8]) throws(StoreError) -> [UInt8]? { try base.get(table, key) }
+    func scan(_ table: StoreTable, from start: [UInt8], limit: Int) throws(StoreError) -> [(key: [UInt8], value: [UInt8])] {
+      try base.scan(table, from: start, limit: limit)
+    }
+    func commit(_ batch: WriteBatch) throws(StoreError) {
+      note()
+      try base.commit(batch)
+    }
+  }
+
   /// Decides by lot, from any thread.
   private final class Dice: @unchecked Sendable {
     private let lock = Lock()

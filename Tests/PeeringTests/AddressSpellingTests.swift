@@ -68,6 +68,19 @@ import Wire
     }
   }
 
+  /// Told for one peer, the address ends in the name of another: it is neither's.
+  @Test func anAddressThatNamesAnotherPeerTakesNoPlace() {
+    let sources: [PeerSource] = [.exchange(peer(40)), .identify(peer(9)), .discovery, .local, .web]
+    for source in sources {
+      var bench = Bench(local: 5)
+      _ = bench.enter(40, from: "/ip4/90.0.0.1/tcp/1")
+      _ = bench.enter(9, from: "/ip4/91.0.0.1/tcp/1")
+      bench.send(.learned([PeerAddress(peer: peer(9), address: publicAddress(1).withPeerID(peer(10)))], source))
+      for number in [9, 10] as [UInt64] { #expect(bench.machine.addresses(of: peer(number)).isEmpty, "\(source)") }
+      #expect(bench.machine.reasonCounts.addressesRefused == [.anothersName: 1], "\(source)")
+    }
+  }
+
   @Test(arguments: undialable)
   func anOperatorIsToldWhyItIsNotDialled(text: String) {
     for keep in [true, false] {

@@ -121,8 +121,7 @@ private func ramp(_ count: Int) -> [UInt8] {
         do { return try await stream.readExactly(40 * 100_000) } catch let error as HostError where error.code == .streamBusy {}
       }
     }
-    var busy = false
-    while !busy { busy = await code { _ = try await stream.readExactly(0) } == .streamBusy }
+    try await eventually("the first reader has begun") { await code { _ = try await stream.readExactly(0) } == .streamBusy }
     #expect(await code { _ = try await stream.read() } == .streamBusy)
     #expect(await code { _ = try await stream.readToEnd(maximumBytes: 1) } == .streamBusy)
     try await withThrowingTaskGroup { group in

@@ -40,6 +40,7 @@ import Wire
       try await send([0x38, 1] + absentData)
       try await send(Array(absentData[..<50]) + [0x22, 6] + Array("signed".utf8))
     }
+    try await eventually("none of them is taken") { try await host.withCore { core, _ in core.gossip?.statistics.rejected } == 20 }
     try await send(absentData)
     try await send(smallOrder)
     let got = try await within {

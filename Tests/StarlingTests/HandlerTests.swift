@@ -71,6 +71,21 @@ import Testing
     await close(first, second)
   }
 
+  @Test("an answer that its peer does not want is told to the program that gave it")
+  func unwanted() async throws {
+    let (first, second) = try await makePair()
+    let events = second.events
+    await second.serve("/test/unwanted") { _, _ in [UInt8](repeating: 0, count: 1 << 20) }
+    let stream = try await first.openStream(to: second.peerID, protocols: ["/test/unwanted"])
+    try await stream.write([1, 7])
+    // More than the window admits is still to come.
+    _ = try await stream.readExactly(1)
+    stream.reset(.declined)
+    let told = try await failures(events, 1)
+    #expect(told[0].0 == first.peerID && told[0].1 == "/test/unwanted" && (told[0].2 as? HostError)?.code == .declined, "\(told)")
+    await close(first, second)
+  }
+
   @Test("a foreign client that does not know the framing is refused, and keeps its link")
   func foreignFraming() async throws {
     let (first, second) = try await makePair()

@@ -151,6 +151,32 @@ import Threads
     await close(first, second)
   }
 
+  /// A peer that is slow to take them is told of many changes by few streams, of which the last one says what is true.
+  @Test("many changes in a row are few pushes")
+  func pushes() async throws {
+    let first = try await makeHost { $0.core.gossip = nil }
+    let foreign = try await makeHost { $0.core.gossip = nil }
+    let (pushes, hold) = (Recorder<IdentifyInfo>(), Gate())
+    // In place of the host's own.
+    await foreign.handle(HostProtocols.identifyPush) { stream in
+      let bytes = try await stream.readToEnd(maximumBytes: 1 << 16)
+      guard case .value(_, let prefix) = Varint.read(bytes.span.bytes) else { throw HostError(.badRequest) }
+      pushes.add(try IdentifyInfo(encoded: Array(bytes.dropFirst(prefix)).rawSpan))
+      await hold.pass()
+    }
+    try await first.connect(foreign.address)
+    try await eventually("they know each other") {
+      let peer = foreign.peerID
+      return try await first.withCore { core, _ in core.identity(of: peer) != nil }
+    }
+    for number in 0..<100 { await first.handle(ProtocolID("/test/\(number)")) { _ in } }
+    hold.open()
+    try await eventually("the last change is known") { pushes.values.contains { $0.protocols.contains("/test/99") } }
+    // One is under way at a time. Each is given up after ten seconds, so that on a slow machine there may be more than two.
+    #expect(pushes.values.count < 50, "\(pushes.values.count) pushes")
+    await close(first, foreign)
+  }
+
   private func frame(_ build: (inout ProtobufWriter) -> Void) -> [UInt8] {
     var writer = ProtobufWriter()
     build(&writer)
