@@ -112,7 +112,8 @@ extension NodeCore {
         case .orphan, .future, .refused(.busy): .postpone
         }
       switch verdict {
-      case .orphan, .refused(.final): if let peer { run(forks: .strange(peer), now, &outputs) }
+      // The peer may be gone by now, and nobody would tell that it is once more.
+      case .orphan, .refused(.final): if let peer, host.isActive(peer) { run(forks: .strange(peer), now, &outputs) }
       default: break
       }
       tell(.command(.validated(id, topic, answer)), now, &outputs)

@@ -85,6 +85,11 @@ extension NodeCore {
     return "; a peer was refused \(Int((now - at).seconds)) s ago for its \(mismatch)"
   }
 
+  /// The peers of which something is kept that ends with their link. For checks: without a link nobody is among them. O(peers).
+  public var keptOfPeers: Set<PeerID> {
+    Set(statuses.keys).union(heightsTold.keys).union(producerMarks.keys).union(peerClocks.peers).union(forks.peers)
+  }
+
   private func warnings(_ health: Health, _ now: Instant) -> [String] {
     var warnings = host.peering.warnings(now: now)
     if let twin = twinWarning(now) { warnings.append(twin) }

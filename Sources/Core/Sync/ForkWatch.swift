@@ -167,6 +167,9 @@ public struct ForkWatch: Sendable {
     return outputs
   }
 
+  /// The peers that are watched.
+  public var peers: Set<PeerID> { Set(suspects.keys).union(statusAsked.keys) }
+
   /// Whether a peer has shown that it is on the other side of a split.
   public func isWitness(_ peer: PeerID) -> Bool { suspects[peer]?.evidence != nil }
 

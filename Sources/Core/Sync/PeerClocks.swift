@@ -51,6 +51,9 @@ public struct PeerClocks: Sendable {
     samples[peer] = Sample(base: time + (.zero - (asked + half)), uncertainty: half, origin: origin)
   }
 
+  /// The peers whose clocks were compared.
+  public var peers: Set<PeerID> { Set(samples.keys) }
+
   /// Whether a peer's clock was compared.
   public func knows(_ peer: PeerID) -> Bool { samples[peer] != nil }
 

@@ -42,6 +42,9 @@ extension Simulation {
     if ledger.root(of: core.chain.tipState) != core.chain.tip.stateRoot {
       oracle.violate(.validity, node.index, "the state is not the tip's")
     }
+    if let gone = core.keptOfPeers.subtracting(core.host.connectedPeers).min() {
+      oracle.violate(.memory, node.index, "something is kept of \(gone), which has no link")
+    }
     for end in node.ends.values where end.isAdmitted && end.isEstablished {
       let kept = core.host.streamCount(of: end.connection)
       let open = end.endpoint?.streamCount ?? 0
