@@ -121,7 +121,7 @@ import Wire
     }
     #expect(end { $0.receiveEnd(now: .zero, into: &$1) } == .notInNetwork("the other end closed before it had shown the network's key"))
     #expect(
-      end { $0.receiveEnd(.transport("reset"), now: .zero, into: &$1) }
+      end { $0.receiveEnd(.transport(.reset), now: .zero, into: &$1) }
         == .notInNetwork("the other end closed before it had shown the network's key"))
     #expect(
       end { $0.handleTimer(now: .zero + .seconds(11), into: &$1) } == .notInNetwork("the other end did not show the network's key in time"))

@@ -117,13 +117,13 @@ import Wire
     pair.on(.dialer) { $0.receiveEnd(now: pair.now, into: &$1) }
     #expect(pair.takeOutputs(.dialer) == [.closed(.endOfFile)])
     #expect(pair.dialer.isDrained && !pair.dialer.hasPendingOutput)
-    pair.on(.listener) { $0.receiveEnd(.transport("connection reset"), now: pair.now, into: &$1) }
-    #expect(pair.takeOutputs(.listener) == [.closed(.transport("connection reset"))])
+    pair.on(.listener) { $0.receiveEnd(.transport(.reset), now: pair.now, into: &$1) }
+    #expect(pair.takeOutputs(.listener) == [.closed(.transport(.reset))])
   }
 
   /// A listener that closes without a byte had no slot, perhaps; a dialer that does so has nothing to be told apart from.
   @Test func whoClosesWithoutAByteTurnsTheDialerAway() {
-    for error in [ChannelError.endOfFile, .transport("connection reset")] {
+    for error in [ChannelError.endOfFile, .transport(.reset)] {
       let pair = makePair()
       for side in ConnectionPair.Side.allCases { pair.on(side) { $0.receiveEnd(error, now: pair.now, into: &$1) } }
       #expect(pair.takeOutputs(.dialer) == [.closed(.turnedAway("it may be full, busy, or closed to this address"))])
@@ -145,7 +145,7 @@ import Wire
     for piece in [1, 1_000] {
       let pair = makePair(dialer: configuration, listener: configuration, cut: .every(piece))
       pair.deliver(TurnAway(networkKey: key, crypto: crypto).bytes("too-many-peers"), to: .dialer)
-      pair.on(.dialer) { $0.receiveEnd(.transport("reset"), now: pair.now, into: &$1) }
+      pair.on(.dialer) { $0.receiveEnd(.transport(.reset), now: pair.now, into: &$1) }
       #expect(pair.takeOutputs(.dialer) == Self.turnedAway("too-many-peers"))
     }
   }

@@ -337,11 +337,13 @@ public final class HostCore {
     case .handshakeTimeout: .timedOut
     case .turnedAway(let text, let reason): .turnedAway(text, reason.flatMap { Reason.Code(name: $0) })
     case .notInNetwork(let text): .notInNetwork(text)
-    case .transport(let text):
-      // The shell's text begins with the system's name of the fault.
-      text.contains("ECONNREFUSED")
-        ? .refused
-        : text.contains("ETIMEDOUT") ? .timedOut : text.contains("UNREACH") ? .unreachable : .transport(text)
+    case .transport(let fault):
+      switch fault.kind {
+      case .refused: .refused
+      case .timedOut: .timedOut
+      case .unreachable: .unreachable
+      case .other: .transport(fault.description)
+      }
     default: .handshake(error.description)
     }
   }
@@ -358,7 +360,7 @@ public final class HostCore {
   private static func linkEnd(_ error: ChannelError) -> LinkEnd {
     switch error {
     case .endOfFile, .remoteGoAway(0): .remoteClosed
-    case .transport(let text): .transport(text)
+    case .transport(let fault): .transport(fault.description)
     case .closedLocally(let text): .transport(text)
     case .limit(let text): .limit(text)
     default: .protocolViolation(error.description)

@@ -3,7 +3,7 @@ extension ChannelError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .endOfFile: "the other end closed the connection"
-    case .transport(let text): text
+    case .transport(let fault): fault.description
     case .turnedAway(let text, _): "closed before the handshake: \(text)"
     case .handshakeTimeout: "the handshake took too long"
     case .negotiationFailed(let text): "no protocol in common: \(text)"

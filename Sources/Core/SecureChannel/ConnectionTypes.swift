@@ -49,8 +49,8 @@ public struct RemoteIdentity: Hashable, Sendable {
 public enum ChannelError: Error, Hashable, Sendable {
   /// The transport's end: EOF without a go-away.
   case endOfFile
-  /// The transport failed; the text is the system's.
-  case transport(String)
+  /// The transport failed.
+  case transport(TransportFault)
   /// The other end took the connection that this side dialled and ended it before the handshake, as one that has no slot does; the text says
   /// what that may mean. `reason` is the name of the reason that somebody gave in its place (``TurnAway``); nothing proves it.
   case turnedAway(String, reason: String? = nil)

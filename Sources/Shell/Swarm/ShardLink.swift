@@ -53,7 +53,7 @@ final class ShardLink: TCPSocketDelegate {
       let socket = try TCPSocket(adopting: detached, on: shard.loop, configuration: shard.configuration.socket, delegate: self)
       begin(socket, .listener, now)
     } catch {
-      end(.transport(error.description))
+      end(.transport(error.fault))
     }
   }
 
@@ -62,21 +62,21 @@ final class ShardLink: TCPSocketDelegate {
     dialDeadline = now + timeout
     let endpoint: Endpoint
     do throws(AddressFault) { endpoint = try address.dialable() } catch {
-      return end(.transport("\(address) cannot be dialled: \(error)"))
+      return end(.transport(TransportFault("\(address) cannot be dialled: \(error)")))
     }
     switch endpoint.host {
     case .ip(let ip):
       candidates = [SocketAddress(ip, port: endpoint.port)]
       dialNext(nil, now)
     case .name(let name, let family):
-      guard let resolver else { return end(.transport("\(address) cannot be dialled: names are not resolved here")) }
+      guard let resolver else { return end(.transport(TransportFault("\(address) cannot be dialled: names are not resolved here"))) }
       resolver.resolve(name, port: endpoint.port) { [self] answer in
         guard !isClosing else { return }
         switch answer {
         case .success(let addresses):
           candidates = addresses.filter { family == .any || ($0.family == .ipv6) == (family == .v6) }
           dialNext(nil, shard.loop.now)
-        case .failure(let error): end(.transport(error.description))
+        case .failure(let error): end(.transport(error.fault))
         }
         shard.endTurn(shard.loop.now)
       }
@@ -84,7 +84,7 @@ final class ShardLink: TCPSocketDelegate {
   }
 
   private func dialNext(_ failure: TransportError?, _ now: Instant) {
-    guard !candidates.isEmpty, dialDeadline > now else { return end(.transport(failure?.description ?? "no address")) }
+    guard !candidates.isEmpty, dialDeadline > now else { return end(.transport(failure?.fault ?? TransportFault("no address"))) }
     // A silent address of a name must leave time for the others.
     let share = (dialDeadline - now) / candidates.count
     let target = candidates.removeFirst()
@@ -163,10 +163,10 @@ final class ShardLink: TCPSocketDelegate {
       dialNext(error, now)
     } else {
       if let connection {
-        connection.receiveEnd(error.map { .transport($0.description) } ?? .endOfFile, now: now, into: &outputs)
+        connection.receiveEnd(error.map { .transport($0.fault) } ?? .endOfFile, now: now, into: &outputs)
         deliver(now)
       }
-      end(ending ?? error.map { $0.code == .timedOut ? .handshakeTimeout : .transport($0.description) } ?? .endOfFile)
+      end(ending ?? error.map { $0.code == .timedOut ? .handshakeTimeout : .transport($0.fault) } ?? .endOfFile)
     }
     shard.endTurn(now)
   }
@@ -440,4 +440,18 @@ final class ShardLink: TCPSocketDelegate {
 
   private static let framesOfTurn = 256
   private static let discardMaximum = 1 << 20
+}
+
+extension TransportError {
+  /// What the core is told of it.
+  fileprivate var fault: TransportFault {
+    let kind: TransportFault.Kind =
+      switch code {
+      case .connectionRefused: .refused
+      case .timedOut: .timedOut
+      case .hostUnreachable, .networkUnreachable: .unreachable
+      default: .other
+      }
+    return TransportFault(description, kind: kind)
+  }
 }

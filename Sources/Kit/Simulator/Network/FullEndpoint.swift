@@ -62,7 +62,7 @@ final class FullEndpoint: LinkEndpoint {
       flush(now)
     case .end, .reset:
       var error: ChannelError?
-      if case .reset = packet { error = .transport("connection reset by peer (ECONNRESET)") }
+      if case .reset = packet { error = .transport(.reset) }
       connection.receiveEnd(error ?? .endOfFile, now: now, into: &outputs)
       deliver(now)
       over(ending ?? error ?? .endOfFile)

@@ -121,7 +121,7 @@ final class SessionEndpoint: LinkEndpoint {
     case .frames(let frames): for frame in frames where state != .closed { receive(frame, now) }
     case .bytes: preconditionFailure("bytes on a session link")
     case .end: over(goodbye ? .remoteGoAway(0) : .endOfFile)
-    case .reset: over(.transport("connection reset by peer (ECONNRESET)"))
+    case .reset: over(.transport(.reset))
     }
   }
 

@@ -61,7 +61,7 @@ extension Simulation {
       onLink(end) { $0.begin(now) }
     } else {
       closeSocket(end, tells: false)
-      post(end.node, .host(.failed(end.connection, .transport("connection refused (ECONNREFUSED)"))))
+      post(end.node, .host(.failed(end.connection, .transport(.refused))))
     }
   }
 
