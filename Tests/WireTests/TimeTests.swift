@@ -35,6 +35,19 @@ import Wire
     #expect(words == ["0 ms", "999 ms", "1 s", "1.5 s", "10 s", "3600 s"])
   }
 
+  @Test func durationsRoughly() {
+    let durations: [Duration] = [
+      .zero, .milliseconds(1_460), .milliseconds(9_900), .milliseconds(10_900), .seconds(119), .seconds(120), .seconds(7_199),
+      .seconds(7_200), .seconds(172_799), .seconds(172_800), .seconds(-85), .seconds(Int64.max), .milliseconds(Int64.min),
+    ]
+    #expect(
+      durations.map(\.rough) == [
+        "0 ms", "1.5 s", "9.9 s", "10 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 d", "85 s", "106751991167300 d",
+        "106751991167 d",
+      ])
+    #expect([0.9, 25, -3.5, 1e18, .infinity].map(\.whole) == ["0", "25", "-3", "1e+18", "inf"])
+  }
+
   @Test func wallTimesAreHeldInsideTheirRange() {
     let last = WallTime(milliseconds: .max)
     let first = WallTime(milliseconds: .min)

@@ -36,15 +36,11 @@ public enum PrivateFile {
     guard descriptor >= 0 else { throw failure("create \(temporary)") }
     do {
       defer { close(descriptor) }
-      var offset = 0
-      while offset < bytes.count {
-        let written = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress?.advanced(by: offset), $0.count - offset) }
-        if written < 0, errno != EINTR {
-          let error = failure("write \(temporary)")
-          unlink(temporary)
-          throw error
-        }
-        offset += max(0, written)
+      if let fault = Platform.write(bytes, to: descriptor).fault {
+        errno = fault
+        let error = failure("write \(temporary)")
+        unlink(temporary)
+        throw error
       }
       guard fsync(descriptor) == 0 else {
         let error = failure("sync \(temporary)")
