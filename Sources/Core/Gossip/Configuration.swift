@@ -101,11 +101,11 @@ extension Gossip {
     /// of them.
     public var maximumPendingBytes = 64 << 20
     /// The most fields of RPCs that are read of one peer in a heartbeat, whatever they say: what small ones cost hardly depends on their bytes.
-    /// Further RPCs are dropped unread until the next, and the peer is told on once. Default 262,144, some 10 ms of a core: several times what
+    /// Further RPCs are dropped unread until the next, and the peer is reported once. Default 262,144, some 10 ms of a core: several times what
     /// a busy network's messages have.
     public var maximumFields = 262_144
-    /// The most ids that peers are held to have promised; each may have its share of it, and 64 at least, so that who announces what it does
-    /// not have keeps nobody else's announcements from being heeded.
+    /// The most announced ids that are asked for and waited for at a time. Each peer has a share of it, 64 at least, so that a peer that
+    /// announces what it does not have keeps no other from being asked.
     public var maximumPromises = 20_000
     /// The most backoffs remembered for a topic, of peers that left too; when full new ones are not remembered.
     public var maximumBackoffs = 4_096
@@ -142,8 +142,8 @@ extension Gossip {
     public var gossip = -2.0
     /// Below: own messages are not flooded to the peer.
     public var publish = -4.0
-    /// Below: everything from the peer is ignored unread. With the host's scale that is no peer but one that an operator wants kept: the
-    /// others have no link, so that nobody fills this node's line with what it ignores.
+    /// Below: everything from the peer is ignored unread. With the host's scores only a must-keep peer gets there: any other has lost its
+    /// link by then, so that no peer can fill this node's line with messages that it ignores.
     public var graylist = -8.0
     /// From this on: the peers that it suggests are passed on.
     public var acceptExchange = 100.0

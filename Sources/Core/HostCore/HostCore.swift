@@ -40,7 +40,7 @@ public final class HostCore {
   var links: [ConnectionID: Link] = [:]
   /// What peers may ask, and be asked.
   private(set) var rates: RateTable
-  /// What each of the application's protocols may be asked, where that is no matter of the host's own rates.
+  /// How often peers may ask each of the application's protocols that has a rate of its own, apart from the host's rates.
   var applicationRates: [ProtocolID: RateLimits.Rate] = [:]
   var admitted: [PeerID: ConnectionID] = [:]
   /// Requests that the host itself sent, by their IDs (top bit set).

@@ -29,7 +29,7 @@ public struct ClockComparison: Hashable, Sendable {
 
 /// Compares this node's clock with those of its peers, whose statuses carry their time.
 ///
-/// The clock is never set by it: who has many links could move it. It tells the operator, and says why blocks are refused.
+/// The clock is never set by this: anyone with many links could move it. It only tells the operator, and says why blocks are refused.
 public struct PeerClocks: Sendable {
   private struct Sample {
     /// The peer's wall time at the origin of this node's monotonic clock: what this node's own wall clock does meanwhile doesn't matter.

@@ -30,8 +30,8 @@ public final class MemoryScope {
     case comfort
     /// Something fails without it.
     case need
-    /// Somebody who may have done nothing would go under without it. Granted from what is kept for it where all else is taken; whoever asks has
-    /// a bound for it.
+    /// A link ends without it, though its peer may have done nothing wrong. Granted from what is kept for this purpose once everything else is
+    /// taken; anyone who asks for it has a bound of its own.
     case life
   }
 

@@ -4,8 +4,8 @@ import Wire
 /// The walk towards a key: who is known to be near it, who was asked, and who is next.
 ///
 /// It is over when the `width` nearest that have not failed have all answered (libp2p/specs `kad-dht`, "Peer routing"), or when
-/// nobody is left to ask. Of one network only the nearest few count: who makes names near a key, as many as he likes, and has one server name them,
-/// would otherwise stand in front of everybody else.
+/// nobody is left to ask. Of one network only the nearest few count: otherwise anyone could make any number of names near a key, have one server
+/// tell them, and stand in front of everybody else.
 struct LookUp: Sendable {
   enum State: Hashable, Sendable { case heard, asked, answered, failed }
 

@@ -15,8 +15,9 @@ extension Chain {
     }
   }
 
-  /// Makes the checks that cost next to nothing and lets the block wait for the check of its seal; `nil` when the verdict comes later. Whatever
-  /// a seal may cost its sender waits for it too: nobody throws forged blocks about that are too old, too new or too many to be taken.
+  /// Makes the checks that cost next to nothing and lets the block wait for the check of its seal; `nil` when the verdict comes later. Blocks that
+  /// are too old, too new, or the third of their slot are refused only once their seal is found good: such a refusal blames nobody, and whoever
+  /// sends a forged block has to be blamed.
   private mutating func classify(
     _ block: Block, _ bytes: [UInt8], _ source: ItemSource, _ token: ValidationToken?, _ now: Instant, _ outputs: inout [Output]
   ) throws(BlockError) -> BlockVerdict? {
