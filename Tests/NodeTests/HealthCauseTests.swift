@@ -102,6 +102,17 @@ import Wire
       #expect(health.code == 503 && health.body.reason.contains(named), "\(health.body.reason)")
       #expect(!health.body.reason.contains("producers"))
       #expect(health.body.warnings?.contains { $0.contains(" is ahead of this node's clock") } == true, "\(health.body.warnings ?? [])")
+      let client = try HTTPClient("http://127.0.0.1:\(node.httpPort!)")
+      let info: NodeInfoResponse = try client.get("/api/v1/node/info")
+      let production = try #require(info.production)
+      #expect(production.obstacle == "head-ahead" && production.words.contains(" is ahead of this node's clock"), "\(production)")
+      let (last, next) = (try #require(production.last), try #require(production.next))
+      #expect(last.time > Platform.wallTime.milliseconds && next.slot > last.slot, "\(production)")
+      let metrics = String(decoding: try client.request("GET", "/metrics").body, as: UTF8.self)
+      for line in [
+        "starling_producer_last_slot \(last.slot)", "starling_producer_next_slot \(next.slot)",
+        #"starling_producer_held{reason="head-ahead"} 1"#,
+      ] { #expect(metrics.split(separator: "\n").contains { $0 == line }, "\(line)") }
       #expect(lines.all.contains(/this producer makes no blocks last_slot=[0-9]+ next_slot=[0-9]+ why="the newest block's slot/))
       try waitUntil("the log says it too") {
         lines.all.contains("no new block") && lines.all.contains("why=\"this node is a producer itself")

@@ -71,6 +71,19 @@ import Testing
     await silent.close()
   }
 
+  @Test("who answers neither identify nor pings is given up after the time that the program gave")
+  func limits() async throws {
+    let (first, second) = (try await makeHost(), try await makeHost())
+    for name in [HostProtocols.identify, HostProtocols.ping] {
+      await second.handle(name) { _ in try await Task.sleep(for: .seconds(3_600)) }
+    }
+    try await first.connect(second.address)
+    let peer = second.peerID
+    #expect(await code { _ = try await within { try await first.identify(peer, timeout: .milliseconds(50)) } } == .timedOut)
+    #expect(await code { _ = try await within { try await first.ping(peer, timeout: .milliseconds(50)) } } == .timedOut)
+    await close(first, second)
+  }
+
   @Test("handlers are cancelled with their host")
   func handlers() async throws {
     let (first, second) = try await makePair()

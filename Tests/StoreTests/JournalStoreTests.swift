@@ -133,6 +133,19 @@ import Wire
     #expect(throws: StoreError.self) { try JournalStore(path: directory.path + "/missing/rows") }
   }
 
+  /// Where there is no room to write it anew it stays as it is, and the attempt keeps no room.
+  @Test func noRoomToBeWrittenAnew() throws {
+    let new = path + ".new"
+    do {
+      let store = try JournalStore(path: path)
+      try FileManager.default.createSymbolicLink(atPath: new, withDestinationPath: "/dev/full")
+      for number in UInt8(1)...12 { try commit(store, 2, Array(repeating: number, count: 100_000)) }
+    }
+    #expect(throws: (any Error).self) { try FileManager.default.attributesOfItem(atPath: new) }
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count > 1_200_000)
+    #expect(try JournalStore(path: path).get("t", [2]) == Array(repeating: 12, count: 100_000))
+  }
+
   /// What is written over again and again does not make the file grow for ever.
   @Test func rewritten() throws {
     do {
