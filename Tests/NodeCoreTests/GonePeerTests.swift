@@ -7,6 +7,18 @@ import Wire
 @testable import NodeCore
 
 @Suite struct GonePeerTests {
+  /// A peer that doesn't know this node, not yet or no longer, as on a link that drains there, has not declined anything.
+  @Test func whoDoesNotKnowThisNodeHasDeclinedNothing() throws {
+    let bench = try NodeBench()
+    bench.enter()
+    let peer = bench.peer.peerID
+    #expect(bench.core.host.isActive(peer))
+    #expect(bench.core.failure(of: peer, .failed(.streamReset(.gated))) == .linkLost)
+    #expect(bench.core.failure(of: peer, .failed(.streamReset(.resourceLimit))) == .linkLost)
+    #expect(bench.core.failure(of: peer, .failed(.streamReset(.unspecified))) == .declined)
+    #expect(bench.core.failure(of: peer, .timeout) == .late)
+  }
+
   private func publish(_ block: Block, _ bench: NodeBench) -> [UInt8] {
     var writer = ProtobufWriter()
     writer.message(2) {

@@ -92,7 +92,8 @@ extension NodeCore {
   func failure(of peer: PeerID, _ error: RequestError) -> RangeSync.FetchFailure {
     switch error {
     case .timeout: .late
-    case .notConnected: .linkLost
+    // A peer that gates a request does not know this node, not yet or no longer. That says nothing about what was asked for.
+    case .notConnected, .failed(.streamReset(.gated)): .linkLost
     default: error.isTemporary || !host.isActive(peer) ? .linkLost : .declined
     }
   }
