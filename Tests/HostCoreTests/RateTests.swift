@@ -118,7 +118,7 @@ extension [HostCore.Output] {
     #expect(answers.map(\.resets) == [[], [], [.rateLimited]])
     #expect(stage.opened(HostProtocols.ping).1.resets == [.rateLimited])
     // Streams that say nothing are metered too.
-    #expect((0..<210).map { _ in stage.opened(HostProtocols.goodbye).1.resets.count }.reduce(0, +) == 10)
+    #expect((0..<211).map { _ in stage.opened(HostProtocols.goodbye).1.resets.count }.reduce(0, +) == 10, "a link's first is free")
 
     var gossip = OneLink { $0.rates.gossip = .init(perSecond: 1_000, burst: 10_000) }
     let (stream, _) = gossip.opened("/meshsub/1.1.0")
@@ -127,6 +127,17 @@ extension [HostCore.Output] {
     for _ in 0..<8 { _ = gossip.host.handle(.message(stream, rpc), now: gossip.now) }
     // Six of 1,512 bytes with their overhead; what is too much is not even read.
     #expect(gossip.host.gossip?.statistics.bytesIn == 6_000 && gossip.host.streamRefusals == [.rateLimited: 2])
+  }
+
+  /// Why a link ends is told to both ends, however much its peer has asked before.
+  @Test func aGoodbyeIsHeardFromWhoeverAskedTooMuch() {
+    var stage = OneLink()
+    while stage.opened(HostProtocols.identify).1.resets.isEmpty {}
+    let (goodbye, outputs) = stage.opened(HostProtocols.goodbye)
+    #expect(outputs.resets.isEmpty)
+    _ = stage.host.handle(.message(goodbye, Reason(.operatorRequest).encoded), now: stage.now)
+    _ = stage.host.handle(.closed(stage.link, .endOfFile), now: stage.now)
+    #expect(stage.host.peering.reasonCounts.lost == [.operatorRequest: 1])
   }
 
   /// Whoever has a link is heard: what nobody hears would only fill the line. At 18 points both end.

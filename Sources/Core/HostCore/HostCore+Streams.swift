@@ -24,7 +24,11 @@ extension HostCore {
         if case .identifyPush = role { outputs.append(.reset(StreamRef(connection: stream.connection, stream: id))) }
       }
       set(.identifyPush(collected: [], messages: 0))
-    case HostProtocols.goodbye: if mayAsk(stream, name, arrived, now, &outputs) { set(.goodbye) }
+    case HostProtocols.goodbye:
+      // A link's first is heard however much its peer has asked: why a link ends is told to both ends.
+      guard !link.hasGoodbye || mayAsk(stream, name, arrived, now, &outputs) else { return }
+      link.hasGoodbye = true
+      set(.goodbye)
     default:
       guard link.isActive || link.isDraining && isActive(link.peer) || configuration.introductionProtocols.contains(name) else {
         // Nothing but the introduction is served before the introduction. To be told so costs what an answer does.

@@ -41,6 +41,8 @@ final class Link {
   /// Whether the peer takes part in the peer exchange.
   var exchangesPeers = false
   var keepAlive: StreamID?
+  /// Whether the remote has opened a stream to say why it closes.
+  var hasGoodbye = false
   /// The reason that the remote gave for closing.
   var farewell: Reason?
   var isClosing = false
