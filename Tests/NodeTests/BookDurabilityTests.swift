@@ -28,10 +28,23 @@ import Wire
       let node = try flock.start("first", rig: rig)
       let other = NodeKey(seed: [UInt8](repeating: 9, count: 32), crypto: Node.crypto).peerID
       let address = try Multiaddr("/ip4/127.0.0.1/tcp/1")
+      // What is taken back later is stored before.
+      let former = NodeKey(seed: [UInt8](repeating: 10, count: 32), crypto: Node.crypto).peerID
+      let (named, bare) = (try Multiaddr("/ip4/127.0.0.1/tcp/2"), try Multiaddr("/ip4/127.0.0.1/tcp/3"))
+      let network = BanSubject.network(IPNetwork("10.8.8.8")!)
+      let before: [OperatorCommand] = [
+        .trust(former), .ban(network, for: nil, "tested"), .add(PeerAddress(peer: former, address: named), keep: true),
+        .add(PeerAddress(peer: nil, address: bare), keep: true),
+      ]
+      for command in before {
+        let answer = try node.askAndWait(.operate(command))
+        guard case .operated(let result) = answer, !result.isRefusal else { throw Missing("that it is stored: \(answer)") }
+      }
       store.failAllCommits()
       let commands: [OperatorCommand] = [
         .trust(other), .add(PeerAddress(peer: nil, address: address), keep: true),
         .importBook([PeerAddress(peer: nil, address: try Multiaddr("/ip4/20.1.2.3/tcp/4001"))]),
+        .distrust(former), .unban(network), .drop(former), .dropAddress(bare),
       ]
       for query in (0..<150).map(Self.ban) + commands.map(Query.operate) {
         let answer = try node.askAndWait(query)

@@ -71,6 +71,32 @@ import Wire
     await host.close()
   }
 
+  /// A block with a producer's own seal that it has not made: somebody else has its key, and the operator learns of it.
+  @Test func aBlockOfTheOwnKeyFromElsewhereIsTold() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let file = flock.folder + "/producer"
+    try KeyFile.write(Self.key, to: file)
+    let authority = try flock.start("authority") {
+      $0.network = "main"
+      $0.nodeType = .authority
+      $0.producerKeyFile = file
+    }
+    try await eventually("it makes blocks") { try authority.information().head.height >= 1 }
+    let stranger = try await Stranger(to: authority)
+    _ = try await stranger.enter()
+    try await eventually("the stranger is heard") { await stranger.host.topicPeers(Stranger.protocols.blockTopic) == [authority.peerID] }
+    // A slot that has not come yet, so that the authority can't have sealed it.
+    let slot = UInt64(Date().timeIntervalSince1970) + 10_000
+    let block = Self.block(try authority.chainInformation(), parent: .zero, height: 1_000, slot: slot)
+    try await stranger.host.publish(Stranger.protocols.blockTopic, block.encoded, rules: Stranger.rules)
+    try await eventually("the log says it") {
+      flock.log("authority").contains(/another machine makes blocks with this node's producer key; .* shown_by="a block for slot \d+/)
+    }
+    #expect(try authority.information().warnings.contains { $0.contains("another machine makes blocks with this node's producer key") })
+    await stranger.host.close()
+  }
+
   /// Sixty-four megabytes of blocks on parents that nobody has do not keep an authority from making and taking blocks: the seal of a long block
   /// is looked at before anything of it is hashed.
   @Test func orphansDoNotStopAnAuthority() async throws {
