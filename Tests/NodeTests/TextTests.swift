@@ -114,6 +114,17 @@ import Testing
     try written("swarm.key", Self.mark + Array(key.utf8)) { _ = try KeyFile.readNetworkKey($0) }
   }
 
+  /// A file that an operator named as the token's may hold anything: what is wrong is said, and nobody is told to delete it.
+  @Test func whatIsNoTokenIsTold() throws {
+    for text in ["", "0123456789abcde", "0123456789abcdef 0123456789abcdef", "0123456789abcdef\n0123456789abcdef\n"] {
+      try written("token", Array(text.utf8)) { path in
+        let error = #expect(throws: KeyFile.Failure.self) { try AdminToken.read(path) }
+        #expect(
+          error?.description == "\(path) holds no admin token: 16 or more visible characters in one line, and nothing else", "\(text)")
+      }
+    }
+  }
+
   @Test func whatIsNoTextIsToldWithItsPlace() throws {
     func fault(_ bytes: [UInt8]) -> String? {
       do throws(TextFile.Failure) {
