@@ -275,6 +275,15 @@ import Wire
     #expect(bench.input(.validated(good[0].id, topic: blocks, .accept)).delivered == [data])
   }
 
+  /// Or it would be asked for again with each announcement.
+  @Test func anIgnoredSignedMessageIsNotJudgedAgain() {
+    let author = nodeKey(7)
+    let bench = bench(TopicConfiguration(signing: .strictSign, validation: .application))
+    let asked = bench.input(.received(peer(1), signed(author, 1, data))).toValidate
+    bench.input(.validated(asked[0].id, topic: blocks, .ignore))
+    #expect(bench.input(.received(peer(2), signed(author, 1, data))).toValidate.isEmpty)
+  }
+
   @Test func theSameBytesOnAnotherTopicDoNotMask() {
     let bench = bench(TopicConfiguration(signing: .strictNoSign, validation: .application))
     bench.input(.subscribe("other", TopicConfiguration(signing: .strictNoSign, validation: .application)))

@@ -89,6 +89,12 @@ import Testing
     }
     // The last one published is one of them.
     try await eventually("five were refused") { refused.value == 5 }
+    // The publisher announces its messages in three heartbeats; nobody asks for what was judged.
+    let beats = try await first.withCore { core, _ in core.gossip?.statistics.heartbeats ?? 0 }
+    try await eventually("some heartbeats later") {
+      try await first.withCore { core, _ in core.gossip?.statistics.heartbeats ?? 0 } >= beats + 5
+    }
+    #expect(refused.value == 5)
     await close(first, second, third)
   }
 

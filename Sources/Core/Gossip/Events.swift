@@ -92,7 +92,7 @@ public enum ValidationVerdict: Hashable, Sendable {
   case accept
   /// It is bad: don't pass it on, and hold it against everyone who sent it.
   case reject
-  /// Don't pass it on, and blame nobody. Where equal IDs mean equal bytes, further copies are ignored too.
+  /// Don't pass it on, and blame nobody. Further copies are ignored too.
   case ignore
   /// Don't pass it on, blame nobody, and forget that it came: it could not be judged now, and the next copy is looked at afresh.
   case postpone

@@ -239,22 +239,17 @@ extension Gossip {
     case .accept: accept(pending.message, topic, senders: pending.senders, into: &outputs)
     case .ignore:
       counters.ignored += 1
-      rememberBytes(id, topic)
+      topic.seen.insert(id)
     case .postpone: counters.ignored += 1
     case .reject:
       counters.rejected += 1
-      rememberBytes(id, topic)
+      // An id of author and sequence says nothing of the bytes: another message under it must still have its chance.
+      if case .contentHash = topic.configuration.identification { topic.seen.insert(id) }
       for sender in pending.senders {
         peers[sender]?.statistics.rejected += 1
         report(sender, .invalidMessage(name, .refusedByApplication), into: &outputs)
       }
     }
-  }
-
-  /// Equal content hashes mean equal bytes, so the verdict holds for every further copy. An id of author and sequence says nothing
-  /// of the bytes: another message under it must still have its chance.
-  private func rememberBytes(_ id: MessageID, _ topic: TopicState) {
-    if case .contentHash = topic.configuration.identification { topic.seen.insert(id) }
   }
 
   /// Takes a message off the account of those waiting.

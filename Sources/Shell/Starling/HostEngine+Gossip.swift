@@ -85,9 +85,8 @@ extension HostEngine {
 
   /// A message waits for its verdict; on the core's thread.
   func validate(_ message: GossipMessage) {
-    guard let validator = topics[message.topic]?.validator, runningValidations < configuration.validationsMaximum else {
-      return post(.validated(message.id, message.topic, .ignore))
-    }
+    guard let validator = topics[message.topic]?.validator else { return post(.validated(message.id, message.topic, .ignore)) }
+    guard runningValidations < configuration.validationsMaximum else { return post(.validated(message.id, message.topic, .postpone)) }
     runningValidations += 1
     spawn { [self] in
       let verdict = await validator(message)
