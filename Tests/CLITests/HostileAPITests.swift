@@ -69,6 +69,20 @@ import Testing
     return try HTTPServer(router: router)
   }
 
+  @Test("an unusual fee is not paid unless the user says so")
+  func fees() async throws {
+    let server = try Self.serve(most: true)
+    let folder = try Folder()
+    #expect(try await Starling.run(["keygen", "--out", "key"], in: folder).status == 0)
+    let words = ["send", "--key", "key", "--set", "a=b", "--nonce", "0", "--api", "http://127.0.0.1:\(server.port)"]
+    let refused = try await Starling.run(words, in: folder)
+    #expect(refused.status == 1 && refused.errors.contains("the node asks for a fee of \(UInt64.max), where "), "\(refused.errors)")
+    // This one is signed and sent.
+    let sent = try await Starling.run(words + ["--fee", "\(UInt64.max)"], in: folder)
+    #expect(sent.errors.contains("no") && !sent.errors.contains("asks for a fee"), "\(sent.errors)")
+    server.stop()
+  }
+
   @Test(
     "are shown, whatever they are",
     arguments: [

@@ -78,7 +78,9 @@ enum Commands {
       CommandOption("amount", value: "N", help: "How much to transfer."),
       CommandOption("set", value: "KEY=VALUE", help: "Store a value in the sender's own data."),
       CommandOption("delete", value: "KEY", help: "Remove a key of the sender's own data."),
-      CommandOption("fee", value: "N", help: "What the producer of the block gets. [the most that the chain asks for]"),
+      CommandOption(
+        "fee", value: "N",
+        help: "What the producer of the block gets. [the most that the chain asks for, unless that is a hundred times what is usual]"),
       CommandOption("nonce", value: "N", help: "The sender's counter. [the next one, as the node says]"), api,
       CommandOption("wait", help: "Wait until the node has caught up and the transaction is in a block, a minute at most for each."), json,
     ], details: "Give one of --to, --set and --delete. Exit codes: 0 accepted (with --wait: in a block), 1 refused or not reachable.")

@@ -11,11 +11,12 @@ enum SendCommand {
   private struct Sent: Encodable {
     let transactionHash: String
     let nonce: UInt64
+    let fee: UInt64
     let status: String
     let height: UInt64?
 
     enum CodingKeys: String, CodingKey {
-      case nonce, status, height
+      case nonce, fee, status, height
       case transactionHash = "transaction_hash"
     }
   }
@@ -31,7 +32,7 @@ enum SendCommand {
     let info = try api.chain()
     guard let chain = Hash256(hex: info.genesisHash) else { throw Failure("\(api.url) tells no genesis hash") }
     let next = try nonce ?? api.account(Base16.encode(key.publicKey.data)).nextNonce
-    let fee = givenFee ?? sufficientFee(for: payload, info)
+    let fee = try givenFee ?? sufficientFee(for: payload, info)
     let transaction = Transaction(chain: chain, nonce: next, fee: fee, payload: payload, key: key, crypto: crypto)
     let hash = try submit(transaction.encoded, api, patiently: call.isOn("wait"))
     var status = "submitted"
@@ -41,11 +42,11 @@ enum SendCommand {
       status = "confirmed"
     }
     if call.isOn("json") {
-      Output.json(Sent(transactionHash: hash, nonce: next, status: status, height: height))
+      Output.json(Sent(transactionHash: hash, nonce: next, fee: fee.units, status: status, height: height))
     } else {
       Output.rows(
         [
-          ("Transaction", hash), ("Nonce", "\(next)"),
+          ("Transaction", hash), ("Nonce", "\(next)"), ("Fee", "\(fee.units)"),
           ("Status", height.map { "in block \($0)" } ?? "accepted; add --wait to see it in a block"),
         ])
     }
@@ -73,13 +74,22 @@ enum SendCommand {
     return .setData(key: Array(parts[0].utf8), value: Array(parts[1].utf8))
   }
 
-  /// What is enough whatever the chain's state is, by the fees that the node tells.
-  private static func sufficientFee(for payload: Transaction.Payload, _ chain: ChainInfoResponse) -> Amount {
+  /// What is enough whatever the chain's state is, by the fees that the node tells. It may tell any: a user is asked first about one that is far
+  /// above what is usual.
+  private static func sufficientFee(for payload: Transaction.Payload, _ chain: ChainInfoResponse) throws -> Amount {
     var limits = GenesisConfiguration.Limits()
+    let usual = limits.sufficientFee(for: payload)
     limits.minimumFee = Amount(chain.minimumFee)
     limits.stateByteFee = Amount(chain.stateByteFee)
-    return limits.sufficientFee(for: payload)
+    let fee = limits.sufficientFee(for: payload)
+    guard fee.units / unusual < max(1, usual.units) else {
+      throw Failure("the node asks for a fee of \(fee.units), where \(usual.units) is usual; if you agree, give it: --fee \(fee.units)")
+    }
+    return fee
   }
+
+  /// How many times the usual fee is paid without being asked for.
+  private static let unusual: UInt64 = 100
 
   /// Sends the transaction; `patiently` also while the node catches up.
   private static func submit(_ transaction: [UInt8], _ api: NodeAPI, patiently: Bool) throws -> String {
