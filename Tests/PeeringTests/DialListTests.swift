@@ -77,4 +77,15 @@ import Wire
       bench.machine.whyAlone(now: bench.now)
         == "2 of 3 fail alike: it closed the link: wrong-genesis (it says: \"this node follows 12ab\"), at \(publicAddress(2))")
   }
+
+  /// Many dead addresses that others told of do not hide why the configured peer has no link.
+  @Test func whyAloneNamesTheConfiguredPeersTroubleFirst() throws {
+    var bench = Bench(local: 5) { $0.introductionRequired = true }
+    let dials = bench.send(.learned([item(9, 1)], .bootstrap)).dials + bench.send(.learned([item(10, 2), item(11, 3)], .discovery)).dials
+    #expect(dials.count == 3)
+    for dial in dials where dial.address != publicAddress(1) { bench.send(.dialFailed(dial.id, .refused)) }
+    bench.prove(try #require(dials.first { $0.address == publicAddress(1) }), 9)
+    bench.send(.refusedBy(peer(9), Reason(.banned, "spam")))
+    #expect(bench.machine.whyAlone(now: bench.now) == "it closed the link: banned (it says: \"spam\"), at \(publicAddress(1))")
+  }
 }

@@ -47,6 +47,11 @@ public struct DialStatus: Sendable {
   public let failures: Int
   /// What went wrong last, since a link was good.
   public let last: Trouble?
+
+  /// What stands in the way of a link: a name that is equal for equal causes, and words.
+  fileprivate var cause: (kind: String, words: String)? {
+    state == .barred ? detail.map { ($0, $0) } : last.map { ($0.kind, "\($0.words), at \($0.address)") }
+  }
 }
 
 extension PeeringMachine {
@@ -98,23 +103,24 @@ extension PeeringMachine {
     return first.ip.flatMap { crowdFault($0, besides: []) }.map(\.description) ?? "its addresses are barred"
   }
 
-  /// Why a node without a peer has none, as far as its dials tell: what stands in the way of most, in words without a full stop.
-  /// O(peers at hand).
+  /// Why a node without a peer has none, as far as its dials tell: what stands in the way of most of those that were configured or kept, or,
+  /// while nothing is known of these, of most of all; in words without a full stop. Addresses that others told of may be long dead, and hide
+  /// why the peers that count can't be linked. O(peers at hand).
   public func whyAlone(now: Instant) -> String {
     let list = dialList(now: now)
     guard !list.isEmpty else {
       return book.peerCount > 0 ? "those that are known were not dialled yet" : "none is known; name some in bootstrap_peers or seed_peers"
     }
+    let configured = list.filter { $0.role == .mustKeep && $0.cause != nil }
+    let counted = configured.isEmpty ? list : configured
     var groups: [String: (count: Int, words: String)] = [:]
-    for item in list {
-      let cause: (kind: String, words: String)? =
-        item.state == .barred ? item.detail.map { ($0, $0) } : item.last.map { ($0.kind, "\($0.words), at \($0.address)") }
-      if let cause { groups[cause.kind] = ((groups[cause.kind]?.count ?? 0) + 1, groups[cause.kind]?.words ?? cause.words) }
+    for case let cause? in counted.map(\.cause) {
+      groups[cause.kind] = ((groups[cause.kind]?.count ?? 0) + 1, groups[cause.kind]?.words ?? cause.words)
     }
     guard let worst = groups.max(by: { ($0.value.count, $1.key) < ($1.value.count, $0.key) }) else {
       return "\(list.count == 1 ? "one is" : "\(list.count) are") being dialled for the first time"
     }
-    return list.count == 1 ? worst.value.words : "\(worst.value.count) of \(list.count) fail alike: \(worst.value.words)"
+    return counted.count == 1 ? worst.value.words : "\(worst.value.count) of \(counted.count) fail alike: \(worst.value.words)"
   }
 
   // MARK: Addresses
