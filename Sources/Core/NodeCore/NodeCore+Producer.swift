@@ -37,8 +37,11 @@ extension NodeCore {
 
   /// What an operator should know, in a sentence; `nil` while nobody else is known to have the key.
   func twinWarning(_ now: Instant) -> String? {
-    guard let twin = producerTwin, twin.peer.map({ host.isActive($0) }) ?? false || now - twin.at <= Self.twinMemory else { return nil }
-    let who = twin.peer.map { "\($0) makes" } ?? "another machine makes"
+    guard let twin = producerTwin else { return nil }
+    let isLinked = twin.peer.map { host.isActive($0) } ?? false
+    guard isLinked || now - twin.at <= Self.twinMemory else { return nil }
+    // Who is no longer linked may have been stopped since.
+    let who = twin.peer.map { isLinked ? "\($0) makes" : "\($0), which is no longer linked, made" } ?? "another machine makes"
     return
       "\(who) blocks with this node's producer key: stop one of the two, for two blocks of one slot are an offence that anybody can prove"
   }
