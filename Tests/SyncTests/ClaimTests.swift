@@ -74,6 +74,15 @@ private func block(_ height: UInt64, bytes: Int = 1) -> FetchedBlock {
     #expect(sync.handle(.timer, now: time(60)).contains(.state(.synced)), "a height without blocks does not hold for ever")
   }
 
+  /// A block whose slot is ahead of this node's clock says nothing of the peer that showed it.
+  @Test func nobodyIsToBlameForABlockAheadOfTheClock() {
+    var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)
+    _ = sync.handle(.peerIntroduced(peer(1), height: Self.mad, origin: home(1)), now: time(0))
+    #expect(sync.handle(.headNotShown(peer(1), .ahead), now: time(5)).isEmpty)
+    #expect(sync.doubts.isEmpty)
+    #expect(!"\(RangeSync.FetchFailure.ahead)".contains("link"))
+  }
+
   /// Doubt stays with the address when the link is gone, and ends.
   @Test func doubtOutlivesTheLink() {
     var sync = RangeSync(localHeight: 100, seed: 1, now: .zero)

@@ -63,7 +63,7 @@ extension NodeCore {
       else { return proven(request, .failure(.malformed), now, &outputs) }
       switch chain.judge(header, on: parent, genesisTime: genesis.time, now: now) {
       case .sealed: proven(request, .success(header), now, &outputs)
-      case .ahead: proven(request, .failure(.linkLost), now, &outputs)
+      case .ahead: proven(request, .failure(.ahead), now, &outputs)
       case .broken: proven(request, .failure(.malformed), now, &outputs)
       }
     }

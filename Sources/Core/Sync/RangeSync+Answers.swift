@@ -58,7 +58,7 @@ extension RangeSync {
     case .late: outputs.append(.blameSlow(peer))
     case .declined: outputs.append(.blameUseless(peer))
     case .malformed: outputs.append(.blameWrong(peer))
-    case .linkLost:
+    case .linkLost, .ahead:
       if let until = peers[peer]?.penalizedUntil { peers[peer]?.penalizedUntil = max(until, now + configuration.lostLinkPause) }
       return
     }
@@ -150,6 +150,7 @@ extension RangeSync.FetchFailure: CustomStringConvertible {
     case .declined: "it does not have them, or declined"
     case .malformed: "the answer is not what was asked for"
     case .linkLost: "the link was lost"
+    case .ahead: "the block's slot is ahead of this node's clock"
     }
   }
 }

@@ -68,7 +68,7 @@ extension RangeSync {
     guard peers[peer] != nil else { return }
     peers[peer]?.isShowing = false
     blame(peer, failure, now: now, into: &outputs)
-    if failure != .linkLost { doubt(peer, now) }
+    if failure != .linkLost && failure != .ahead { doubt(peer, now) }
   }
 
   // MARK: Doubt

@@ -147,6 +147,8 @@ public struct RangeSync: Sendable {
     case malformed
     /// The link was lost; nobody is to blame.
     case linkLost
+    /// The block's slot is ahead of this node's clock, which may be behind; nobody is to blame.
+    case ahead
   }
 
   /// What is to be done.
