@@ -98,6 +98,14 @@ import Wire
       ([0x93, 0x80, 0x00], "multistream: a message longer than 1,024 bytes"),
       ([0x02, 0x61, 0x62], "multistream: a message without its newline"),
       ([0x02, 0xff, 0x0a], "multistream: a message that is not text"),
+      (Array("GET / HTTP/1.1\r\n\r\n".utf8), "it speaks HTTP, not libp2p; is this the right port?"),
+      (Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8), "it speaks HTTP, not libp2p; is this the right port?"),
+      (Array("SSH-2.0-OpenSSH_9.2p1\r\n".utf8), "it speaks SSH, not libp2p; is this the right port?"),
+      ([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46], "it speaks TLS, not libp2p; is this the right port?"),
+      (
+        Array("PROXY TCP4 192.0.2.7 192.0.2.1 5000 9000\r\n".utf8),
+        "it speaks the PROXY protocol of load balancers, not libp2p; is this the right port?"
+      ),
       (multistream("GET / HTTP/1.1"), "multistream: the first message is not /multistream/1.0.0"),
       (multistream("/multistream/1.0.0", "/noise") + [0x40, 0x01], "noise: a handshake message of 16385 bytes"),
       (multistream("/multistream/1.0.0", "/noise") + [0x00, 0x02, 0, 0], "noise: handshake message 1 is too short"),
@@ -126,7 +134,7 @@ import Wire
     for error in [ChannelError.endOfFile, .transport(.reset)] {
       let pair = makePair()
       for side in ConnectionPair.Side.allCases { pair.on(side) { $0.receiveEnd(error, now: pair.now, into: &$1) } }
-      #expect(pair.takeOutputs(.dialer) == [.closed(.turnedAway("it may be full, busy, or closed to this address"))])
+      #expect(pair.takeOutputs(.dialer) == [.closed(.turnedAway("it may be full, busy, closed to this address, or no libp2p peer"))])
       #expect(pair.takeOutputs(.listener) == [.closed(error)])
     }
   }

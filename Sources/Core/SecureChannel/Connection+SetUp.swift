@@ -7,7 +7,15 @@ extension Connection {
 
   /// What is at the front of the input: the units that the phase reads.
   func unit(_ span: RawSpan) -> Multistream.Unit {
-    if case .security = phase { return Multistream.unit(span) }
+    if case .security(let negotiation) = phase {
+      let unit = Multistream.unit(span)
+      guard !negotiation.hasSeenHeader else { return unit }
+      switch Multistream.stranger(span) {
+      case .certain(let name): return .violation("it speaks \(name), not libp2p; is this the right port?")
+      case .possible: return if case .needs = unit { .needs(span.byteCount + 1) } else { unit }
+      case .none: return unit
+      }
+    }
     guard span.byteCount >= Noise.lengthBytes else { return .needs(Noise.lengthBytes) }
     let length = Int(span.byte(0)) << 8 | Int(span.byte(1))
     if case .noise = phase {

@@ -254,8 +254,8 @@ public final class Connection {
       // A limit before the handshake, whose name the other end cannot say yet.
       reason = .turnedAway(
         privateStream == nil
-          ? "it may be full, busy, or closed to this address"
-          : "it may be full, busy, closed to this address, or not of this private network")
+          ? "it may be full, busy, closed to this address, or no libp2p peer"
+          : "it may be full, busy, closed to this address, no libp2p peer, or not of this private network")
     }
     shut(reason, into: &outputs)
     discardOutput()

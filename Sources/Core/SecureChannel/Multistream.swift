@@ -43,6 +43,36 @@ enum Multistream {
     }
   }
 
+  /// Whether what the other end sends first is another protocol.
+  enum Stranger: Equatable {
+    case none
+    /// The bytes so far may become one.
+    case possible
+    case certain(String)
+  }
+
+  /// Looks at the first bytes for the protocols that are met at wrong ports and behind proxies; ours begins with 0x13.
+  static func stranger(_ span: RawSpan) -> Stranger {
+    var isPossible = false
+    for (name, beginnings) in strangers {
+      for beginning in beginnings {
+        let count = min(span.byteCount, beginning.count)
+        guard (0..<count).allSatisfy({ span.byte($0) == beginning[$0] }) else { continue }
+        if count == beginning.count { return .certain(name) }
+        isPossible = true
+      }
+    }
+    return isPossible ? .possible : .none
+  }
+
+  private static let strangers: [(name: String, beginnings: [[UInt8]])] = [
+    ("HTTP", ["HTTP/", "GET ", "HEAD ", "POST ", "PUT ", "OPTIONS ", "CONNECT "].map { Array($0.utf8) }),
+    ("SSH", [Array("SSH-".utf8)]),
+    // An alert and a handshake.
+    ("TLS", [[0x15, 0x03], [0x16, 0x03]]),
+    ("the PROXY protocol of load balancers", [Array("PROXY ".utf8), [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51]]),
+  ]
+
   /// The text of a whole message; `nil` when it is not UTF-8.
   static func text(_ span: RawSpan, at offset: Int, bytes: Int, text: Int) -> String? {
     let slice = span.extracting(offset + text..<offset + bytes - 1)

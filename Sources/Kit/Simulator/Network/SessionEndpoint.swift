@@ -129,7 +129,7 @@ final class SessionEndpoint: LinkEndpoint {
     let wasEstablished = state == .established
     // The first thing that a dialler hears establishes the link, or ends it.
     let error =
-      end.side == .dialler && state == .greeting ? .turnedAway("it may be full, busy, or closed to this address") : error
+      end.side == .dialler && state == .greeting ? .turnedAway("it may be full, busy, closed to this address, or no libp2p peer") : error
     state = .closed
     streams = []
     simulation.closeSocket(end, tells: false)
