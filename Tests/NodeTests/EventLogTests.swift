@@ -46,6 +46,13 @@ import Wire
     #expect(lines.contains { $0.hasSuffix("applied a block height=3 hash=00000000 transactions=2") }, "\(lines)")
   }
 
+  /// A clock that is behind makes every peer's copy of every block a refusal: a few lines tell of it, not one for each.
+  @Test func blocksFromTheFutureDoNotFloodTheLog() throws {
+    let producer = try #require(Address(hex: String(repeating: "ab", count: 32)))
+    let event = NodeEvent.chain(.blockAhead(producer: producer, slot: 9, by: .seconds(300), from: peer))
+    #expect(logged(.text, Array(repeating: event, count: 40)).count == 3)
+  }
+
   /// The lines of one peer can be joined by its name.
   @Test func programsGetWholeNames() throws {
     for line in logged(.json, events) {

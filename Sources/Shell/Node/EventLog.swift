@@ -13,7 +13,8 @@ import Wire
 struct EventLog: Sendable {
   let logger: Logger
   private let refusals = RefusalTally()
-  private let early = RefusalTally()
+  /// A wrong clock lasts, and has a refusal from every peer for every block.
+  private let early = RefusalTally(period: .seconds(60), writtenMaximum: 3)
   private let standing = StandingTally()
 
   init(logger: Logger) { self.logger = logger }
