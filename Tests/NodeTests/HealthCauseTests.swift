@@ -202,6 +202,12 @@ import Wire
         }
         #expect(lines[index].all.contains(" another machine makes blocks with this node's producer key; stop one of the two "))
       }
+      nodes[1].stop()
+      try waitUntil("the other one is told of in the past") {
+        try nodes[0].information().warnings.contains {
+          $0.contains("\(nodes[1].peerID), which is no longer linked, made blocks with this node's producer key")
+        }
+      }
     }
   }
 
@@ -246,6 +252,11 @@ import Wire
       settings.bootstrapPeers = []
       node.reload(settings)
       #expect(flock.log("node").contains("applied=log_level waiting=bootstrap_peers"))
+      settings.logLevel = .error
+      node.reload(settings)
+      #expect(
+        flock.log("node").contains("INFO node the configuration was read again applied=log_level"),
+        "though such lines are hidden from now on")
     }
   }
 

@@ -195,11 +195,14 @@ public final class Node: @unchecked Sendable {
       return current
     }
     let changes = Reload(from: old, to: new)
-    if changes.applied.contains("log_level") { log.logger.level = new.logLevel }
+    // A level that hides the answer holds from behind it on.
+    let isQuieter = new.logLevel > log.logger.level
+    if changes.applied.contains("log_level"), !isQuieter { log.logger.level = new.logLevel }
     if let core {
       for command in (try? changes.added.dials()) ?? [] { core.report(.host(.command(command))) }
     }
     log.reloaded(changes)
+    if changes.applied.contains("log_level") { log.logger.level = new.logLevel }
   }
 
   /// What clients make the HTTP API keep.
