@@ -94,6 +94,12 @@ import Testing
     ("listen = '/ip4/0.0.0.0/tcp/1'", [#":1:1: listen: must be a list of texts, not "/ip4/0.0.0.0/tcp/1""#]),
     ("listen = ['0.0.0.0:9000']", [#":1:1: listen: entry 1: "0.0.0.0:9000" must be a multiaddr such as /ip4/0.0.0.0/tcp/9000"#]),
     ("seed_peers = [\n'a:1',\n7]", [":1:1: seed_peers: entry 2 must be a text, not a whole number"]),
+    (
+      "peers = ['/ip4/192.0.2.1/tcp/9000/p2p/12D3KooWMUfWLpVhgEm3YmQ9PiFd1dRk2D2s8Yg58DZZBEJGPo']",
+      [
+        #":1:1: peers: entry 1: "/ip4/192.0.2.1/tcp/9000/p2p/12D3KooWMUfWLpVhgEm3YmQ9PiFd1dRk2D2s8Yg58DZZBEJGPo" must be a multiaddr such as /ip4/192.0.2.1/tcp/9000: /p2p: bad peer ID: neither an identity nor a SHA-256 multihash"#
+      ]
+    ),
     ("seed_peers = ['a:0']", [#":1:1: seed_peers: entry 1: "a:0" must be a multiaddr or host:port"#]),
     (
       "listen = ['/ip4/0.0.0.0/tcp/1/ws']",

@@ -241,7 +241,7 @@ enum Checks {
     if text.hasPrefix("/dnsaddr/") { return dnsaddr(text) }
     if text.hasPrefix("/") { return remote(text) }
     let fits = text.utf8.count <= 512 && (try? PeerAddress(dialling: text)) != nil
-    return fits ? nil : "\"\(text.prefix(60))\" must be a multiaddr or host:port"
+    return fits ? nil : "\"\(shown(text))\" must be a multiaddr or host:port"
   }
 
   /// Where others can dial: an IP address or a name, and a TCP port.
@@ -257,15 +257,24 @@ enum Checks {
   /// A name whose records hold addresses, with or without the PeerID that they have to end in.
   private static func dnsaddr(_ text: String) -> String? {
     (try? Multiaddr(text))?.dnsaddrDomain == nil || text.utf8.count > 512
-      ? "\"\(text.prefix(60))\" must be a multiaddr such as /dnsaddr/example.org" : nil
+      ? "\"\(shown(text))\" must be a multiaddr such as /dnsaddr/example.org" : nil
   }
 
   private static func multiaddr(_ text: String, such example: String, _ check: (Multiaddr) throws(AddressFault) -> Void) -> String? {
-    let must = "\"\(text.prefix(60))\" must be a multiaddr such as \(example)"
-    guard text.utf8.count <= 512, let address = try? Multiaddr(text) else { return must }
+    let must = "\"\(shown(text))\" must be a multiaddr such as \(example)"
+    guard text.utf8.count <= 512 else { return must }
+    let address: Multiaddr
+    do { address = try Multiaddr(text) } catch {
+      // What is wrong with a name in it is seen nowhere else; the rest the example shows.
+      if case .badMultiaddr(let fault) = error, text.contains("/p2p/") { return "\(must): \(fault)" }
+      return must
+    }
     do throws(AddressFault) { try check(address) } catch { return "\(must): \(error)" }
     return nil
   }
+
+  /// What is shown of a value: all of an address with a PeerID, and no screenful.
+  private static func shown(_ text: String) -> String { text.count <= 120 ? text : "\(text.prefix(120))…" }
 
   /// A host name, with or without a port, or a `/dnsaddr/` address.
   static func dnsSeed(_ text: String) -> String? {
@@ -273,7 +282,7 @@ enum Checks {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard (1...2).contains(parts.count), DNSName(parts[0]) != nil, !text.hasPrefix("/"), parts.count == 1 || UInt16(parts[1]) ?? 0 > 0
     else {
-      return "\"\(text.prefix(60))\" must be a host name, with or without :port, or /dnsaddr/ and a name"
+      return "\"\(shown(text))\" must be a host name, with or without :port, or /dnsaddr/ and a name"
     }
     return nil
   }
@@ -284,12 +293,12 @@ enum Checks {
     var four = in_addr()
     let fits =
       inet_pton(AF_INET, String(parts.first ?? ""), &four) == 1 && parts.count <= 2 && (parts.count == 1 || UInt16(parts[1]) ?? 0 > 0)
-    return text.isEmpty || fits ? nil : "\"\(text.prefix(60))\" must be an IPv4 address, with or without :port"
+    return text.isEmpty || fits ? nil : "\"\(shown(text))\" must be an IPv4 address, with or without :port"
   }
 
   /// `http://host:port`, without a path.
   static func webAddress(_ text: String) -> String? {
-    WebAddress(text) == nil ? "\"\(text.prefix(60))\" must be a URL such as http://192.0.2.1:5000, without a path" : nil
+    WebAddress(text) == nil ? "\"\(shown(text))\" must be a URL such as http://192.0.2.1:5000, without a path" : nil
   }
 
   /// An IPv4 address.
@@ -302,7 +311,7 @@ enum Checks {
 
   /// A network such as `10.0.0.0/8`.
   static func network(_ text: String) -> String? {
-    IPNetwork(text) == nil ? "\"\(text.prefix(60))\" must be a network such as 10.0.0.0/8" : nil
+    IPNetwork(text) == nil ? "\"\(shown(text))\" must be a network such as 10.0.0.0/8" : nil
   }
 
   static func networkName(_ text: String) -> String? {

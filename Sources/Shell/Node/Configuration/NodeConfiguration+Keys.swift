@@ -66,7 +66,8 @@ extension NodeConfiguration {
       "kademlia_mode", \.kademliaMode,
       "Whether to answer look-ups; auto: while a public address is confirmed or announced, or private addresses are used."),
     .duration(
-      "connection_timeout", \.connectionTimeout, maximumSeconds: 300, "How long a dial may take.", aliases: ["connection_timeout_seconds"]),
+      "connection_timeout", \.connectionTimeout, maximumSeconds: 300,
+      "How long a TCP connection may take to open; the handshake has 10 s more.", aliases: ["connection_timeout_seconds"]),
     .duration(
       "reconnection_interval", \.reconnectionInterval, maximumSeconds: 86_400,
       "The longest wait before a configured peer is dialled again; for a node without any link also before seeds and stored peers are.",
