@@ -84,6 +84,8 @@ private final class ScriptedServer: @unchecked Sendable {
     let silent = try ScriptedServer([[Array("HTTP/1.1 200 OK\r\n".utf8)]], staysSilent: true)
     let late = #expect(throws: HTTPClientError.self) { try silent.client(timeout: .milliseconds(200)).request("GET", "/") }
     #expect(late?.code == .timedOut)
+    let mute = #expect(throws: HTTPClientError.self) { try ScriptedServer([[]]).client().request("GET", "/") }
+    #expect(mute == HTTPClientError(.interrupted, "the connection ended without an answer; does an HTTP server listen there?"))
     let nobody = #expect(throws: HTTPClientError.self) { try HTTPClient("127.0.0.1:9").request("GET", "/") }
     #expect(nobody?.code == .notReachable)
     for text in ["", "ftp://a", "http://", "http://a b", "http://a?b=c"] {

@@ -270,6 +270,9 @@ struct Payment: Codable {
     #expect(call("")?.headers["www-authenticate"] == "Bearer")
     for wrong in ["", "secre", "secrets", "Secret"] { #expect(call("Authorization: Bearer \(wrong)\r\n")?.status == 401) }
     #expect(call("Authorization: Basic secret\r\n")?.status == 401)
+    // Whoever sent a token is told that it is the wrong one, not that one is needed.
+    #expect(call("")?.body.contains("this call needs the admin token") == true)
+    #expect(call("Authorization: Bearer secre\r\n")?.body.contains("the admin token that came is not this node's") == true)
     #expect(call("Authorization: Bearer secret\r\n")?.status == 200)
     let off = try serve { $0.adminToken = nil }
     #expect(RawClient.post(off.port, "/admin/stop", "", headers: "Authorization: Bearer \r\n")?.errorCode == "admin_off")

@@ -207,7 +207,7 @@ extension HTTPServer.Core {
     if let colon = host.lastIndex(of: ":") { host = host[..<colon] }
     let isAddress = host.allSatisfy { $0.isNumber || $0 == "." }
     guard isAddress || host == "localhost" || host.hasSuffix(".localhost") || configuration.allowedHosts.contains(String(host)) else {
-      throw HTTPError(403, "host_not_allowed", "the API does not answer to this host name")
+      throw HTTPError(403, "host_not_allowed", "the API does not answer to this host name; http_allowed_hosts names others")
     }
   }
 
@@ -223,8 +223,11 @@ extension HTTPServer.Core {
       throw HTTPError(403, "admin_off", "admin calls are off; set admin_token")
     }
     let field = request.headers["authorization"] ?? ""
-    guard field.lowercased().hasPrefix("bearer "), Self.equal(Array(field.dropFirst(7).utf8), Array(token.utf8)) else {
+    guard field.lowercased().hasPrefix("bearer ") else {
       throw HTTPError(401, "unauthorized", "this call needs the admin token")
+    }
+    guard Self.equal(Array(field.dropFirst(7).utf8), Array(token.utf8)) else {
+      throw HTTPError(401, "unauthorized", "the admin token that came is not this node's")
     }
   }
 

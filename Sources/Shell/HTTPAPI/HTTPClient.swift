@@ -294,13 +294,18 @@ private struct AnswerReader {
       }
       scanned = buffer.count
       guard scanned - start < 64 << 10 else { throw Self.bad("a header line over 64 KiB") }
-      guard try fill() else { throw HTTPClientError(.interrupted, "the connection ended within an answer") }
+      guard try fill() else {
+        throw HTTPClientError(
+          .interrupted, buffer.isEmpty ? "the connection ended without an answer; does an HTTP server listen there?" : Self.cutShort)
+      }
     }
   }
 
+  private static let cutShort = "the connection ended within an answer"
+
   private mutating func take(_ count: Int) throws(HTTPClientError) -> [UInt8] {
     while buffer.count - start < count {
-      guard try fill() else { throw HTTPClientError(.interrupted, "the connection ended within an answer") }
+      guard try fill() else { throw HTTPClientError(.interrupted, Self.cutShort) }
     }
     defer { start += count }
     return Array(buffer[start..<(start + count)])
