@@ -14,7 +14,8 @@ enum StatusCommand {
   private static func words(_ clock: NodeInfoResponse.Clock) -> String {
     let size = abs(clock.aheadSeconds.bounded)
     let others = clock.peers == 1 ? "its only peer" : "the median of \(clock.peers) peers"
-    if size < 0.1 { return "agrees with \(others)" }
+    // Within the uncertainty of the comparison nobody can tell them apart.
+    if size < max(0.1, clock.uncertaintySeconds.bounded) { return "agrees with \(others)" }
     let seconds = size < 100 ? "\((size * 10).rounded() / 10) s" : "\(Int(size)) s"
     return
       "\(seconds) \(clock.aheadSeconds < 0 ? "behind" : "ahead of") \(others)"
@@ -65,7 +66,7 @@ enum HealthCommand {
     if let fork = health.fork {
       lines += ["This chain's head: \(fork.height) \(fork.head)", "The other's head: \(fork.otherHeight) \(fork.otherHead)"]
     }
-    return lines + (health.warnings ?? []).map { "Warning: \($0)" }
+    return lines + (health.warnings ?? []).filter { $0 != health.reason }.map { "Warning: \($0)" }
   }
 
   static func status(_ health: HealthResponse) -> Int32 { health.status == .healthy ? ExitStatus.success : ExitStatus.unhealthy }

@@ -96,7 +96,7 @@ private final class Torture {
     findings.append(
       Finding(
         name: "every reopened store consistent", holds: true,
-        detail: "\(reopened.count) of \(kills), answering again after at most \(Int(slowest.rounded())) ms"))
+        detail: "\(reopened.count) of \(kills), back in \(Int(slowest.rounded())) ms at most"))
     findings.append(session.stopNetwork())
     session.screen.finish()
     let report = stream.current
