@@ -15,6 +15,19 @@ import Wire
     duet.send(.command(.serve(name, .init(framing: .lengthPrefixed(maximumBytes: 100)))))
   }
 
+  /// A busy peer may agree on no protocol in time, or not get to read: it must not keep what is no longer true.
+  @Test func aPushThatWasNotTakenInTimeIsTriedAgain() throws {
+    let duet = try Duet()
+    var stream = try #require(pushes(serve(duet, "/a")).first?.stream)
+    #expect(pushes(duet.send(.streamEnded(stream, .negotiationTimeout(.seconds(10))))).isEmpty)
+    stream = try #require(pushes(duet.wait(.seconds(6))).first?.stream)
+    let outputs = duet.wait(.seconds(11))
+    #expect(outputs.resetStreams.contains(stream) && pushes(outputs).isEmpty)
+    stream = try #require(pushes(duet.wait(.seconds(6))).first?.stream)
+    duet.send(.streamEnded(stream, nil))
+    #expect(pushes(duet.wait(.seconds(60))).isEmpty)
+  }
+
   /// While one push is under way the others wait, and go out as one.
   @Test func changesInARowAreOnePush() throws {
     let duet = try Duet()

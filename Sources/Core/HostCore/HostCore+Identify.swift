@@ -76,10 +76,18 @@ extension HostCore {
     link.push = .none
     pushDeadlines.remove(stream.connection)
     if isStale { return push(stream.connection, attempt: 1, now, &outputs) }
-    // Refused for now: the peer must not keep what is no longer true.
-    guard case .streamReset = error, attempt < Self.pushAttempts else { return }
+    switch error {
+    // It has it, or speaks no such protocol after all.
+    case nil, .negotiationFailed: break
+    default: pushLater(stream.connection, link, attempt, now)
+    }
+  }
+
+  /// Refused for now, or not taken in time by a busy peer, which must not keep what is no longer true.
+  private func pushLater(_ connection: ConnectionID, _ link: Link, _ attempt: Int, _ now: Instant) {
+    guard attempt < Self.pushAttempts else { return }
     link.push = .waiting(attempt: attempt + 1)
-    pushDeadlines.set(stream.connection, now + Self.pushPause)
+    pushDeadlines.set(connection, now + Self.pushPause)
   }
 
   /// A push was answered by nothing, or its next attempt is due.
@@ -88,11 +96,11 @@ extension HostCore {
     switch link.push {
     case .none: break
     case .waiting(let attempt): push(connection, attempt: attempt, now, &outputs)
-    case .sending(let id, let isStale, _):
-      // Who takes the push without closing the stream has it all the same.
+    case .sending(let id, let isStale, let attempt):
+      // It may have been taken or not: nobody has closed the stream.
       link.push = .none
       outputs.append(.reset(StreamRef(connection: connection, stream: id)))
-      if isStale { push(connection, attempt: 1, now, &outputs) }
+      if isStale { push(connection, attempt: 1, now, &outputs) } else { pushLater(connection, link, attempt, now) }
     }
   }
 
