@@ -100,6 +100,7 @@ import Wire
       ([0x02, 0xff, 0x0a], "multistream: a message that is not text"),
       (Array("GET / HTTP/1.1\r\n\r\n".utf8), "it speaks HTTP, not libp2p; is this the right port?"),
       (Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8), "it speaks HTTP, not libp2p; is this the right port?"),
+      (Array("<!DOCTYPE HTML>\n<html lang=\"en\">".utf8), "it speaks HTTP, not libp2p; is this the right port?"),
       (Array("SSH-2.0-OpenSSH_9.2p1\r\n".utf8), "it speaks SSH, not libp2p; is this the right port?"),
       ([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x46], "it speaks TLS, not libp2p; is this the right port?"),
       (

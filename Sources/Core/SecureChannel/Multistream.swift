@@ -66,7 +66,8 @@ enum Multistream {
   }
 
   private static let strangers: [(name: String, beginnings: [[UInt8]])] = [
-    ("HTTP", ["HTTP/", "GET ", "HEAD ", "POST ", "PUT ", "OPTIONS ", "CONNECT "].map { Array($0.utf8) }),
+    // An old server answers what it can't read with a page alone.
+    ("HTTP", ["HTTP/", "GET ", "HEAD ", "POST ", "PUT ", "OPTIONS ", "CONNECT ", "<!DOCTYPE", "<html"].map { Array($0.utf8) }),
     ("SSH", [Array("SSH-".utf8)]),
     // An alert and a handshake.
     ("TLS", [[0x15, 0x03], [0x16, 0x03]]),
