@@ -16,7 +16,8 @@ import Wire
 ///     attack [seconds=5] [rounds=1] [network=20] [kinds=idle,loris,scan,half-open,headers,flood,requests,gossip,requests-many,
 ///                                          chain-idle,orphans,forged-parents,ids,json,providers,heights]
 ///
-/// `network=127` stays on the loopback, where a whole network does not count as one. The second line of kinds is for `starling node`, which has to be built beside this program; the first for a host without a chain.
+/// `network=127` stays on the loopback, where a whole network does not count as one. The second line of kinds is for `starling node`, which has
+/// to be built beside this program; the first for a host without a chain.
 enum AttackBenchmark {
   static func run(_ arguments: [String]) throws {
     let settings = Settings(arguments)

@@ -252,10 +252,7 @@ public final class Connection {
     if error == .endOfFile, let code = remoteGoAway { reason = .remoteGoAway(code) }
     if statisticsStore.bytesReceived <= (privateStream == nil ? 0 : PrivateStream.nonceBytes), case .dialer = role {
       // A limit before the handshake, whose name the other end cannot say yet.
-      reason = .turnedAway(
-        privateStream == nil
-          ? "it may be full, busy, closed to this address, or no libp2p peer"
-          : "it may be full, busy, closed to this address, no libp2p peer, or not of this private network")
+      reason = TurnAway.silence(isPrivate: privateStream != nil)
     }
     shut(reason, into: &outputs)
     discardOutput()

@@ -1,4 +1,4 @@
-/// How what carries a link failed: the kind, which decisions are made on, and the system's text, which is for people.
+/// How a link's transport failed: the kind, which decisions are made on, and the system's text, which is for people.
 public struct TransportFault: Hashable, Sendable, CustomStringConvertible {
   /// What the core tells apart.
   public enum Kind: Hashable, Sendable {

@@ -30,6 +30,15 @@ public struct TurnAway: Sendable {
     return bytes
   }
 
+  /// How a dial ends that the other end has closed without a word.
+  static func silence(isPrivate: Bool) -> ChannelError {
+    .turnedAway(
+      "it may be full, busy, closed to this address, \(isPrivate ? "no libp2p peer, or not of this private network" : "or no libp2p peer")")
+  }
+
+  /// The same outside private networks.
+  public static let silence = silence(isPrivate: false)
+
   /// How a dial ends to which the other end has said this.
   public static func error(_ reason: String) -> ChannelError {
     .turnedAway("\(reason), as the other end says, which nothing proves", reason: reason)

@@ -47,13 +47,12 @@ struct ParkedWrites {
 
   /// At most `maximum` bytes of a stream that waits, and whether it ends behind them. Nothing is held of it after its last bytes.
   mutating func take(_ maximum: Int, of stream: StreamID) -> (bytes: [UInt8], isEnd: Bool) {
-    guard var entry = entries[stream] else { return ([], false) }
-    // Its bytes have one owner, and are not copied to be cut.
-    entries[stream] = Entry(bytes: [])
+    // Taken out, so that its bytes have one owner and are not copied to be cut.
+    guard var entry = entries.removeValue(forKey: stream) else { return ([], false) }
     let end = min(entry.bytes.count, entry.taken + min(maximum, Self.turnBytes))
     let part = entry.taken == 0 && end == entry.bytes.count ? entry.bytes : Array(entry.bytes[entry.taken..<end])
     guard end < entry.bytes.count else {
-      drop(stream)
+      order.removeAll { $0 == stream }
       return (part, entry.isFinished)
     }
     entry.taken = end

@@ -128,8 +128,7 @@ final class SessionEndpoint: LinkEndpoint {
   private func over(_ error: ChannelError) {
     let wasEstablished = state == .established
     // The first thing that a dialler hears establishes the link, or ends it.
-    let error =
-      end.side == .dialler && state == .greeting ? .turnedAway("it may be full, busy, closed to this address, or no libp2p peer") : error
+    let error = end.side == .dialler && state == .greeting ? TurnAway.silence : error
     state = .closed
     streams = []
     simulation.closeSocket(end, tells: false)
