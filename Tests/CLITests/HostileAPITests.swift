@@ -10,49 +10,46 @@ import Testing
     let (real, whole, signed): (Double, UInt64, Int64) = most ? (1e300, .max, .max) : (-1e300, 0, .min)
     let count = Int(signed)
     var router = Router()
-    func get(_ path: String, _ value: some Encodable & Sendable) {
-      router.get("/api/v1" + path) { _, responder in responder.success(value) }
-    }
-    get(
+    router.answer(
       "/node/info",
       NodeInfoResponse(
         version: "1", peerID: "?", network: "?", chainID: "?", nodeType: "full", addresses: [], height: whole, head: "", peers: count,
         mempool: count, uptimeSeconds: whole, health: "healthy",
         clock: .init(aheadSeconds: real, uncertaintySeconds: real, peers: count),
         production: .init(last: .init(slot: whole, time: signed), next: nil, obstacle: nil, words: "?")))
-    get(
+    router.answer(
       "/chain/info",
       ChainInfoResponse(
         height: whole, head: "", genesisHash: String(repeating: "0", count: 64), stateRoot: "", authorities: [],
         blockTimeMilliseconds: whole, minimumFee: whole, stateByteFee: whole))
-    get(
+    router.answer(
       "/node/health",
       HealthResponse(
         status: .healthy, reason: "?",
         fork: .init(height: whole, head: "", otherHeight: whole, otherHead: "", differsAt: whole, peers: count)))
-    get(
+    router.answer(
       "/node/peers",
       PeersResponse(peers: [
         .init(
           address: "?", state: "active", height: whole, heightSeconds: whole, rttMilliseconds: real, connectedSeconds: whole, score: real,
           lastSeen: signed)
       ]))
-    get(
+    router.answer(
       "/node/dials",
       DialsResponse(dials: [
         .init(
           peerID: nil, addresses: [], role: "seed", state: "waiting", detail: nil, nextSeconds: real, failures: count,
           last: .init(address: "?", reason: "?", words: "?", answered: nil, secondsAgo: real))
       ]))
-    get(
+    router.answer(
       "/node/rules",
       RulesResponse(bans: [.init(subject: "?", until: signed, reason: "?", setBy: "score")], trusted: [], mustKeep: []))
     let table = BookResponse.Table(places: count, buckets: count, filledBuckets: count)
-    get(
+    router.answer(
       "/node/book",
       BookResponse(peers: count, addresses: count, new: table, tried: table, waiting: count, anchors: [], groups: count, largestGroups: []))
     // It never ends.
-    get(
+    router.answer(
       "/node/book/entries",
       BookEntriesResponse(
         entries: [
@@ -60,7 +57,7 @@ import Testing
             peer: nil, address: "?", table: nil, netgroup: "?", source: "?", heard: signed, dialled: signed, succeeded: signed,
             failures: count)
         ], next: 7))
-    get(
+    router.answer(
       "/account/{address}", AccountResponse(address: "", balance: whole, nonce: whole, nextNonce: whole))
     router.post("/api/v1/node/book") { _, responder in
       responder.success(OperationResponse(result: "imported", added: count, known: count, refused: count))

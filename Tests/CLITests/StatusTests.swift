@@ -6,20 +6,17 @@ import Testing
 @Suite("Status") struct StatusTests {
   private func status(_ health: HealthResponse, ahead: Double, uncertainty: Double) async throws -> String {
     var router = Router()
-    func get(_ path: String, _ value: some Encodable & Sendable) {
-      router.get("/api/v1" + path) { _, responder in responder.success(value) }
-    }
-    get(
+    router.answer(
       "/node/info",
       NodeInfoResponse(
         version: "1", peerID: "?", network: "?", chainID: "?", nodeType: "full", addresses: [], height: 1, head: "", peers: 2, mempool: 0,
         uptimeSeconds: 1, health: health.status.rawValue, clock: .init(aheadSeconds: ahead, uncertaintySeconds: uncertainty, peers: 2)))
-    get(
+    router.answer(
       "/chain/info",
       ChainInfoResponse(
         height: 1, head: "", genesisHash: String(repeating: "0", count: 64), stateRoot: "", authorities: [], blockTimeMilliseconds: 1_000,
         minimumFee: 1, stateByteFee: 1))
-    get("/node/health", health)
+    router.answer("/node/health", health)
     let server = try HTTPServer(router: router)
     defer { server.stop() }
     return try await Starling.run(["status", "--api", "http://127.0.0.1:\(server.port)"], in: Folder()).output

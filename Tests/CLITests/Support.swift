@@ -1,4 +1,5 @@
 import Foundation
+import HTTPAPI
 import TestKit
 import Testing
 
@@ -118,4 +119,11 @@ func isFree(_ port: UInt16) -> Bool {
   return withUnsafePointer(to: &address) {
     $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
   } && listen(descriptor, 1) == 0
+}
+
+extension Router {
+  /// Answers a path of the API with one value.
+  mutating func answer(_ path: String, _ value: some Encodable & Sendable) {
+    get("/api/v1" + path) { _, responder in responder.success(value) }
+  }
 }

@@ -71,21 +71,27 @@ import Wire
     await host.close()
   }
 
-  /// A block with a producer's own seal that it has not made: somebody else has its key, and the operator learns of it.
-  @Test func aBlockOfTheOwnKeyFromElsewhereIsTold() async throws {
-    let flock = try Flock()
-    defer { flock.stop() }
+  /// An authority that makes blocks, and a stranger whose blocks it hears.
+  private static func meet(in flock: Flock, atHeight height: UInt64) async throws -> (authority: Node, stranger: Stranger) {
     let file = flock.folder + "/producer"
-    try KeyFile.write(Self.key, to: file)
+    try KeyFile.write(key, to: file)
     let authority = try flock.start("authority") {
       $0.network = "main"
       $0.nodeType = .authority
       $0.producerKeyFile = file
     }
-    try await eventually("it makes blocks") { try authority.information().head.height >= 1 }
+    try await eventually("it makes blocks") { try authority.information().head.height >= height }
     let stranger = try await Stranger(to: authority)
     _ = try await stranger.enter()
     try await eventually("the stranger is heard") { await stranger.host.topicPeers(Stranger.protocols.blockTopic) == [authority.peerID] }
+    return (authority, stranger)
+  }
+
+  /// A block with a producer's own seal that it has not made: somebody else has its key, and the operator learns of it.
+  @Test func aBlockOfTheOwnKeyFromElsewhereIsTold() async throws {
+    let flock = try Flock()
+    defer { flock.stop() }
+    let (authority, stranger) = try await Self.meet(in: flock, atHeight: 1)
     // A slot that has not come yet, so that the authority can't have sealed it.
     let slot = UInt64(Date().timeIntervalSince1970) + 10_000
     let block = Self.block(try authority.chainInformation(), parent: .zero, height: 1_000, slot: slot)
@@ -102,17 +108,7 @@ import Wire
   @Test func orphansDoNotStopAnAuthority() async throws {
     let flock = try Flock()
     defer { flock.stop() }
-    let file = flock.folder + "/producer"
-    try KeyFile.write(Self.key, to: file)
-    let authority = try flock.start("authority") {
-      $0.network = "main"
-      $0.nodeType = .authority
-      $0.producerKeyFile = file
-    }
-    try await eventually("it makes blocks") { try authority.information().head.height >= 2 }
-    let stranger = try await Stranger(to: authority)
-    _ = try await stranger.enter()
-    try await eventually("the stranger is heard") { await stranger.host.topicPeers(Stranger.protocols.blockTopic) == [authority.peerID] }
+    let (authority, stranger) = try await Self.meet(in: flock, atHeight: 2)
     var large = Starling.Host.SubscriptionConfiguration()
     large.topic = TopicConfiguration(signing: .strictNoSign, maximumMessageBytes: 1 << 20)
     _ = try await stranger.host.subscribe(Stranger.protocols.blockTopic, large)
