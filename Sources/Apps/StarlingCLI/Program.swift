@@ -138,7 +138,7 @@ enum Program {
 
 /// What the program writes; each call is written at once, also into a pipe.
 ///
-/// A peer chooses its agent's name, its reasons and more: whatever could steer a terminal is escaped here, whoever wrote it.
+/// A peer chooses its agent's name, its reasons and more: what could steer a terminal is escaped here, whatever its source.
 enum Output {
   /// Writes a line on standard output; what would end it earlier is escaped. A terminal gets it broken between words.
   static func line(_ text: String) { write(wrapped(text.printable(), STDOUT_FILENO) + "\n", to: STDOUT_FILENO) }

@@ -291,7 +291,7 @@ public final class HostCore {
       outputs.append(.event(.peerGone(link.peer, reason)))
       run(discoverer: .peerGone(link.peer), now, &outputs)
     }
-    // Only now, so that whoever asks again knows that the peer is gone.
+    // Only now: those who ask again at once must find the peer gone.
     let keepsInbound = link.isDraining && !link.isClosing
     for (id, result) in requests.linkClosed(connection, error, keepsInbound: keepsInbound) { answered(id, result, now, &outputs) }
   }

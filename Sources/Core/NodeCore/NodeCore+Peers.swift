@@ -217,7 +217,7 @@ extension NodeCore {
     }
   }
 
-  /// The items of an answer; whoever sends one that cannot be read is blamed.
+  /// The items of an answer; a peer whose answer cannot be read is blamed.
   private func list(
     in result: Result<[UInt8], RequestError>, of peer: PeerID, maximum: Int, _ now: Instant, _ outputs: inout [Output]
   ) -> [[UInt8]]? {

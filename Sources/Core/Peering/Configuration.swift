@@ -144,7 +144,7 @@ public struct PeeringConfiguration: Sendable {
   /// Accepted links from one IP address (public IPv6: /64) that may end for their score before further ones are refused for ``misdeedPause``:
   /// names are free, addresses are not. Default 3; ``exemptsLoopback`` holds here too.
   public var misdeedsPerIPMaximum = 3
-  /// The same for a public network (/24, of IPv6 /48): whoever has one has all its addresses. It earns links again in the same proportion.
+  /// The same for a public network (/24, of IPv6 /48): its owner has all its addresses. It earns links again in the same proportion.
   /// Default 12.
   public var misdeedsPerSubnetMaximum = 12
   /// The time in which such an address earns one more link. Default 60 s: behind one address may be many.
@@ -172,7 +172,7 @@ public struct PeeringConfiguration: Sendable {
 
   /// When not `nil`, a private network: only these peers, or peers from these networks, are admitted.
   public var allowed: AllowList?
-  /// Whether nothing is dialled by itself before the input `start`, so that whoever embeds the machine can set up what peers will find.
+  /// Whether nothing is dialled by itself before the input `start`, so that the embedding program can set up what peers will find.
   /// Default no.
   public var waitsForStart = false
 

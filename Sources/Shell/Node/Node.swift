@@ -195,14 +195,14 @@ public final class Node: @unchecked Sendable {
       return current
     }
     let changes = Reload(from: old, to: new)
-    // A level that hides the answer holds from behind it on.
-    let isQuieter = new.logLevel > log.logger.level
-    if changes.applied.contains("log_level"), !isQuieter { log.logger.level = new.logLevel }
+    // The answer is seen when either level shows it.
+    let level = changes.applied.contains("log_level") ? new.logLevel : log.logger.level
+    log.logger.level = min(level, log.logger.level)
     if let core {
       for command in (try? changes.added.dials()) ?? [] { core.report(.host(.command(command))) }
     }
     log.reloaded(changes)
-    if changes.applied.contains("log_level") { log.logger.level = new.logLevel }
+    log.logger.level = level
   }
 
   /// What clients make the HTTP API keep.
